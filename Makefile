@@ -1,0 +1,43 @@
+# Every target does its own set-up; a second run does none of it again. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export GAITKEEPER_DATA ?= $(abspath ../shared/data)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint type bench accuracy lock protos clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Gaitkeeper needs Python 3.11 as '$(PYTHON)'; or name yours: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+setup: $(STAMP) ## install the locked dependencies, the project and the pose weights into .venv
+	@$(BIN)/gaitkeeper models install --quiet
+
+demo: setup ## three clinics learn from walking videos, and the model comes back
+	$(BIN)/gaitkeeper demo
+
+lint: $(STAMP) ## ruff, formatting and strict mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup lint ## everything that a change must pass; under 15 minutes on 2 cores
+	$(BIN)/python -m pytest -q
+
+lock: ## resolve the dependencies anew into requirements.lock (takes minutes)
+	deploy/lock.sh
+
+protos: $(STAMP) ## generate the gRPC stubs from protos/
+	deploy/protos.sh
+
+clean: ## remove what these targets made, but not the pose weights
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""A clinic's side of Gaitkeeper: everything that touches a patient's data. Never imports the server."""

@@ -1,0 +1,13 @@
+"""``gaitkeeper site``: everything that hospital IT does."""
+
+from __future__ import annotations
+
+import typer
+
+from gaitkeeper_client.cli import site_analyze, site_run, site_trust, site_vault
+
+app = typer.Typer(
+    help="Run a clinic's site: its vault, its studies, its training, its released model.", no_args_is_help=True
+)
+for part in (site_vault, site_trust, site_run, site_analyze):
+    part.register(app)

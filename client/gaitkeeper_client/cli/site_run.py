@@ -1,0 +1,9 @@
+"""``gaitkeeper site`` start and status: the running site."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to ``gaitkeeper site``."""

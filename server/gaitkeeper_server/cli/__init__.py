@@ -1,0 +1,16 @@
+"""``gaitkeeper coordinator``: everything that a consortium's coordinator does.
+
+Modules here import heavy libraries inside functions: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from gaitkeeper_server.cli import models, rehearse, releases, rounds, setup
+
+app = typer.Typer(
+    help="Coordinate a consortium: sites, studies, rounds, model versions, releases.", no_args_is_help=True
+)
+for part in (setup, rounds, models, releases, rehearse):
+    part.register(app)

@@ -1,0 +1,9 @@
+"""``gaitkeeper coordinator`` models: the versions in the registry."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to ``gaitkeeper coordinator``."""

@@ -1,0 +1,1 @@
+"""Temporal gait models, the feature channels they see, and their storage as safetensors."""

@@ -1,0 +1,272 @@
+"""The study: the protocol that a consortium signs and a site approves. Data only, strict, and hashed as bytes.
+
+A study is a TOML file. Its identity is the SHA-256 of the file's bytes, so that what a board read is what runs. Every
+key is known, every value is checked here, once; the rest of the code receives frozen values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+STUDY_SCHEMA = "gaitkeeper.study/1"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is predicted. ``map`` renames a site's labels to ``labels``; a label in neither is left out of training."""
+
+    labels: tuple[str, ...]
+    kind: Literal["classification"] = "classification"
+    map: Mapping[str, str] = field(default_factory=dict)
+
+    def class_of(self, site_label: str) -> int | None:
+        """Index into ``labels`` for a site's own label, or None when the study does not use it."""
+        label = self.map.get(site_label, site_label)
+        return self.labels.index(label) if label in self.labels else None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What the model sees: windows of feature channels. ``rate_hz`` in Hz, ``window_s`` and ``hop_s`` in seconds.
+
+    A patient contributes at most ``max_windows`` windows, spread evenly over all their recordings.
+    """
+
+    channels: tuple[str, ...]
+    rate_hz: float = 30.0
+    window_s: float = 2.0
+    hop_s: float = 0.5
+    max_windows: int = 16
+
+    @property
+    def window_samples(self) -> int:
+        """Samples in a window."""
+        return round(self.window_s * self.rate_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The temporal model that is trained. ``kind`` is a name of ``gaitkeeper_shared.models``."""
+
+    kind: str = "lstm"
+    hidden: int = 32
+    layers: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Rounds of the federation and the private steps that a site takes in each."""
+
+    rounds: int
+    local_steps: int = 1
+    learning_rate: float = 0.5
+    momentum: float = 0.9
+    strategy: Literal["fedavg"] = "fedavg"
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """The price: (epsilon, delta) for a patient over the whole study, by Poisson-sampled DP-SGD per patient.
+
+    ``sample_rate`` (chance of a patient to be in a step) and ``patients_per_site`` (nominal; the clipped sum is divided
+    by their product) are **public constants**: derived from a site's data they would leak it (Opacus issues 571, 819).
+    ``epsilon = inf`` switches noise off and is accepted by ``coordinator rehearse`` only.
+    """
+
+    epsilon: float
+    delta: float
+    clip_norm: float
+    sample_rate: float
+    patients_per_site: int
+    unit: Literal["patient"] = "patient"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a site may say about the model's quality: noised counts over patients kept out of training.
+
+    ``holdout``: share of each site's patients kept out, by a keyed hash of the patient. ``epsilon``: spent by those
+    patients on all evaluations of the run together (Gaussian mechanism, the study's delta). ``every``: rounds between.
+    """
+
+    holdout: float = 0.25
+    epsilon: float = 2.0
+    every: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """Who has to be there. ``quorum``: sites that must reply in a round. ``deadline_s``: for one round, in seconds."""
+
+    quorum: int = 2
+    deadline_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Subgroups over which the global model is audited: columns of the cohort."""
+
+    groups: tuple[str, ...] = ("sex",)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A whole study; see the classes above for its tables."""
+
+    name: str
+    task: Task
+    input: Input
+    training: Training
+    privacy: Privacy
+    title: str = ""
+    model: Model = field(default_factory=Model)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    federation: Federation = field(default_factory=Federation)
+    audit: Audit = field(default_factory=Audit)
+    schema: str = STUDY_SCHEMA
+
+
+def study_hash(data: bytes) -> str:
+    """Identity of a study: the SHA-256 of its file's bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_study(path: Path) -> tuple[Study, bytes]:
+    """Read and check a study file; also its bytes, which are what is signed."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GaitkeeperError("study-not-found", path=path) from error
+    return parse_study(data, origin=str(path)), data
+
+
+def parse_study(data: bytes, *, origin: str = "the study") -> Study:
+    """A study from its bytes. Raises ``study-not-toml``, ``-unknown-key``, ``-missing-key`` or ``-bad-value``."""
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise GaitkeeperError("study-not-toml", path=origin, detail=error) from error
+    study: Study = _build(Study, table, "")
+    _check(study)
+    return study
+
+
+def _build(kind: type[Any], table: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    known = {item.name: item for item in dataclasses.fields(kind)}
+    for key in table:
+        if key not in known:
+            raise GaitkeeperError("study-unknown-key", key=prefix + key, known=", ".join(sorted(known)))
+    values = {}
+    for name, item in known.items():
+        if name in table:
+            values[name] = _convert(hints[name], table[name], prefix + name)
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise GaitkeeperError("study-missing-key", key=prefix + name)
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    origin = typing.get_origin(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        _require(isinstance(value, dict), key, value, "a table is expected here")
+        return _build(hint, value, f"{key}.")
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        _require(value in choices, key, value, f"it must be one of {', '.join(map(repr, choices))}")
+        return value
+    if origin is tuple:
+        _require(
+            isinstance(value, list) and all(isinstance(item, str) for item in value),
+            key,
+            value,
+            "a list of texts is expected",
+        )
+        return tuple(value)
+    if origin is not None and issubclass(origin, Mapping):
+        texts = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+        _require(texts, key, value, "a table of texts is expected")
+        return types.MappingProxyType(dict(value))
+    if hint is float:
+        _require(isinstance(value, int | float) and not isinstance(value, bool), key, value, "a number is expected")
+        return float(value)
+    _require(type(value) is hint, key, value, f"a value of type {hint.__name__} is expected")
+    return value
+
+
+def _require(condition: bool, key: str, value: Any, why: str) -> None:
+    if not condition:
+        raise GaitkeeperError("study-bad-value", key=key, value=value, why=why)
+
+
+def _check(study: Study) -> None:
+    from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
+
+    task, window, training, privacy = study.task, study.input, study.training, study.privacy
+    rules: list[tuple[bool, str, Any, str]] = [
+        (study.schema == STUDY_SCHEMA, "schema", study.schema, f"this version understands {STUDY_SCHEMA!r}"),
+        (
+            bool(_NAME.fullmatch(study.name)),
+            "name",
+            study.name,
+            "use lower-case letters, digits and hyphens, at most 63",
+        ),
+        (len(task.labels) >= 2, "task.labels", list(task.labels), "at least two labels are needed"),
+        (len(set(task.labels)) == len(task.labels), "task.labels", list(task.labels), "a label stands twice"),
+        (len(window.channels) >= 1, "input.channels", list(window.channels), "at least one channel is needed"),
+        (10 <= window.rate_hz <= 200, "input.rate_hz", window.rate_hz, "it must lie between 10 and 200 Hz"),
+        (0.5 <= window.window_s <= 20, "input.window_s", window.window_s, "it must lie between 0.5 and 20 s"),
+        (0 < window.hop_s <= window.window_s, "input.hop_s", window.hop_s, "it must lie between 0 and window_s"),
+        (1 <= window.max_windows <= 256, "input.max_windows", window.max_windows, "it must lie between 1 and 256"),
+        (1 <= study.model.hidden <= 1024, "model.hidden", study.model.hidden, "it must lie between 1 and 1024"),
+        (1 <= study.model.layers <= 8, "model.layers", study.model.layers, "it must lie between 1 and 8"),
+        (1 <= training.rounds <= 10_000, "training.rounds", training.rounds, "it must lie between 1 and 10000"),
+        (
+            1 <= training.local_steps <= 1_000,
+            "training.local_steps",
+            training.local_steps,
+            "it must lie between 1 and 1000",
+        ),
+        (0 < training.learning_rate <= 100, "training.learning_rate", training.learning_rate, "it must be above 0"),
+        (0 <= training.momentum < 1, "training.momentum", training.momentum, "it must lie in [0, 1)"),
+        (privacy.epsilon > 0, "privacy.epsilon", privacy.epsilon, "privacy needs an epsilon above 0"),
+        (0 < privacy.delta < 1, "privacy.delta", privacy.delta, "it must lie between 0 and 1"),
+        (0 < privacy.clip_norm < math.inf, "privacy.clip_norm", privacy.clip_norm, "it must be above 0 and finite"),
+        (0 < privacy.sample_rate <= 1, "privacy.sample_rate", privacy.sample_rate, "it must lie in (0, 1]"),
+        (
+            privacy.patients_per_site >= 1,
+            "privacy.patients_per_site",
+            privacy.patients_per_site,
+            "it must be at least 1",
+        ),
+        (0 <= study.evaluation.holdout < 1, "evaluation.holdout", study.evaluation.holdout, "it must lie in [0, 1)"),
+        (study.evaluation.epsilon > 0, "evaluation.epsilon", study.evaluation.epsilon, "it must be above 0"),
+        (study.evaluation.every >= 1, "evaluation.every", study.evaluation.every, "it must be at least 1"),
+        (study.federation.quorum >= 1, "federation.quorum", study.federation.quorum, "it must be at least 1"),
+        (
+            0 < study.federation.deadline_s <= 86_400,
+            "federation.deadline_s",
+            study.federation.deadline_s,
+            "at most a day",
+        ),
+    ]
+    for holds, key, value, why in rules:
+        _require(holds, key, value, why)
+    for name in window.channels:
+        _require(name in CHANNEL_BY_NAME, "input.channels", name, "there is no such channel")
+    for label, target in task.map.items():
+        _require(target in task.labels, f"task.map.{label}", target, "it is not one of task.labels")
