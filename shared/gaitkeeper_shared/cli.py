@@ -10,6 +10,8 @@ from typing import Annotated
 
 import click
 import typer
+import typer.core
+import typer.main
 
 from gaitkeeper_shared import __version__
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -57,13 +59,31 @@ def _load(entry: EntryPoint) -> click.Command:
     extra, module = _EXTRA_OF_PACKAGE.get(entry.module.split(".")[0], ("", ""))
     if module and find_spec(module) is None:
         return _command_of_missing_extra(entry.name, extra)
-    return typer.main.get_command(entry.load())
+    command = typer.main.get_command(entry.load())
+    command.name = entry.name
+    return command
 
 
-def build_command() -> click.Group:
+class _InstalledCommands(typer.core.TyperGroup):
+    """Sub-commands from entry points, loaded when they are asked for: one side's start never pays for the other's."""
+
+    @staticmethod
+    def _entries() -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group="gaitkeeper.commands")}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._entries())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self._entries().get(cmd_name)
+        return None if entry is None else _load(entry)
+
+
+def build_command() -> click.Command:
     """The root command with every installed sub-command, in alphabetical order."""
     app = typer.Typer(
         name="gaitkeeper",
+        cls=_InstalledCommands,
         help="Federated gait analysis for clinics: the videos stay, the model travels.",
         no_args_is_help=True,
         add_completion=False,
@@ -71,11 +91,7 @@ def build_command() -> click.Group:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_root)
-    group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
-    for entry in sorted(entry_points(group="gaitkeeper.commands"), key=lambda item: item.name):
-        group.add_command(_load(entry), name=entry.name)
-    return group
+    return typer.main.get_command(app)
 
 
 def report(error: GaitkeeperError) -> None:

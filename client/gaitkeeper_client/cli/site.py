@@ -6,8 +6,13 @@ import typer
 
 from gaitkeeper_client.cli import site_analyze, site_run, site_trust, site_vault
 
-app = typer.Typer(
-    help="Run a clinic's site: its vault, its studies, its training, its released model.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def site() -> None:
+    """Run a clinic's site: its vault, its studies, its training, its released model."""
+
+
 for part in (site_vault, site_trust, site_run, site_analyze):
     part.register(app)

@@ -9,8 +9,13 @@ import typer
 
 from gaitkeeper_server.cli import models, rehearse, releases, rounds, setup
 
-app = typer.Typer(
-    help="Coordinate a consortium: sites, studies, rounds, model versions, releases.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def coordinator() -> None:
+    """Coordinate a consortium: sites, studies, rounds, model versions, releases."""
+
+
 for part in (setup, rounds, models, releases, rehearse):
     part.register(app)
