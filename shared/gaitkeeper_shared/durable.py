@@ -1,0 +1,68 @@
+"""Durable files: written, flushed and renamed before anyone is told, so that a kill leaves the old file or the new one.
+
+A full disk (or quota) becomes the catalogue's ``disk-full`` here, once, for every part that keeps something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+TEMPORARY_PREFIX = ".tmp-"
+"""Names of files that are being written begin so; after a kill they may be removed by whoever owns the folder."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def full_disk_is_an_error(path: Path) -> Iterator[None]:
+    """Turn "no space left" (also a quota or a file size limit) inside the block into ``disk-full``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise GaitkeeperError("disk-full", path=path, detail=error.strerror) from error
+        raise
+
+
+def make_private_folder(path: Path) -> Path:
+    """Create ``path`` and its parents; only the owner may enter the folder itself. Gives ``path`` back."""
+    with full_disk_is_an_error(path):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace ``path`` by ``data``: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    ``mode`` are the permission bits, set before a byte is written. On any error the old file stays and the temporary
+    one is removed.
+    """
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    with full_disk_is_an_error(path):
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames and removals in the folder ``path`` durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
