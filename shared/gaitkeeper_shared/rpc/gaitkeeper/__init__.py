@@ -1,0 +1,1 @@
+"""Generated from protos/ by deploy/protos.sh; not edited by hand."""
