@@ -1,0 +1,1 @@
+"""Readers of a laboratory's files: each makes joint trajectories of outside bytes, or says what is wrong."""

@@ -126,7 +126,7 @@ class SiteHome:
 
 
 def create_home(home: SiteHome, name: str, key_mode: KeyMode, *, now: datetime | None = None) -> SiteConfig:
-    """Make the folders and ``site.toml``; the key must have been made before, so that a settled home is a usable one.
+    """Make the folders and ``site.toml``, last: the key was made before, so that a settled home is a usable one.
 
     Raises ``site-exists`` where one was settled before, ``site-bad-name`` for a name that certificates cannot carry.
     """

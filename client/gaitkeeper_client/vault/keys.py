@@ -44,12 +44,13 @@ class SiteKey:
 
 
 def create_key(home: SiteHome, *, passphrase: str | None = None, scrypt_n: int = SCRYPT_N) -> SiteKey:
-    """Make and keep a new site key. Raises ``passphrase-weak``; never overwrites a key."""
+    """Make and keep a new site key. Raises ``passphrase-weak``; never overwrites a key that a vault needs."""
     if passphrase is not None and len(passphrase) < LEAST_PASSPHRASE:
         raise GaitkeeperError("passphrase-weak", least=LEAST_PASSPHRASE)
-    for path in (home.key_file, home.sealed_key_file):
-        if path.exists():
-            raise GaitkeeperError("site-exists", path=home.path)
+    if home.config_file.exists() or (home.vault.is_dir() and any(home.vault.iterdir())):
+        raise GaitkeeperError("site-exists", path=home.path)
+    for left_over in (home.key_file, home.sealed_key_file):  # of an init that was killed before it settled the home
+        left_over.unlink(missing_ok=True)
     make_private_folder(home.path)
     make_private_folder(home.keys)
     key = SiteKey(new_key())

@@ -1,0 +1,122 @@
+"""What a vault knows of a patient and of a recording: typed values, and their encoding before they are sealed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+Sex = Literal["female", "male", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class PatientFacts:
+    """What a clinic says of a patient. ``age`` in years, ``height_m`` in metres; None where it does not say.
+
+    ``extra``: further columns of the cohort, as text; a later recording's values replace an earlier one's.
+    """
+
+    patient_id: str
+    label: str | None = None
+    age: float | None = None
+    sex: Sex | None = None
+    height_m: float | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def merged(self, newer: PatientFacts) -> PatientFacts:
+        """These facts with those that ``newer`` knows put over them."""
+        known = {
+            item.name: getattr(newer, item.name)
+            for item in dataclasses.fields(newer)
+            if getattr(newer, item.name) is not None
+        }
+        return dataclasses.replace(self, **{**known, "extra": {**self.extra, **newer.extra}})
+
+    def conflict(self, newer: PatientFacts) -> str | None:
+        """The attribute that cannot have changed between two visits and yet did, or None."""
+        for name in ("label", "sex"):
+            old, new = getattr(self, name), getattr(newer, name)
+            if old is not None and new is not None and old != new:
+                return name
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFacts:
+    """Where a recording comes from. ``source_sha256`` in hex; times UTC, ISO 8601; ``extra`` as in the cohort's row."""
+
+    source_sha256: str
+    file_name: str
+    added_at: str
+    recorded_at: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A patient of the vault. ``pseudonym`` is random; everything outside the vault uses nothing else."""
+
+    pseudonym: str
+    facts: PatientFacts
+    recordings: int
+
+    @property
+    def patient_id(self) -> str:
+        """The clinic's own identifier; stays within the clinic's walls."""
+        return self.facts.patient_id
+
+    @property
+    def label(self) -> str | None:
+        """The clinic's diagnosis or group."""
+        return self.facts.label
+
+    @property
+    def age(self) -> float | None:
+        """Years, at the latest recording."""
+        return self.facts.age
+
+    @property
+    def sex(self) -> Sex | None:
+        """As the clinic gave it."""
+        return self.facts.sex
+
+    @property
+    def height_m(self) -> float | None:
+        """Body height in metres."""
+        return self.facts.height_m
+
+    @property
+    def extra(self) -> Mapping[str, str]:
+        """Further columns of the cohort."""
+        return self.facts.extra
+
+
+def encode_facts(facts: PatientFacts | RecordingFacts) -> bytes:
+    """JSON bytes; :func:`patient_facts` and :func:`recording_facts` are the inverse."""
+    values = {item.name: getattr(facts, item.name) for item in dataclasses.fields(facts)}
+    return json.dumps({**values, "extra": dict(facts.extra)}, allow_nan=False).encode("utf-8")
+
+
+def patient_facts(data: bytes) -> PatientFacts:
+    """Facts of a patient from unsealed bytes. Raises ``recording-damaged`` for anything else."""
+    return PatientFacts(**_decoded(data, PatientFacts))
+
+
+def recording_facts(data: bytes) -> RecordingFacts:
+    """Facts of a recording from unsealed bytes. Raises ``recording-damaged`` for anything else."""
+    return RecordingFacts(**_decoded(data, RecordingFacts))
+
+
+def _decoded(data: bytes, kind: type[PatientFacts] | type[RecordingFacts]) -> dict[str, Any]:
+    try:
+        values = json.loads(data)
+    except ValueError as error:
+        raise GaitkeeperError("recording-damaged", detail=str(error)) from error
+    known = {item.name for item in dataclasses.fields(kind)}
+    if not isinstance(values, dict) or set(values) != known:
+        raise GaitkeeperError("recording-damaged", detail="the facts have other fields than this version writes")
+    return values
