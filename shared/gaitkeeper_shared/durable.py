@@ -1,21 +1,14 @@
-"""Durable files: written, flushed and renamed before anyone is told, so that a kill leaves the old file or the new one.
-
-A full disk (or quota) becomes the catalogue's ``disk-full`` here, once, for every part that keeps something.
-"""
+"""Durable files whose errors a person can act on: a full disk (or quota) becomes the catalogue's ``disk-full``."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from gaitkeeper_shared.errors import GaitkeeperError
-
-TEMPORARY_PREFIX = ".tmp-"
-"""Names of files that are being written begin so; after a kill they may be removed by whoever owns the folder."""
+from gaitkeeper_shared.trust.durable import write_durable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -39,30 +32,14 @@ def make_private_folder(path: Path) -> Path:
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace ``path`` by ``data``: temporary file in the same folder, fsync, rename, fsync of the folder.
+    """Replace ``path`` by ``data`` atomically and durably; on any error the old file stays and nothing is left beside.
 
-    ``mode`` are the permission bits, set before a byte is written. On any error the old file stays and the temporary
-    one is removed.
+    Raises ``disk-full``.
     """
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     with full_disk_is_an_error(path):
-        try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_durable(path, data, mode=mode)
 
 
-def sync_folder(path: Path) -> None:
-    """Make renames and removals in the folder ``path`` durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that a kill left half-written; its folder's owner may remove it."""
+    return name.startswith(".") and name.endswith(".tmp")

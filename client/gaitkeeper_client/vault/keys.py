@@ -87,7 +87,7 @@ def read_passphrase(prompt: str, *, confirm: bool = False) -> str:
 
 
 def open_sealed(path: Path, passphrase: str) -> SiteKey:
-    """Open a key that is sealed by a passphrase. Raises ``passphrase-wrong``, ``key-missing`` or ``key-damaged``."""
+    """Open a key that is sealed by a passphrase. Raises ``passphrase-wrong``, ``site-key-missing`` or ``site-key-damaged``."""
     data = _private_bytes(path)
     try:
         table = tomllib.loads(data.decode("utf-8"))
@@ -96,7 +96,7 @@ def open_sealed(path: Path, passphrase: str) -> SiteKey:
         salt, sealed = bytes.fromhex(table["salt"]), bytes.fromhex(table["sealed"])
         stretched = _stretch(passphrase, salt, table["scrypt"])
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise GaitkeeperError("key-damaged", path=path, detail=error) from error
+        raise GaitkeeperError("site-key-damaged", path=path, detail=error) from error
     try:
         return SiteKey(unseal(stretched, sealed, _CONTEXT, what="the site's key"))
     except GaitkeeperError as error:
@@ -130,7 +130,7 @@ def _read_key_file(path: Path) -> SiteKey:
         if len(secret) != KEY_BYTES:
             raise ValueError(f"{len(secret)} bytes instead of {KEY_BYTES}")
     except ValueError as error:
-        raise GaitkeeperError("key-damaged", path=path, detail=error) from error
+        raise GaitkeeperError("site-key-damaged", path=path, detail=error) from error
     return SiteKey(secret)
 
 
@@ -140,12 +140,12 @@ def _private_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
-                raise GaitkeeperError("key-permissions", path=path, mode=f"{mode:04o}")
+                raise GaitkeeperError("site-key-permissions", path=path, mode=f"{mode:04o}")
             return file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise GaitkeeperError("key-missing", path=path) from error
+        raise GaitkeeperError("site-key-missing", path=path) from error
     except OSError as error:
-        raise GaitkeeperError("key-damaged", path=path, detail=error.strerror) from error
+        raise GaitkeeperError("site-key-damaged", path=path, detail=error.strerror) from error
 
 
 def _passphrase_of_file(path: Path) -> str:
@@ -154,7 +154,7 @@ def _passphrase_of_file(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise GaitkeeperError("passphrase-file", path=path, detail="it is not UTF-8 text") from error
     except GaitkeeperError as error:
-        if error.code == "key-permissions":
+        if error.code == "site-key-permissions":
             raise
         raise GaitkeeperError("passphrase-file", path=path, detail="it cannot be read") from error
     first = text.splitlines()[0] if text.strip() else ""

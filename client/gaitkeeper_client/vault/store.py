@@ -27,7 +27,7 @@ from gaitkeeper_client.vault.records import (
     patient_facts,
     recording_facts,
 )
-from gaitkeeper_shared.durable import TEMPORARY_PREFIX, full_disk_is_an_error, make_private_folder, write_durably
+from gaitkeeper_shared.durable import full_disk_is_an_error, is_temporary, make_private_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import Recording, decode_recording, encode_recording
 from gaitkeeper_shared.trust.envelope import SealContext, new_key, seal, unseal
@@ -305,7 +305,7 @@ class Vault:
                 return
             known = {self._path(row.id).name for row in self._index.recordings()}
             for name in self._files_on_disk() - known:
-                if name.startswith(TEMPORARY_PREFIX) or name.endswith(_SUFFIX):
+                if is_temporary(name) or name.endswith(_SUFFIX):
                     (self._files / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
