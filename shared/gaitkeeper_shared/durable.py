@@ -1,14 +1,18 @@
-"""Durable files whose errors a person can act on: a full disk (or quota) becomes the catalogue's ``disk-full``."""
+"""Durable files: written, flushed and renamed before anyone is told, so that a kill leaves the old file or the new one.
+
+A full disk (or quota) becomes the catalogue's ``disk-full`` here, once, for every part that keeps something.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.trust.durable import write_durable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -32,12 +36,36 @@ def make_private_folder(path: Path) -> Path:
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace ``path`` by ``data`` atomically and durably; on any error the old file stays and nothing is left beside.
+    """Replace ``path`` by ``data``: temporary file in the same folder, fsync, rename, fsync of the folder.
 
-    Raises ``disk-full``.
+    ``mode`` are the permission bits, set before a byte is written. On any error the old file stays and the temporary
+    one is removed. Raises ``disk-full``.
     """
     with full_disk_is_an_error(path):
-        write_durable(path, data, mode=mode)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(file.fileno(), mode)  # whatever the umask
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames and removals in the folder ``path`` durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def is_temporary(name: str) -> bool:

@@ -1,9 +1,257 @@
-"""``gaitkeeper site`` init, ingest and patients: the site's own data."""
+"""``gaitkeeper site`` init, ingest, patients and verify: the site's own data."""
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.vault.ingest import IngestSummary, Outcome
+    from gaitkeeper_client.vault.records import Patient, PatientFacts
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper site``."""
+    app.command()(init)
+    app.command()(ingest)
+    app.command()(patients)
+    app.command()(verify)
+
+
+def init(
+    name: Annotated[str, typer.Option(help="The site's name in the consortium, such as 'clinic-north'.")],
+    home: Home = None,
+    passphrase: Annotated[
+        bool, typer.Option("--passphrase", help="Keep the site's key behind a passphrase instead of in a key file.")
+    ] = False,
+) -> None:
+    """Make a site: its folders, its key and an empty encrypted vault."""
+    from gaitkeeper_client.vault.home import SiteHome, check_new, create_home
+    from gaitkeeper_client.vault.keys import create_key, read_passphrase
+    from gaitkeeper_client.vault.store import Vault
+    from gaitkeeper_shared.trust.audit import AuditLog
+
+    place = SiteHome.resolve(home)
+    check_new(place, name)
+    secret = read_passphrase("New passphrase (at least 12 characters): ", confirm=True) if passphrase else None
+    key = create_key(place, passphrase=secret)
+    config = create_home(place, name, "passphrase" if passphrase else "file")
+    Vault.open(place, key).close()
+    AuditLog(place.audit_log).append("site-made", site=config.name, key_mode=config.key_mode)
+    typer.echo(f"Site {config.name} is ready in {place.path}.")
+    if passphrase:
+        typer.echo("Its key is sealed by the passphrase. Nobody can recover a lost passphrase.")
+    else:
+        typer.echo(f"Its key is {place.key_file}. Back it up apart from the vault: without it nothing can be read.")
+
+
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Videos or BVH files (with --patient), a cohort.csv, or folders holding one.")
+    ],
+    home: Home = None,
+    patient: Annotated[str | None, typer.Option(help="The clinic's identifier of the person who walks.")] = None,
+    label: Annotated[str | None, typer.Option(help="Diagnosis or group of that person.")] = None,
+    age: Annotated[float | None, typer.Option(help="Age in years.")] = None,
+    sex: Annotated[str | None, typer.Option(help="female, male or other.")] = None,
+    height: Annotated[float | None, typer.Option(help="Body height in metres; gives a video its scale.")] = None,
+    recorded_at: Annotated[str | None, typer.Option(help="When it was recorded (ISO 8601).")] = None,
+    update_patients: Annotated[
+        bool, typer.Option("--update-patients", help="Let a new label or sex replace the one that the vault knows.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes (by default one per core).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse recordings and store what was found, encrypted. The videos themselves are not stored.
+
+    May be stopped at any moment and run again: what is stored is skipped. A cohort.csv has the columns patient, path,
+    label, age, sex, height_m, recorded_at; it is checked as a whole before anything is stored. Exit status: 0 done
+    (refused recordings are listed), 2 or 4 some file failed, 3 every recording was refused.
+    """
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.ingest import ingest as run
+    from gaitkeeper_client.vault.ingest import plan
+    from gaitkeeper_client.vault.keys import unlock
+    from gaitkeeper_client.vault.store import Vault
+
+    place = SiteHome.resolve(home)
+    place.config()
+    facts, moment = _facts(patient, label, age, sex, height, recorded_at)
+    sources = plan(paths, facts, moment)
+    with Vault.open(place, unlock(place)) as vault, _progress(len(sources), as_json) as advance:
+        summary = run(place, vault, sources, workers=workers, update_patients=update_patients, on_progress=advance)
+    _print_json(_summary_json(summary)) if as_json else _print_summary(summary)
+    raise typer.Exit(summary.exit_status)
+
+
+def patients(home: Home = None, as_json: AsJson = False) -> None:
+    """List the patients of the vault. What is printed identifies them: it is for the clinic's eyes only."""
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import unlock
+    from gaitkeeper_client.vault.store import Vault
+
+    place = SiteHome.resolve(home)
+    with Vault.open(place, unlock(place)) as vault:
+        found = vault.patients()
+    if as_json:
+        _print_json({"schema": "gaitkeeper.patients/1", "patients": [_patient_json(item) for item in found]})
+    else:
+        _print_patients(found)
+
+
+def verify(home: Home = None, as_json: AsJson = False) -> None:
+    """Open every recording and record of the vault and name whatever is damaged or missing."""
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import unlock
+    from gaitkeeper_client.vault.store import Vault
+
+    place = SiteHome.resolve(home)
+    with Vault.open(place, unlock(place)) as vault:
+        found = vault.verify()
+        count = sum(patient.recordings for patient in vault.patients()) if not found else 0
+    if as_json:
+        damages = [{"what": item.what, "detail": item.detail} for item in found]
+        _print_json({"schema": "gaitkeeper.vault-check/1", "sound": not found, "damages": damages})
+    for item in () if as_json else found:
+        typer.echo(f"{item.what}: {item.detail}")
+    if found:
+        raise GaitkeeperError("vault-unsound", count=len(found))
+    if not as_json:
+        typer.echo(f"The vault is sound: {count} recording(s) open with their seals unbroken.")
+
+
+def _facts(
+    patient: str | None,
+    label: str | None,
+    age: float | None,
+    sex: str | None,
+    height: float | None,
+    recorded_at: str | None,
+) -> tuple[PatientFacts | None, str | None]:
+    """The options about one patient as facts; None where no option was given."""
+    from gaitkeeper_client.vault.cohort import check_age, parse_height, parse_moment, parse_sex
+    from gaitkeeper_client.vault.records import PatientFacts
+
+    given = {"--label": label, "--age": age, "--sex": sex, "--height": height, "--recorded-at": recorded_at}
+    if patient is None or not patient.strip():
+        if names := [name for name, value in given.items() if value is not None]:
+            raise GaitkeeperError("ingest-options-without-patient", options=", ".join(names))
+        return None, None
+    try:
+        tall = None if height is None else parse_height(str(height))
+        moment = parse_moment(recorded_at or "")
+        return PatientFacts(patient.strip(), label, check_age(age), parse_sex(sex or ""), tall), moment
+    except ValueError as error:
+        raise GaitkeeperError("ingest-bad-option", detail=error) from error
+
+
+def _progress(total: int, as_json: bool) -> Any:
+    """A context that gives the callback for progress: a bar on a terminal, silence for programs."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if as_json or not console.is_terminal:
+        return nullcontext(None)
+    return _Bar(console, total)
+
+
+class _Bar:
+    def __init__(self, console: Any, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console)
+        self._task = self._progress.add_task("Ingesting", total=total)
+
+    def __enter__(self) -> Any:
+        self._progress.start()
+        return self._advance
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _advance(self, done: int, total: int, outcome: Outcome) -> None:
+        self._progress.update(self._task, completed=done, total=total)
+        if outcome.reasons:
+            self._progress.console.print(f"{outcome.status}: {outcome.path.name}", highlight=False, markup=False)
+
+
+def _print_summary(summary: IngestSummary) -> None:
+    for status, heading in (("refused", "Refused"), ("failed", "Failed")):
+        for outcome in summary.outcomes:
+            if outcome.status == status:
+                typer.echo(f"{heading}: {outcome.path}")
+                for code, message in outcome.reasons:
+                    typer.echo(f"    [{code}] {message}")
+    typer.echo(
+        f"{summary.count('stored')} stored, {summary.count('already_stored')} stored before, "
+        f"{summary.count('refused')} refused, {summary.count('failed')} failed."
+    )
+
+
+def _summary_json(summary: IngestSummary) -> dict[str, Any]:
+    from gaitkeeper_client.vault.ingest import STATUSES
+
+    return {
+        "schema": "gaitkeeper.ingest/1",
+        **{status: summary.count(status) for status in STATUSES},
+        "outcomes": [
+            {
+                "path": str(outcome.path),
+                "status": outcome.status,
+                "pseudonym": outcome.pseudonym,
+                "reasons": [{"code": code, "message": message} for code, message in outcome.reasons],
+            }
+            for outcome in summary.outcomes
+        ],
+    }
+
+
+def _patient_json(patient: Patient) -> dict[str, Any]:
+    return {
+        "pseudonym": patient.pseudonym,
+        "patient": patient.patient_id,
+        "label": patient.label,
+        "age": patient.age,
+        "sex": patient.sex,
+        "height_m": patient.height_m,
+        "recordings": patient.recordings,
+        "extra": dict(patient.extra),
+    }
+
+
+def _print_patients(found: tuple[Patient, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Patient", "Label", "Age", "Sex", "Height", "Recordings", "Pseudonym")
+    for item in found:
+        table.add_row(
+            item.patient_id,
+            item.label or "",
+            "" if item.age is None else f"{item.age:g}",
+            item.sex or "",
+            "" if item.height_m is None else f"{item.height_m:.2f} m",
+            str(item.recordings),
+            item.pseudonym,
+        )
+    Console().print(table)
+    typer.echo(f"{len(found)} patient(s), {sum(item.recordings for item in found)} recording(s).")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=2))

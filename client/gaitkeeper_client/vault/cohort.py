@@ -130,7 +130,7 @@ def _row(folder: Path, line: int, names: list[str], cells: list[str]) -> CohortR
         _age(values["age"]),
         parse_sex(values["sex"]),
         parse_height(values["height_m"]),
-        _moment(values["recorded_at"]),
+        parse_moment(values["recorded_at"]),
         {name: value for name, value in values.items() if name not in COLUMNS and name},
     )
 
@@ -177,7 +177,8 @@ def parse_sex(text: str) -> Sex | None:
     return sex
 
 
-def _moment(text: str) -> str | None:
+def parse_moment(text: str) -> str | None:
+    """A moment in UTC, ISO 8601; a ``ValueError`` for anything else. Without a time zone it is taken as UTC."""
     if not text:
         return None
     try:

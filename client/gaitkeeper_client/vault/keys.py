@@ -87,7 +87,7 @@ def read_passphrase(prompt: str, *, confirm: bool = False) -> str:
 
 
 def open_sealed(path: Path, passphrase: str) -> SiteKey:
-    """Open a key that is sealed by a passphrase. Raises ``passphrase-wrong``, ``site-key-missing`` or ``site-key-damaged``."""
+    """Open a key sealed by a passphrase. Raises ``passphrase-wrong``, ``site-key-missing``, ``site-key-damaged``."""
     data = _private_bytes(path)
     try:
         table = tomllib.loads(data.decode("utf-8"))

@@ -1,0 +1,203 @@
+"""Ingest: from a list of files to sealed recordings. What is stored stays stored; what is not is tried again next time.
+
+The list is checked as a whole before anything is analysed. Only what the gait engine extracts (trajectories, events,
+feature signals) goes into the vault, never the video itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from gaitkeeper_client.vault.cohort import COHORT_NAME, read_cohort
+from gaitkeeper_client.vault.home import SiteHome
+from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
+from gaitkeeper_client.vault.store import Vault
+from gaitkeeper_client.vault.workers import Analyse, Job, JobResult, analyse_job, run_jobs
+from gaitkeeper_shared.durable import full_disk_is_an_error
+from gaitkeeper_shared.errors import EXIT_OK, EXIT_REFUSED, GaitkeeperError
+from gaitkeeper_shared.recording import decode_recording
+
+Status = Literal["stored", "already_stored", "refused", "failed"]
+STATUSES: tuple[Status, ...] = ("stored", "already_stored", "refused", "failed")
+_STOPS = ("disk-full", "vault-busy", "vault-damaged", "envelope-damaged")
+"""Errors of the vault, not of a file: going on would fail again for every file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to ingest and what is known of it. ``recorded_at``: UTC, ISO 8601."""
+
+    path: Path
+    patient: PatientFacts
+    recorded_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file. ``pseudonym`` where a patient is known; ``reasons`` are (code, message)."""
+
+    path: Path
+    status: Status
+    pseudonym: str | None = None
+    reasons: tuple[tuple[str, str], ...] = ()
+    exit_status: int = EXIT_OK
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """What became of all files."""
+
+    outcomes: tuple[Outcome, ...]
+
+    def count(self, status: Status) -> int:
+        """Number of files with this outcome."""
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    @property
+    def exit_status(self) -> int:
+        """The worst failure's status; 3 where everything was refused; else 0, refusals being part of the work."""
+        failed = max((outcome.exit_status for outcome in self.outcomes if outcome.status == "failed"), default=EXIT_OK)
+        nothing = self.count("stored") + self.count("already_stored") == 0
+        return failed or (EXIT_REFUSED if nothing and self.count("refused") else EXIT_OK)
+
+
+Progress = Callable[[int, int, Outcome], None]
+
+
+def plan(paths: Sequence[Path], patient: PatientFacts | None, recorded_at: str | None = None) -> tuple[Source, ...]:
+    """The files behind ``paths``: single recordings of ``patient``, cohort files, or folders that hold a cohort.
+
+    Raises what :func:`read_cohort` raises, ``ingest-nothing``, ``ingest-patient-needed``,
+    ``ingest-options-with-cohort``.
+    """
+    sources: list[Source] = []
+    for path in paths:
+        cohort = path / COHORT_NAME if path.is_dir() else path
+        if not path.exists():
+            raise GaitkeeperError("ingest-nothing", path=path, why="there is no such file or folder")
+        if not cohort.exists():
+            raise GaitkeeperError("ingest-nothing", path=path, why=f"the folder holds no {COHORT_NAME}")
+        if cohort.suffix.lower() == ".csv":
+            if patient is not None:
+                raise GaitkeeperError("ingest-options-with-cohort", options="--patient and what describes them")
+            sources += [Source(row.path, row.facts, row.recorded_at) for row in read_cohort(cohort)]
+        elif patient is None:
+            raise GaitkeeperError("ingest-patient-needed", path=path)
+        else:
+            sources.append(Source(path.resolve(), patient, recorded_at))
+    return tuple(sources)
+
+
+def ingest(
+    home: SiteHome,
+    vault: Vault,
+    sources: Sequence[Source],
+    *,
+    workers: int | None = None,
+    update_patients: bool = False,
+    on_progress: Progress | None = None,
+    analyse: Analyse = analyse_job,
+) -> IngestSummary:
+    """Analyse and store all sources; those that the vault holds are skipped at the price of a hash.
+
+    ``workers``: processes, by default one per core. Raises ``vault-patient-conflict`` before anything is stored, and
+    ``disk-full``, ``vault-busy``, ``vault-damaged`` when going on makes no sense; what was stored by then stays.
+    """
+    if not update_patients:
+        for source in sources:
+            vault.check(source.patient)
+    run = _Run(home, vault, sources, update_patients, on_progress)
+    for result in run_jobs(run.jobs(), workers=workers or len(os.sched_getaffinity(0)), analyse=analyse):
+        run.settle(result)
+    return IngestSummary(tuple(run.outcomes))
+
+
+class _Run:
+    """One ingest under way."""
+
+    def __init__(
+        self,
+        home: SiteHome,
+        vault: Vault,
+        sources: Sequence[Source],
+        update_patients: bool,
+        on_progress: Progress | None,
+    ) -> None:
+        self._home, self._vault, self._sources = home, vault, sources
+        self._update, self._on_progress = update_patients, on_progress
+        self._hashes: dict[int, str] = {}
+        self.outcomes: list[Outcome] = []
+
+    def jobs(self) -> Iterator[Job]:
+        """What has to be analysed; what need not be is settled on the way."""
+        for number, source in enumerate(self._sources):
+            try:
+                digest = file_sha256(source.path)
+                held = self._vault.holds(source.patient.patient_id, digest)
+            except GaitkeeperError as error:
+                self._fail(source, error)
+                continue
+            if held:
+                if self._update:
+                    self._vault.update_patient(source.patient)
+                self._done(Outcome(source.path, "already_stored", self._pseudonym(source)))
+                continue
+            self._hashes[number] = digest
+            yield Job(number, source.path, source.patient.height_m)
+
+    def settle(self, result: JobResult) -> None:
+        """Store what a worker found."""
+        source = self._sources[result.number]
+        if result.error is not None:
+            self._fail(source, result.error)
+        elif result.recording is None:
+            reasons = tuple((refusal.code, refusal.message) for refusal in result.refusals)
+            self._done(Outcome(source.path, "refused", self._pseudonym(source), reasons))
+        else:
+            try:
+                self._store(source, self._hashes[result.number], result.recording)
+            except GaitkeeperError as error:
+                if error.code in _STOPS:
+                    raise
+                self._fail(source, error)
+
+    def _store(self, source: Source, digest: str, recording: bytes) -> None:
+        from gaitkeeper_shared.trust.audit import AuditLog
+
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        facts = RecordingFacts(digest, source.path.name, now, source.recorded_at, source.patient.extra)
+        added = self._vault.add(source.patient, decode_recording(recording), facts, update=self._update)
+        if added.new:
+            with full_disk_is_an_error(self._home.audit_log):
+                AuditLog(self._home.audit_log).append("ingested", patient=added.pseudonym, recording=added.recording_id)
+        self._done(Outcome(source.path, "stored" if added.new else "already_stored", added.pseudonym))
+
+    def _pseudonym(self, source: Source) -> str | None:
+        known = self._vault.find(source.patient.patient_id)
+        return known.pseudonym if known else None
+
+    def _fail(self, source: Source, error: GaitkeeperError) -> None:
+        if error.code in _STOPS:
+            raise error
+        reasons = ((error.code, str(error)),)
+        self._done(Outcome(source.path, "failed", self._pseudonym(source), reasons, error.exit_status))
+
+    def _done(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if self._on_progress is not None:
+            self._on_progress(len(self.outcomes), len(self._sources), outcome)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex. Raises ``ingest-nothing`` for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise GaitkeeperError("ingest-nothing", path=path, why=str(error.strerror).lower()) from error
