@@ -1,0 +1,214 @@
+"""The site's warm executor: takes messages from the SuperNode and answers them with the application installed here.
+
+Stock Flower starts a process for every message, which installs and runs the bundle that came with the run. This one
+stays, so that a round costs no process start; and it never touches the bundle's content: whatever bundle arrives, the
+entry point named by this machine's own settings answers. A bundle that is not the empty one of this release is noted in
+the site's audit log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gaitkeeper_shared.cli import quiet_environment
+from gaitkeeper_shared.federation import application_bundle_hash
+from gaitkeeper_shared.processes import read_settings
+
+if TYPE_CHECKING:
+    from flwr.app import Context, Message
+    from flwr.clientapp import ClientApp
+    from flwr.supercore.fab import Fab
+    from flwr.supercore.runtime import RuntimeHttpClient
+
+_log = logging.getLogger("gaitkeeper.executor")
+_HOT_POLL_S = 0.02
+_IDLE_POLL_S = 0.25
+_HOT_POLLS = 1500
+_HEARTBEAT_S = 10.0
+"""A task's claim lapses after 30 s without a sign of life, later after 60 s (flwr's constants)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """``application`` is ``module:attribute`` of the installed Flower ClientApp."""
+
+    runtime_port: int
+    runtime_secret: str
+    application: str = "gaitkeeper_client.training.app:app"
+    audit_log: str = ""
+
+
+Auditor = Callable[[str], None]
+"""Told the SHA-256 of every bundle that is not ours."""
+
+
+class Executor:
+    """Answers one message after the other."""
+
+    def __init__(self, settings: ExecutorSettings, audit: Auditor) -> None:
+        self._settings, self._audit = settings, audit
+        self._foreign: set[str] = set()
+        module, _, attribute = settings.application.partition(":")
+        self._application: ClientApp = getattr(importlib.import_module(module), attribute)
+
+    def serve(self, stop: threading.Event) -> None:
+        """Answer until ``stop``. Trouble with one message never ends the loop."""
+        import httpx
+
+        quiet_polls = _HOT_POLLS
+        while not stop.is_set():
+            try:
+                token = self._acquire()
+            except (httpx.HTTPError, ValueError) as error:
+                _log.debug("the SuperNode does not answer: %s", type(error).__name__)
+                stop.wait(_IDLE_POLL_S)
+                continue
+            if token is None:
+                quiet_polls += 1
+                stop.wait(_HOT_POLL_S if quiet_polls < _HOT_POLLS else _IDLE_POLL_S)
+                continue
+            quiet_polls = 0
+            try:
+                self._answer(token)
+            except Exception:
+                # The SuperNode reports a task without an answer to the coordinator by itself.
+                _log.exception("a message could not be answered")
+
+    @contextlib.contextmanager
+    def _client(self, *interceptors: Any) -> Iterator[RuntimeHttpClient]:
+        from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+        from flwr.supercore.runtime import RuntimeHttpClient
+
+        client = RuntimeHttpClient.from_server_address(
+            f"127.0.0.1:{self._settings.runtime_port}",
+            insecure=True,
+            root_certificates=None,
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="gaitkeeper-executor"), *interceptors],
+        )
+        with client:
+            yield client
+
+    def _acquire(self) -> str | None:
+        """The token of the oldest waiting message, or None."""
+        from flwr.proto.runtime_pb2 import AcquireTaskRequest
+        from flwr.supercore.constant import TaskType
+
+        response = self._acquirer().AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+        return response.token if response.HasField("task") and response.token else None
+
+    def _acquirer(self) -> RuntimeHttpClient:
+        from flwr.supercore.interceptors import SuperExecAuthHttpInterceptor
+
+        if not hasattr(self, "_asking"):
+            auth = SuperExecAuthHttpInterceptor(
+                master_secret=self._settings.runtime_secret.encode(),
+                protected_methods=frozenset({"/flwr.proto.Runtime/AcquireTask"}),
+            )
+            self._stack = contextlib.ExitStack()
+            self._asking = self._stack.enter_context(self._client(auth))
+        return self._asking
+
+    def _answer(self, token: str) -> None:
+        from flwr.common.constant import SubStatus
+        from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor
+        from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+        with self._client(RuntimeTokenHttpInterceptor(token)) as client, _sign_of_life(client):
+            message, context, _run, bundle = pull_task_input(client)
+            self._look_at(bundle)
+            reply, failure = self._run_application(message, context)
+            push_message(client, reply, context)
+            status = SubStatus.FAILED if failure else SubStatus.COMPLETED
+            # The context goes nowhere: what a site must remember is in its ledger.
+            push_task_output(client, None, status, failure)
+
+    def _run_application(self, message: Message, context: Context) -> tuple[Message, str]:
+        from flwr.app import Error, Message
+        from flwr.common.constant import ErrorCode
+
+        try:
+            return self._application(message=message, context=context), ""
+        except Exception as error:
+            _log.exception("the application failed")
+            # Only the kind of error leaves the site: its text may quote a patient's data.
+            reason = f"the site's application failed with {type(error).__name__}"
+            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message), reason
+
+    def _look_at(self, bundle: Fab) -> None:
+        digest = hashlib.sha256(bundle.content).hexdigest()
+        if digest != application_bundle_hash() and digest not in self._foreign:
+            self._foreign.add(digest)
+            _log.warning("a bundle that is not ours came with a run (sha256 %s); it is not used", digest)
+            self._audit(digest)
+
+
+@contextlib.contextmanager
+def _sign_of_life(client: RuntimeHttpClient) -> Iterator[None]:
+    """Keep the SuperNode from giving the task up while the block works on it."""
+    import httpx
+    from flwr.proto.runtime_pb2 import SendTaskHeartbeatRequest
+
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_HEARTBEAT_S):
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+
+    thread = threading.Thread(target=beat, name="sign-of-life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=_HEARTBEAT_S)
+
+
+def _auditor(path: str) -> Auditor:
+    def note(digest: str) -> None:
+        if path:
+            from pathlib import Path
+
+            from gaitkeeper_shared.trust.audit import AuditLog
+
+            AuditLog(Path(path)).append("foreign-bundle-ignored", bundle_sha256=digest)
+
+    return note
+
+
+def main() -> None:
+    """Entry point of the child process."""
+    quiet_environment()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = read_settings()
+    passphrase = settings.pop("passphrase", None)
+    if passphrase is not None:
+        hand_over_passphrase(passphrase)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    options = ExecutorSettings(**settings)
+    Executor(options, _auditor(options.audit_log)).serve(stop)
+
+
+def hand_over_passphrase(passphrase: str) -> None:
+    """Let ``vault.keys.unlock`` of this process find the passphrase: in anonymous memory, in no file, no argument."""
+    import os
+
+    memory = os.memfd_create("passphrase", os.MFD_CLOEXEC)
+    os.fchmod(memory, 0o600)
+    os.write(memory, passphrase.encode())
+    os.environ["GAITKEEPER_PASSPHRASE_FILE"] = f"/proc/self/fd/{memory}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The site's Flower SuperNode: flwr's own code, as a child process, polling often while a run is going on.
+
+It only carries messages. The bundle that comes with a run is neither installed nor run: this machine's executor, which
+takes the messages over the Runtime API on loopback, knows one application, the installed one (see ``executor``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaitkeeper_shared.cli import quiet_environment
+from gaitkeeper_shared.processes import read_settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+_HOT_S = 60.0
+_HOT_POLL_S = 0.1
+_IDLE_POLL_S = 1.0
+_REPLY_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """``fleet_address`` is host:port; ``runtime_port`` on loopback, opened by ``runtime_secret``."""
+
+    fleet_address: str
+    root_certificate: str
+    node_key: str
+    runtime_port: int
+    runtime_secret: str
+
+
+class PollPace:
+    """Stands in for the ``time`` module of flwr's worker loop, whose sleeps are constants made for idle nodes.
+
+    It sleeps 3 s when there is no message and half a second while it waits for the executor's reply; with those, three
+    quarters of a round would be waiting. Within a minute of a message the node asks ten times a second, else once.
+    """
+
+    def __init__(self) -> None:
+        self._hot_until = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for the time that fits what flwr waits for."""
+        moment = time.monotonic()
+        if seconds < 1:
+            self._hot_until = moment + _HOT_S
+            time.sleep(_REPLY_POLL_S)
+        else:
+            time.sleep(_HOT_POLL_S if moment < self._hot_until else _IDLE_POLL_S)
+
+
+def load_node_key(path: Path) -> EllipticCurvePrivateKey:
+    """The node's private key, as PEM or in OpenSSH's format."""
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+
+    data = path.read_bytes()
+    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
+    key = load(data, None)
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise ValueError(f"{path} holds no elliptic-curve key")
+    return key
+
+
+def run_node(settings: NodeSettings) -> None:
+    """Run until SIGTERM. flwr ends the process by itself where the coordinator refuses this node."""
+    import uvicorn
+    from flwr.supercore.object_store import ObjectStoreFactory
+    from flwr.supernode import start_client_internal as worker
+    from flwr.supernode.main import create_app
+    from flwr.supernode.nodestate import NodeStateFactory
+
+    secret = settings.runtime_secret.encode()
+    states = NodeStateFactory(objectstore_factory=ObjectStoreFactory())
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(state_factory=states, superexec_auth_secret=secret),
+            host="127.0.0.1",
+            port=settings.runtime_port,
+            access_log=False,
+            log_level="warning",
+        )
+    )
+    # Daemon: flwr leaves the process by sys.exit, and nothing here has to outlive it.
+    threading.Thread(target=server.run, name="runtime-api", daemon=True).start()
+    key = load_node_key(Path(settings.node_key))
+    worker.time = PollPace()  # type: ignore[assignment]
+    worker.start_client_internal(
+        state_factory=states,
+        server_address=settings.fleet_address,
+        node_config={},
+        root_certificates=Path(settings.root_certificate).read_bytes(),
+        insecure=False,
+        authentication_keys=(key, key.public_key()),
+        isolation="process",
+        runtime_api_address=f"127.0.0.1:{settings.runtime_port}",
+        superexec_auth_secret=secret,
+        runtime_dependency_install=False,
+    )
+
+
+def main() -> None:
+    """Entry point of the child process."""
+    quiet_environment()
+    run_node(NodeSettings(**read_settings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Checks of what sites send, and the mean of it.
+
+Every site weighs the same: weights by the number of patients would tell that number. The mean is folded in the order of
+the sites' names and in double precision, so that recorded replies give the same bits again, on any machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.federation import Weights
+
+
+def check_update(site: str, update: Weights | None, reference: Weights) -> Weights:
+    """The update, where its names, shapes and types are those of ``reference`` and all its numbers are finite."""
+    if update is None:
+        raise GaitkeeperError("update-unusable", site=site, why="it carries no weights")
+    if list(update) != list(reference):
+        unknown = sorted(set(update) ^ set(reference))[:3]
+        raise GaitkeeperError("update-unusable", site=site, why=f"its arrays are not the model's ({unknown})")
+    for name, expected in reference.items():
+        array = update[name]
+        if array.shape != expected.shape:
+            why = f"{name} has shape {array.shape} instead of {expected.shape}"
+            raise GaitkeeperError("update-unusable", site=site, why=why)
+        if array.dtype != expected.dtype:
+            why = f"{name} has type {array.dtype} instead of {expected.dtype}"
+            raise GaitkeeperError("update-unusable", site=site, why=why)
+        if not np.isfinite(array).all():
+            raise GaitkeeperError("update-unusable", site=site, why=f"{name} holds NaN or infinity")
+    return update
+
+
+def mean_of_updates(updates: Iterable[Weights]) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """Mean with equal weights. One update after the other: memory does not grow with the number of sites."""
+    total: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
+    types: dict[str, np.dtype[Any]] = {}
+    count = 0
+    for update in updates:
+        count += 1
+        for name, array in update.items():
+            if name not in total:
+                total[name] = np.zeros(array.shape, np.float64)
+                types[name] = array.dtype
+            total[name] += array
+    if count == 0:
+        raise ValueError("there is nothing to take the mean of")
+    return {name: (value / count).astype(types[name]) for name, value in total.items()}

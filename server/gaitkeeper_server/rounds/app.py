@@ -1,0 +1,37 @@
+"""The Flower ServerApp: the same for the deployment and for a rehearsal on Flower's simulation engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gaitkeeper_server.rounds.conductor import Conductor, Pace
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.roster import Roster, roster_of_names
+
+if TYPE_CHECKING:
+    from flwr.app import Context
+    from flwr.serverapp import Grid, ServerApp
+
+
+def make_server_app(
+    journal: Journal,
+    run: str,
+    *,
+    roster: Roster = roster_of_names,
+    pace: Pace | None = None,
+    on_round: Callable[[int], None] | None = None,
+) -> ServerApp:
+    """A ServerApp that conducts ``run``, which the journal holds with its study, its sites and its untrained weights.
+
+    ``on_round`` is called after each committed round with its number. The outcome is in the journal.
+    """
+    from flwr.serverapp import ServerApp
+
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        Conductor(grid, journal, run, roster=roster, pace=pace, on_round=on_round).conduct()
+
+    return app

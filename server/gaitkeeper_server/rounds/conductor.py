@@ -1,0 +1,295 @@
+"""Conducts a run: one message per site and round, deadline, quorum, aggregate, journal. Resumes from the last commit.
+
+The conductor holds no state that the journal has not: started again after a kill it goes on with the round that was
+open, asks only those sites whose reply was not recorded, and sites answer a question they answered before from their
+ledger. The Flower grid may be the deployment's or the simulation engine's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gaitkeeper_server.rounds.aggregate import check_update, mean_of_updates
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.roster import Presence, Roster, roster_of_names
+from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, SiteOutcome, Wish
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, decode_reply, encode_order, order_for
+
+if TYPE_CHECKING:
+    from flwr.app import Message
+    from flwr.serverapp import Grid
+
+_ATTEMPTS = 3
+"""How often a site is asked in one round, when its node or its trainer dies over it."""
+_LOOK_EVERY_S = 0.5
+_MESSAGE_MARGIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Waits, in seconds. ``absent_grace_s``: for a site that is not there at a round's start, when quorum is there;
+    ``missing_grace_s``: for one that was not there in the round before either."""
+
+    poll_s: float = 0.05
+    absent_grace_s: float = 15.0
+    missing_grace_s: float = 1.0
+
+
+class _Stopped(Exception):  # noqa: N818 - a way out, not an error
+    """An operator stopped the run."""
+
+
+@dataclass(slots=True)
+class _Desk:
+    """What is known of one open round."""
+
+    number: int
+    started: float
+    settled: dict[str, SiteOutcome] = field(default_factory=dict)
+    asked: dict[str, Presence] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, str] = field(default_factory=dict)
+    """Site by message id."""
+
+    @property
+    def included(self) -> list[str]:
+        return sorted(site for site, outcome in self.settled.items() if outcome.outcome is Outcome.INCLUDED)
+
+
+class Conductor:
+    """Conducts one run of the journal over a Flower grid."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        journal: Journal,
+        run: str,
+        *,
+        roster: Roster = roster_of_names,
+        pace: Pace | None = None,
+        on_round: Callable[[int], None] | None = None,
+    ) -> None:
+        self._grid, self._journal, self._roster = grid, journal, roster
+        self._pace = pace or Pace()
+        self._on_round = on_round
+        self._record = journal.run(run)
+        self._run = self._record.run
+        self._study, _ = journal.study(self._run)
+        self._missing: set[str] = set()
+
+    def conduct(self) -> RunState:
+        """Go on until the run is in a terminal state. Network trouble is raised: the run then waits to be resumed."""
+        if self._record.state.terminal:
+            return self._record.state
+        try:
+            self._all_rounds()
+        except _Stopped:
+            self._journal.set_run_state(self._run, RunState.STOPPED, "stopped by an operator")
+        except GaitkeeperError as error:
+            self._journal.set_run_state(self._run, RunState.FAILED, str(error))
+        return self._journal.run(self._run).state
+
+    def _all_rounds(self) -> None:
+        checkpoint = self._journal.checkpoint(self._run)
+        if checkpoint is None:
+            raise GaitkeeperError("journal-damaged", path="of the run", detail="the untrained weights are missing")
+        weights = checkpoint.weights
+        done = {item.number for item in self._journal.rounds(self._run) if item.state is RoundState.COMMITTED}
+        last = self._study.training.rounds + (1 if self._study.evaluation.holdout > 0 else 0)
+        for number in range(1, last + 1):
+            if number in done:
+                continue
+            self._heed_wish()
+            self._journal.set_run_state(self._run, RunState.RUNNING)
+            weights = self._round(number, weights)
+            if self._on_round is not None:
+                self._on_round(number)
+        self._finish()
+
+    def _finish(self) -> None:
+        short = []
+        for item in self._journal.rounds(self._run):
+            missing = [o.site for o in self._journal.outcomes(self._run, item.number) if o.outcome != Outcome.INCLUDED]
+            if missing:
+                short.append(f"round {item.number} without {', '.join(missing)}")
+        if short:
+            self._journal.set_run_state(self._run, RunState.DEGRADED, "; ".join(short)[:500])
+        else:
+            self._journal.set_run_state(self._run, RunState.SUCCEEDED)
+
+    def _heed_wish(self) -> None:
+        wish = self._journal.wish(self._run)
+        if wish is Wish.STOP:
+            raise _Stopped
+        if wish is not Wish.PAUSE:
+            return
+        self._journal.set_run_state(self._run, RunState.PAUSED, "paused by an operator")
+        # No deadline: a pause lasts until the operator ends it.
+        while (wish := self._journal.wish(self._run)) is Wish.PAUSE:
+            time.sleep(_LOOK_EVERY_S)
+        if wish is Wish.STOP:
+            raise _Stopped
+
+    def _round(self, number: int, weights: Weights) -> Weights:
+        """One whole round. Returns the weights that the next one starts from."""
+        self._journal.open_round(self._run, number, self._record.sites)
+        desk = _Desk(number, time.monotonic())
+        for outcome in self._journal.outcomes(self._run, number):
+            if outcome.outcome is Outcome.INCLUDED:
+                desk.settled[outcome.site] = outcome
+        try:
+            self._collect(desk, weights)
+        except _Stopped:
+            self._journal.set_round_state(self._run, number, RoundState.ABANDONED)
+            raise
+        self._close(desk)
+        self._missing = set(self._record.sites) - set(desk.included)
+        trains = number <= self._study.training.rounds
+        if len(desk.included) < self._study.federation.quorum and trains:
+            self._journal.set_round_state(self._run, number, RoundState.ABANDONED)
+            raise self._quorum_missed(desk)
+        self._journal.set_round_state(self._run, number, RoundState.REPLIED)
+        if not trains:
+            self._journal.commit_round(self._run, number, None)
+            return weights
+        mean = mean_of_updates(self._journal.each_reply(self._run, number))
+        self._journal.set_round_state(self._run, number, RoundState.AGGREGATED)
+        self._journal.commit_round(self._run, number, mean)
+        return mean
+
+    def _quorum_missed(self, desk: _Desk) -> GaitkeeperError:
+        words = [
+            f"{site} {outcome.outcome}" + (f" ({outcome.message or outcome.code})" if outcome.code else "")
+            for site, outcome in sorted(desk.settled.items())
+            if outcome.outcome is not Outcome.INCLUDED
+        ]
+        return GaitkeeperError(
+            "quorum-missed",
+            round=desk.number,
+            included=len(desk.included),
+            quorum=self._study.federation.quorum,
+            outcomes="; ".join(words) or "nobody else is enrolled",
+            run=self._run,
+        )
+
+    def _collect(self, desk: _Desk, weights: Weights) -> None:
+        next_look = 0.0
+        while True:
+            moment = time.monotonic()
+            if moment >= next_look:
+                if self._journal.wish(self._run) is Wish.STOP:
+                    raise _Stopped
+                self._ask(desk, weights)
+                next_look = moment + _LOOK_EVERY_S
+            if desk.pending:
+                for message in self._grid.pull_messages(list(desk.pending)):
+                    self._receive(desk, message, weights)
+            if self._over(desk, moment - desk.started):
+                return
+            time.sleep(self._pace.poll_s)
+
+    def _over(self, desk: _Desk, elapsed: float) -> bool:
+        missing = set(self._record.sites) - set(desk.settled)
+        if not missing or elapsed >= self._study.federation.deadline_s:
+            return True
+        if missing & set(desk.asked) or len(desk.included) < self._study.federation.quorum:
+            return False
+        grace = self._pace.missing_grace_s if missing <= self._missing else self._pace.absent_grace_s
+        return elapsed >= grace
+
+    def _ask(self, desk: _Desk, weights: Weights) -> None:
+        """Send the order to every site that is there and was not asked since it came."""
+        from flwr.app import Message
+
+        present = self._roster(self._grid)
+        messages, sites = [], []
+        order = order_for(self._study, self._record.study_hash, self._run, desk.number)
+        for site in self._record.sites:
+            presence = present.get(site)
+            if presence is None or site in desk.settled or desk.asked.get(site) == presence:
+                continue
+            if desk.attempts.get(site, 0) >= _ATTEMPTS:
+                continue
+            content = encode_order(order, weights)
+            message = Message(
+                content,
+                presence.node_id,
+                MESSAGE_TYPE,
+                ttl=self._study.federation.deadline_s + _MESSAGE_MARGIN_S,
+                group_id=str(desk.number),
+            )
+            messages.append(message)
+            sites.append(site)
+        if not messages:
+            return
+        for site, message_id in zip(sites, self._grid.push_messages(messages), strict=True):
+            if not message_id:
+                continue
+            desk.pending[message_id] = site
+            desk.asked[site] = present[site]
+            desk.attempts[site] = desk.attempts.get(site, 0) + 1
+            self._journal.record_outcome(self._run, desk.number, SiteOutcome(site, Outcome.DISPATCHED))
+        self._journal.set_round_state(self._run, desk.number, RoundState.DISPATCHED)
+
+    def _receive(self, desk: _Desk, message: Message, weights: Weights) -> None:
+        site = desk.pending.pop(message.metadata.reply_to_message_id, None)
+        if site is None or site in desk.settled:
+            return
+        if message.has_error():
+            desk.errors[site] = f"Flower error {message.error.code}: {message.error.reason or 'no reason given'}"
+            desk.asked.pop(site, None)
+            if desk.attempts[site] >= _ATTEMPTS:
+                self._settle(desk, SiteOutcome(site, Outcome.FAILED, "site-unreachable", desk.errors[site]))
+            return
+        try:
+            outcome, update = self._judge(site, message, desk.number, weights)
+        except GaitkeeperError as error:
+            self._settle(desk, SiteOutcome(site, Outcome.FAILED, error.code, error.message))
+            return
+        self._settle(desk, outcome, update)
+
+    def _judge(self, site: str, message: Message, number: int, weights: Weights) -> tuple[SiteOutcome, Weights | None]:
+        reply = decode_reply(message.content)
+        report = reply.report
+        if report.site != site:
+            raise GaitkeeperError("update-unusable", site=site, why=f"it names itself {report.site[:80]!r}")
+        update = None
+        outcome = Outcome.INCLUDED
+        if report.status == "refused":
+            outcome = Outcome.REFUSED
+        elif number <= self._study.training.rounds:
+            update = check_update(site, reply.weights, weights)
+        judged = SiteOutcome(
+            site,
+            outcome,
+            report.code,
+            report.message,
+            report.epsilon_spent,
+            report.delta,
+            report.seconds,
+            reply.metrics,
+        )
+        return judged, update
+
+    def _settle(self, desk: _Desk, outcome: SiteOutcome, update: Weights | None = None) -> None:
+        self._journal.record_outcome(self._run, desk.number, outcome, update)
+        desk.settled[outcome.site] = outcome
+
+    def _close(self, desk: _Desk) -> None:
+        """Give every site that did not reply the word for it."""
+        waited = f"after {time.monotonic() - desk.started:.0f} s"
+        for site in self._record.sites:
+            if site in desk.settled:
+                continue
+            if site in desk.asked:
+                why = SiteOutcome(site, Outcome.LATE, "deadline", f"no reply {waited}")
+            elif site in desk.errors:
+                why = SiteOutcome(site, Outcome.FAILED, "site-unreachable", desk.errors[site])
+            else:
+                why = SiteOutcome(site, Outcome.ABSENT, "not-connected", f"not connected {waited}")
+            self._settle(desk, why)

@@ -1,0 +1,58 @@
+"""The process that conducts one run: a Flower ServerApp against the coordinator's own SuperLink.
+
+It exits with 0 when the run is in a terminal state, with 75 when it has to be started again (the SuperLink was away);
+whatever ends it, the journal tells the next one where to go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from gaitkeeper_shared.cli import quiet_environment
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.processes import read_settings
+
+EXIT_AGAIN = 75
+_log = logging.getLogger("gaitkeeper.rounds")
+
+
+def conduct(journal_path: Path, run: str, operator_port: int, operator_secret: str, lock: Path) -> int:
+    """Conduct ``run`` to its end. Returns the exit status of the process."""
+    import httpx
+    from flwr.supercore.run import RunNotRunningException
+
+    from gaitkeeper_server.rounds.app import make_server_app
+    from gaitkeeper_server.rounds.flower_task import OperatorAccess, flower_task
+    from gaitkeeper_server.rounds.journal import Journal
+
+    journal = Journal(journal_path)
+    access = OperatorAccess(operator_port, operator_secret, lock)
+    try:
+        with flower_task(access) as (grid, context):
+            make_server_app(journal, run)(grid, context)
+    except (httpx.HTTPError, RunNotRunningException, GaitkeeperError) as error:
+        # A run that ended as failed is no exception here; this is trouble between two processes of this machine.
+        _log.warning("the run %s is to be resumed: %s: %s", run, type(error).__name__, error)
+    return 0 if journal.run(run).state.terminal else EXIT_AGAIN
+
+
+def main() -> None:
+    """Entry point of the child process."""
+    quiet_environment()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = read_settings()
+    status = conduct(
+        Path(settings["journal"]),
+        settings["run"],
+        settings["operator_port"],
+        settings["operator_secret"],
+        Path(settings["lock"]),
+    )
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

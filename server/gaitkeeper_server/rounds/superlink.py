@@ -1,0 +1,207 @@
+"""The Flower SuperLink as a process of its own: its SQLite database, TLS and node authentication, on two ports.
+
+The public port speaks TLS and passes Fleet to enrolled nodes; the operator's port is on loopback (see ``gate``). Nodes
+are registered from the coordinator's list of enrolled sites, under the sites' names, and removed when revoked. The
+runtime installation of dependencies does not exist here: no bundle's code is ever run by this process' children.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.rounds.gate import EnrolledKeys, FleetGate, OperatorAuthn
+from gaitkeeper_server.store import CoordinatorStore
+from gaitkeeper_shared.cli import quiet_environment
+from gaitkeeper_shared.durable import write_durably
+from gaitkeeper_shared.processes import read_settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from flwr.server.superlink.linkstate import LinkState
+
+_SYNC_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SuperLinkSettings:
+    """Where the SuperLink keeps its state and answers. ``operator_secret`` opens Control and Runtime."""
+
+    database: Path
+    host: str
+    port: int
+    certificate: Path
+    key: Path
+    operator_port: int
+    operator_secret: str
+
+
+EnrolledSites = Callable[[], Mapping[str, bytes]]
+"""The enrolled sites' Flower node public keys (PEM), by site name; asked anew twice a second."""
+
+
+def serve(settings: SuperLinkSettings, enrolled_sites: EnrolledSites, on_ready: Callable[[], None]) -> None:
+    """Run until SIGTERM or SIGINT."""
+    application = _application(settings)
+    keys = EnrolledKeys()
+    state = application.state.linkstate_factory.state()
+    synchronise_nodes(state, keys, enrolled_sites())
+    stopping = threading.Event()
+
+    def keep_synchronised() -> None:
+        while not stopping.wait(_SYNC_EVERY_S):
+            # The list lies in another process' database, which may be busy for a moment.
+            with contextlib.suppress(Exception):
+                synchronise_nodes(state, keys, enrolled_sites())
+
+    threading.Thread(target=keep_synchronised, name="enrolled-nodes", daemon=True).start()
+    try:
+        asyncio.run(_serve_both(settings, application, keys, on_ready))
+    finally:
+        stopping.set()
+
+
+def synchronise_nodes(state: LinkState, keys: EnrolledKeys, sites: Mapping[str, bytes]) -> None:
+    """Make the SuperLink know exactly the enrolled sites as nodes, each under its site's name."""
+    from flwr.common.constant import HEARTBEAT_DEFAULT_INTERVAL, NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
+
+    keys.replace(sites)
+    known = {
+        info.name: info for info in state.get_node_info(owner_aids=[NOOP_FLWR_AID]) if info.status != "unregistered"
+    }
+    for name, info in known.items():
+        if sites.get(name, b"").strip() != info.public_key.strip():
+            state.delete_node(NOOP_FLWR_AID, info.node_id)
+    for name, key in sites.items():
+        info = known.get(name)
+        if info is None or info.public_key.strip() != key.strip():
+            state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, HEARTBEAT_DEFAULT_INTERVAL, name=name)
+
+
+def _application(settings: SuperLinkSettings) -> FastAPI:
+    from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
+    from flwr.superlink.config_loader import SuperLinkLifespanConfig
+    from flwr.superlink.main import create_app
+
+    config = SuperLinkLifespanConfig(
+        control_address="",
+        health_server_address=None,
+        host="127.0.0.1",
+        port=settings.operator_port,
+        insecure=False,
+        certificates=None,
+        superexec_auth_secret=settings.operator_secret.encode(),
+        authn_plugin=OperatorAuthn(settings.operator_secret),
+        event_log_plugin=None,
+        fleet_event_log_plugin=None,
+        enable_event_log=False,
+        artifact_provider=None,
+        enable_supernode_auth=True,
+        fleet_api_type="grpc-rere",
+        fleet_api_address=None,
+        simulation=False,
+        ssl_ca_certfile=None,
+        ssl_certfile=str(settings.certificate),
+        ssl_keyfile=str(settings.key),
+        database=str(settings.database),
+        isolation="process",
+        runtime_dependency_install=False,
+    )
+    return create_app(config, SuperLinkLifespan)
+
+
+async def _serve_both(
+    settings: SuperLinkSettings, application: FastAPI, keys: EnrolledKeys, on_ready: Callable[[], None]
+) -> None:
+    public = _Server(
+        uvicorn.Config(
+            FleetGate(application, keys),  # type: ignore[arg-type]
+            ssl_certfile=str(settings.certificate),
+            ssl_keyfile=str(settings.key),
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            limit_concurrency=1_000,
+        )
+    )
+    operator = _Server(
+        uvicorn.Config(application, lifespan="on", access_log=False, log_level="warning", server_header=False)
+    )
+    servers = (public, operator)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: [setattr(server, "should_exit", True) for server in servers])
+    with _listen(settings.host, settings.port) as outer, _listen("127.0.0.1", settings.operator_port) as inner:
+        tasks = [
+            asyncio.create_task(public.serve(sockets=[outer])),
+            asyncio.create_task(operator.serve(sockets=[inner])),
+        ]
+        while not all(server.started for server in servers) and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.02)
+        if all(server.started for server in servers):
+            on_ready()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for server in servers:
+                server.should_exit = True
+            await asyncio.gather(*tasks)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves the process' signals alone: two of them share it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(256)
+    return listener
+
+
+def main() -> None:
+    """Entry point of the child process; its settings name the coordinator's home and the operator's secret."""
+    quiet_environment()
+    settings = read_settings()
+    home = CoordinatorHome(Path(settings["home"]))
+    config = home.config()
+    store = CoordinatorStore(home.store)
+    ready = Path(settings["ready"])
+
+    def enrolled() -> dict[str, bytes]:
+        return {site.name: site.node_public_key for site in store.enrolled_sites() if site.node_public_key}
+
+    serve(
+        SuperLinkSettings(
+            database=home.path / "superlink.sqlite",
+            host=config.bind,
+            port=config.fleet_port,
+            certificate=home.server_certificate,
+            key=home.server_key,
+            operator_port=config.control_port,
+            operator_secret=settings["operator_secret"],
+        ),
+        enrolled,
+        lambda: write_durably(ready, b"ready\n"),
+    )
+
+
+if __name__ == "__main__":
+    main()

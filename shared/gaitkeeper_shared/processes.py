@@ -1,0 +1,196 @@
+"""Child processes that a service keeps alive: started anew with growing pauses, and gone when the service goes.
+
+A child gets its settings, secrets among them, as one JSON line on its standard input, never on a command line or in the
+environment. The pipe stays open; when the service dies, even by SIGKILL, the child reads its end and ends too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_STEADY_S = 60.0
+"""A child that lived this long has earned its first, short pause again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """What to run: a Python module of ours, its settings, the file that receives its output."""
+
+    name: str
+    module: str
+    settings: Mapping[str, Any]
+    log: Path
+    restart: bool = True
+
+
+@dataclass(slots=True)
+class _Child:
+    spec: ChildSpec
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    next_start: float = 0.0
+    pause_s: float = _FIRST_PAUSE_S
+    starts: int = 0
+    last_exit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStatus:
+    """A child as a status file shows it."""
+
+    name: str
+    pid: int | None
+    starts: int
+    last_exit: int | None
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Starts children, watches them, restarts them, ends them. Not for use from several threads, but ``stop`` is."""
+
+    on_change: Callable[[], None] = lambda: None
+    _children: dict[str, _Child] = field(default_factory=dict)
+
+    def add(self, spec: ChildSpec) -> None:
+        """Add a child; it starts at the next ``tick``."""
+        self._children[spec.name] = _Child(spec)
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all children."""
+        return tuple(self._children)
+
+    def remove(self, name: str) -> None:
+        """End a child and forget it."""
+        child = self._children.pop(name, None)
+        if child is not None and child.process is not None:
+            _end([child.process])
+
+    def restart(self, name: str) -> None:
+        """Kill a child; it starts again at the next ``tick``."""
+        child = self._children[name]
+        if child.process is not None:
+            _end([child.process], patience_s=0.5)
+
+    def status(self) -> tuple[ChildStatus, ...]:
+        """Every child as it is now."""
+        return tuple(
+            ChildStatus(
+                child.spec.name,
+                child.process.pid if child.process is not None and child.process.poll() is None else None,
+                child.starts,
+                child.last_exit,
+            )
+            for child in self._children.values()
+        )
+
+    def tick(self) -> None:
+        """Notice the dead, start what has to run. Call it a few times a second."""
+        changed = False
+        for child in list(self._children.values()):
+            if child.process is not None and child.process.poll() is not None:
+                self._bury(child)
+                changed = True
+            ended = child.last_exit is not None and not child.spec.restart
+            if child.process is None and not ended and time.monotonic() >= child.next_start:
+                _start(child)
+                changed = True
+        if changed:
+            self.on_change()
+
+    def ended(self, name: str) -> int | None:
+        """Exit status of a child that is not to be restarted and has ended; None while it runs."""
+        child = self._children[name]
+        return None if child.process is not None else child.last_exit
+
+    def stop(self) -> None:
+        """End every child: SIGTERM, a few seconds, SIGKILL."""
+        processes = [child.process for child in self._children.values() if child.process is not None]
+        self._children.clear()
+        _end(processes)
+
+    def _bury(self, child: _Child) -> None:
+        assert child.process is not None
+        child.last_exit = child.process.returncode
+        if child.process.stdin is not None:
+            child.process.stdin.close()
+        child.process = None
+        lived = time.monotonic() - child.started_at
+        child.pause_s = _FIRST_PAUSE_S if lived >= _STEADY_S else min(child.pause_s * 2, _LONGEST_PAUSE_S)
+        child.next_start = time.monotonic() + child.pause_s
+
+
+def _start(child: _Child) -> None:
+    child.spec.log.parent.mkdir(parents=True, exist_ok=True)
+    with child.spec.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", child.spec.module],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    child.process, child.started_at, child.starts = process, time.monotonic(), child.starts + 1
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(dict(child.spec.settings)).encode() + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        # It died at once; the next tick says so.
+        return
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]], patience_s: float = 5.0) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + patience_s
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5.0)
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def read_settings() -> dict[str, Any]:
+    """In a child: its settings; from now on the child ends when the service that started it is gone."""
+    # Unbuffered: a thread that waits inside sys.stdin would hold its lock, and Python aborts over that when it ends.
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    settings: dict[str, Any] = json.loads(line)
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    return settings
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    # A graceful end may hang on a peer that is gone as well.
+    time.sleep(5.0)
+    os._exit(1)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port of ``host`` that nobody listens on at this moment."""
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
