@@ -18,9 +18,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
+from gaitkeeper_shared.durable import sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
-from gaitkeeper_shared.trust.durable import sync_folder, write_durable
 
 GENESIS = "0" * 64
 _BLOCK = 65_536
@@ -140,7 +140,7 @@ class AuditLog:
         return made
 
     def _write_anchor(self, head: AuditHead) -> None:
-        write_durable(self._anchor, _canonical({"sequence": head.sequence, "hash": head.hash}), mode=0o600)
+        write_durably(self._anchor, _canonical({"sequence": head.sequence, "hash": head.hash}))
 
     def _read_anchor(self) -> AuditHead:
         try:

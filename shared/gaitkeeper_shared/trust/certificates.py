@@ -1,7 +1,8 @@
 """X.509 for a consortium: a root that the coordinator keeps, its server's certificate, a certificate for each site.
 
 EC P-256 throughout. A site's certificate may only identify a client and a server's only a server, so that no site can
-pose as the coordinator. A site's name stands in the subject and, as ``gaitkeeper://site/NAME``, in the alternative names.
+pose as the coordinator. A site's name stands in the subject and, as ``gaitkeeper://site/NAME``, in the alternative
+names.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -70,7 +71,7 @@ class Authority:
     def issue_site(
         self, request: x509.CertificateSigningRequest, site: str, *, clock: Clock = utc_now
     ) -> x509.Certificate:
-        """A site's certificate for the request's key. Only the key is taken from the request, nothing that it claims."""
+        """A site's certificate for the request's key. Only the key is taken from the request, no claim of it."""
         key = request.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, site)])
@@ -164,10 +165,10 @@ def pem(certificate: x509.Certificate) -> bytes:
 
 
 def public_key_digest(request: x509.CertificateSigningRequest) -> str:
-    """SHA-256 of the request's public key, in hex."""
+    """SHA-256 of the request's public key (DER, SubjectPublicKeyInfo), in hex."""
     key = request.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    return hashlib.sha256(x509.SubjectKeyIdentifier.from_public_key(key).digest).hexdigest()
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _builder(

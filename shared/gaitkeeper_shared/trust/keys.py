@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.trust.durable import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class SigningKey:
 
     def save(self, path: Path) -> None:
         """Write PEM (PKCS #8), mode 0600, durably."""
-        write_private(path, private_pem(self.private))
+        write_durably(path, private_pem(self.private))
 
     @property
     def verifying(self) -> VerifyingKey:

@@ -24,6 +24,9 @@ MAX_SIGNATURES_BYTES = 64 * 1024
 
 Context = Literal["gaitkeeper.study/1", "gaitkeeper.release/1", "gaitkeeper.order/1"]
 """What kind of document is signed."""
+STUDY_CONTEXT: Context = "gaitkeeper.study/1"
+RELEASE_CONTEXT: Context = "gaitkeeper.release/1"
+ORDER_CONTEXT: Context = "gaitkeeper.order/1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,61 @@
+"""Who is calling: the site whose certificate the TLS handshake proved, checked against the store on every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+
+from gaitkeeper_server.store import CoordinatorStore
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.rpc.channels import encode_error
+from gaitkeeper_shared.trust.certificates import fingerprint, read_certificate
+from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
+
+_REFUSED = {2: grpc.StatusCode.INVALID_ARGUMENT, 3: grpc.StatusCode.PERMISSION_DENIED}
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Doorkeeper:
+    """Tells the caller's site. A revoked site, or one with a superseded certificate, is nobody."""
+
+    def __init__(self, store: CoordinatorStore, clock: Clock = utc_now) -> None:
+        self._store = store
+        self._clock = clock
+
+    def site(self, context: grpc.ServicerContext, *, note: bool = True) -> str:
+        """The enrolled site that calls. Raises ``site-refused``."""
+        presented = context.auth_context().get("x509_pem_cert", [])
+        if len(presented) != 1:
+            raise GaitkeeperError("site-refused", detail="it was not shown")
+        shown = read_certificate(bytes(presented[0]), what="the caller's certificate")
+        # Not the name but the very certificate is looked for: an older one of the same site is not accepted.
+        wanted = fingerprint(shown)
+        for site in self._store.enrolled_sites():
+            if site.certificate is not None and fingerprint(read_certificate(site.certificate, what="")) == wanted:
+                if note:
+                    self._store.seen(site.name, iso(self._clock()))
+                return site.name
+        raise GaitkeeperError("site-refused", detail="the site is unknown, was revoked, or enrolled again since")
+
+
+def answered(method: _F) -> _F:
+    """For a servicer's unary method: catalogue errors go back to the caller as such, others as ``INTERNAL``."""
+
+    @wraps(method)
+    def wrapped(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return method(self, request, context)
+        except GaitkeeperError as error:
+            refuse(context, error)
+
+    return wrapped  # type: ignore[return-value]  # the same signature
+
+
+def refuse(context: grpc.ServicerContext, error: GaitkeeperError) -> NoReturn:
+    """End the call with a catalogue error."""
+    context.set_trailing_metadata(encode_error(error))
+    context.abort(_REFUSED.get(error.exit_status, grpc.StatusCode.INTERNAL), error.message[:500])
+    raise AssertionError("abort raises")

@@ -1,0 +1,124 @@
+"""A coordinator is made: root, server certificate, signing key, settings, store. All of it appears at once or not at all."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+import shutil
+import socket
+from pathlib import Path
+
+from gaitkeeper_server.home import CoordinatorConfig, CoordinatorHome
+from gaitkeeper_server.store import CoordinatorStore
+from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_durably
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.trust.audit import AuditLog
+from gaitkeeper_shared.trust.certificates import Authority, fingerprint, pem
+from gaitkeeper_shared.trust.clock import Clock, utc_now
+from gaitkeeper_shared.trust.keys import SigningKey, new_tls_key, private_pem
+
+DEFAULT_PORTS = {"enrolment": 7440, "site": 7441, "fleet": 7442, "control": 7443}
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+
+
+def create_coordinator(
+    home: CoordinatorHome,
+    name: str,
+    hosts: tuple[str, ...],
+    *,
+    bind: str | None = None,
+    ports: dict[str, int] | None = None,
+    clock: Clock = utc_now,
+) -> CoordinatorConfig:
+    """Make a coordinator's folder. A port of 0 becomes a free one. Raises ``coordinator-exists`` or ``host-name``."""
+    if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
+        raise GaitkeeperError("coordinator-exists", path=home.path)
+    for host in hosts:
+        check_host(host)
+    local = all(_is_loopback(host) for host in hosts)
+    bind = bind or (hosts[0] if local else "0.0.0.0")  # noqa: S104 - sites are to reach it; --bind narrows it
+    chosen = _choose_ports(bind, {**DEFAULT_PORTS, **(ports or {})})
+    config = CoordinatorConfig(
+        name, hosts, bind, chosen["enrolment"], chosen["site"], chosen["fleet"], chosen["control"]
+    )
+    make_private_folder(home.path.parent)
+    draft = CoordinatorHome(home.path.with_name(f".{home.path.name}.{secrets.token_hex(4)}"))
+    try:
+        _fill(draft, config, clock)
+        if home.path.exists():
+            home.path.rmdir()  # it is empty, as was checked
+        draft.path.rename(home.path)
+        sync_folder(home.path.parent)
+    except BaseException:
+        shutil.rmtree(draft.path, ignore_errors=True)
+        raise
+    return config
+
+
+def check_host(host: str) -> None:
+    """Raises ``host-name`` where ``host`` is neither a name nor an address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+            raise GaitkeeperError("host-name", name=host) from None
+
+
+def root_fingerprint(home: CoordinatorHome) -> str:
+    """SHA-256 of the root certificate, in hex."""
+    from gaitkeeper_shared.trust.certificates import load_certificate
+
+    return fingerprint(load_certificate(home.root_certificate))
+
+
+def _fill(home: CoordinatorHome, config: CoordinatorConfig, clock: Clock) -> None:
+    for folder in home.folders:
+        make_private_folder(folder)
+    authority = Authority.create(config.name, clock=clock)
+    write_durably(home.root_key, private_pem(authority.key))
+    write_durably(home.root_certificate, pem(authority.certificate), mode=0o644)
+    key = new_tls_key()
+    certificate = authority.issue_server(key.public_key(), config.hosts, clock=clock)
+    write_durably(home.server_key, private_pem(key))
+    write_durably(home.server_certificate, pem(certificate), mode=0o644)
+    SigningKey.generate().save(home.signing_key)
+    CoordinatorStore(home.store)
+    AuditLog(home.audit_log, clock=clock).append(
+        "coordinator-created", name=config.name, root_sha256=fingerprint(authority.certificate)
+    )
+    write_durably(home.config_file, config.to_toml().encode())
+
+
+def _choose_ports(bind: str, wanted: dict[str, int]) -> dict[str, int]:
+    """Ports of 0 become free ones, all held open while choosing so that they differ."""
+    held: list[socket.socket] = []
+    chosen = dict(wanted)
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    try:
+        for name, port in wanted.items():
+            if port == 0:
+                listener = socket.socket(family, socket.SOCK_STREAM)
+                held.append(listener)
+                listener.bind((bind, 0))
+                chosen[name] = int(listener.getsockname()[1])
+    except OSError as error:
+        raise GaitkeeperError("host-name", name=bind) from error
+    finally:
+        for listener in held:
+            listener.close()
+    return chosen
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def default_home(option: Path | None) -> CoordinatorHome:
+    """The home that a command works on, which must exist. Raises ``coordinator-missing``."""
+    home = CoordinatorHome.resolve(option)
+    home.config()
+    return home

@@ -1,0 +1,92 @@
+"""The coordinator's own gRPC servers: one port for enrolment, one for members over mutual TLS."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from gaitkeeper_shared.rpc.channels import MAX_MESSAGE_BYTES  # first: it quiets gRPC's log before gRPC is loaded
+
+import grpc  # isort: skip
+
+from gaitkeeper_server.enrolment.identity import Doorkeeper
+from gaitkeeper_server.enrolment.service import EnrolmentService, MembershipService
+from gaitkeeper_server.enrolment.studies import StudiesService
+from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.releases.service import ReleasesService
+from gaitkeeper_server.store import CoordinatorStore
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.rpc.gaitkeeper.v1.enrolment_pb2_grpc import (
+    add_EnrolmentServicer_to_server,
+    add_MembershipServicer_to_server,
+)
+from gaitkeeper_shared.rpc.gaitkeeper.v1.releases_pb2_grpc import add_ReleasesServicer_to_server
+from gaitkeeper_shared.rpc.gaitkeeper.v1.studies_pb2_grpc import add_StudiesServicer_to_server
+from gaitkeeper_shared.trust.clock import Clock, utc_now
+
+THREADS = 16
+MAX_WAITING_CALLS = 256
+STOP_GRACE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServices:
+    """Servers that answer. Addresses are host:port, as bound on this machine."""
+
+    enrolment_address: str
+    site_address: str
+    _servers: tuple[grpc.Server, ...]
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """Take no more calls, give the present ones ``grace_s`` seconds, and close."""
+        for stopped in [server.stop(grace_s) for server in self._servers]:
+            stopped.wait(grace_s + 5.0)
+
+
+def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningServices:
+    """Open both ports. Raises ``coordinator-missing`` or ``port-taken``; then neither is open."""
+    config = home.config()
+    store = CoordinatorStore(home.store)
+    doorkeeper = Doorkeeper(store, clock)
+    pair = (home.server_key.read_bytes(), home.server_certificate.read_bytes())
+
+    enrolment = _server()
+    add_EnrolmentServicer_to_server(EnrolmentService(home, clock), enrolment)
+    open_to_all = grpc.ssl_server_credentials([pair])
+
+    members = _server()
+    add_MembershipServicer_to_server(MembershipService(home, doorkeeper, clock), members)
+    add_StudiesServicer_to_server(StudiesService(home, doorkeeper, clock), members)
+    add_ReleasesServicer_to_server(ReleasesService(home, doorkeeper, clock), members)
+    members_only = grpc.ssl_server_credentials([pair], home.root_certificate.read_bytes(), require_client_auth=True)
+
+    addresses = (config.bound(config.enrolment_port), config.bound(config.site_port))
+    for what, server, address, credentials in (
+        ("enrolment", enrolment, addresses[0], open_to_all),
+        ("site", members, addresses[1], members_only),
+    ):
+        try:
+            if not server.add_secure_port(address, credentials):
+                raise RuntimeError("it could not be bound")
+        except RuntimeError as error:
+            detail = str(error).splitlines()[0][:200]
+            raise GaitkeeperError(
+                "port-taken", what=what, address=address, detail=detail, config=home.config_file
+            ) from error
+    enrolment.start()
+    members.start()
+    return RunningServices(*addresses, (enrolment, members))
+
+
+def _server() -> grpc.Server:
+    return grpc.server(
+        ThreadPoolExecutor(THREADS, thread_name_prefix="gaitkeeper-grpc"),
+        options=[
+            ("grpc.so_reuseport", 0),  # a second coordinator on this port must fail, not share it
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_permit_without_calls", 0),
+            ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+        ],
+        maximum_concurrent_rpcs=MAX_WAITING_CALLS,
+    )

@@ -1,0 +1,133 @@
+"""gRPC channels: always TLS with a pinned root, always a deadline, and errors in the catalogue's words.
+
+A server says why it refused by the catalogue's code and values in the call's trailing metadata; only codes of the
+catalogue are believed, and only short texts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core writes handshake failures to stderr; we report them
+
+import grpc
+
+from gaitkeeper_shared.errors import GaitkeeperError, catalogue
+
+CALL_DEADLINE_S = 15.0
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+ERROR_KEY = "gaitkeeper-error-bin"
+_MAX_ERROR_BYTES = 4_000
+_Request = TypeVar("_Request")
+_Reply = TypeVar("_Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to call and as whom. PEM throughout; no certificate: the caller stays anonymous (enrolment only)."""
+
+    address: str
+    root_certificate: bytes
+    certificate: bytes | None = None
+    private_key: bytes | None = field(default=None, repr=False)
+
+    def channel(self) -> grpc.Channel:
+        """An open channel; the caller closes it (``with``)."""
+        credentials = grpc.ssl_channel_credentials(self.root_certificate, self.private_key, self.certificate)
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            # A hospital's proxy is used where the environment names one, but not to reach this very machine.
+            ("grpc.enable_http_proxy", 0 if _is_loopback(self.address) else 1),
+        ]
+        return grpc.secure_channel(self.address, credentials, options)
+
+
+def call(
+    method: Callable[..., _Reply], request: object, endpoint: Endpoint, *, deadline_s: float = CALL_DEADLINE_S
+) -> _Reply:
+    """One unary call. Raises ``rpc-*``, or the catalogue error that the server named."""
+    with translated(endpoint, deadline_s):
+        return method(request, timeout=deadline_s)
+
+
+def stream(
+    method: Callable[..., Iterator[_Reply]], request: object, endpoint: Endpoint, *, deadline_s: float
+) -> Iterator[_Reply]:
+    """One call with a streamed answer, all of it within ``deadline_s``. Raises as :func:`call`."""
+    with translated(endpoint, deadline_s):
+        answer = method(request, timeout=deadline_s)
+        try:
+            yield from answer
+        finally:
+            answer.cancel()  # type: ignore[attr-defined]  # a caller that stops early must not leave the stream open
+
+
+@contextmanager
+def translated(endpoint: Endpoint, deadline_s: float) -> Iterator[None]:
+    """Turn gRPC's errors into the catalogue's."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _catalogue_error(error, endpoint, deadline_s) from error
+
+
+def encode_error(error: GaitkeeperError) -> tuple[tuple[str, bytes], ...]:
+    """A catalogue error as trailing metadata."""
+    values = {name: str(value)[:200] for name, value in error.values.items()}
+    return ((ERROR_KEY, json.dumps({"code": error.code, "values": values}).encode("ascii")[:_MAX_ERROR_BYTES]),)
+
+
+def _catalogue_error(error: grpc.RpcError, endpoint: Endpoint, deadline_s: float) -> GaitkeeperError:
+    address = endpoint.address
+    code = error.code() if isinstance(error, grpc.Call) else None
+    details = (error.details() if isinstance(error, grpc.Call) else None) or "no details"
+    named = _named_error(error)
+    if named is not None:
+        return named
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return GaitkeeperError("rpc-deadline", address=address, seconds=deadline_s)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        if "CERTIFICATE_VERIFY_FAILED" in details or "hostname" in details.lower():
+            why = "the coordinator's certificate is not of the pinned root, not for this address, or expired"
+            return GaitkeeperError("rpc-certificate", address=address, detail=why)
+        if "handshake" in details.lower():
+            return GaitkeeperError("rpc-certificate", address=address, detail="the TLS handshake failed")
+        if "Socket closed" in details and endpoint.certificate is not None:
+            why = "the connection was closed at the handshake, as when a certificate is refused"
+            return GaitkeeperError("rpc-certificate", address=address, detail=why)
+        return GaitkeeperError("rpc-unreachable", address=address, detail=details.rsplit(": ", 1)[-1][:200])
+    name = code.name if code is not None else "unknown"
+    return GaitkeeperError("rpc-failed", address=address, detail=f"{name}: {details[:200]}")
+
+
+def _named_error(error: grpc.RpcError) -> GaitkeeperError | None:
+    if not isinstance(error, grpc.Call):
+        return None
+    for key, value in error.trailing_metadata() or ():
+        if key != ERROR_KEY or not isinstance(value, bytes) or len(value) > _MAX_ERROR_BYTES:
+            continue
+        try:
+            row = json.loads(value)
+            values = {str(name): str(text)[:200] for name, text in row["values"].items()}
+            if row["code"] in catalogue():
+                return GaitkeeperError(row["code"], **values)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+            return None
+    return None
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
