@@ -20,12 +20,10 @@ def install(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something is wrong.")] = False,
     wheel: Annotated[
         Path | None,
-        typer.Option(
-            "--from", help="A mediapipe 0.10.21 wheel fetched by hand, where no package index can be reached."
-        ),
+        typer.Option("--from", help="A mediapipe 0.10.21 wheel fetched by hand, for machines without a network."),
     ] = None,
 ) -> None:
-    """Fetch the pose weights (36 MB, once), check them and keep them in the cache."""
+    """Fetch the pose weights (36 MB, once), check and keep them in the cache."""
     from gaitkeeper_client.pose import weights
 
     fresh = weights.install(wheel)

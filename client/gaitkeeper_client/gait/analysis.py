@@ -1,0 +1,116 @@
+"""The result of a gait analysis, as a typed frozen value, and its JSON (``docs/analysis-schema.md``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.recording import GaitEvent, Recording, Side
+
+ANALYSIS_SCHEMA = "gaitkeeper.analysis/1"
+CURVE_POINTS = 101
+"""Curves run over 0..100 % of the cycle."""
+
+_DECIMALS = 4
+
+Status = Literal["analysed", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a result is withheld: a stable ``code``, and in words what is the matter and what to do about it."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One gait parameter: a value with its uncertainty, or a refusal, never both.
+
+    ``ci95``: 95 % interval of the value over the ``n`` strides, steps or cycles that it is the mean of; None for one.
+    """
+
+    unit: str
+    value: float | None = None
+    ci95: tuple[float, float] | None = None
+    n: int = 0
+    refused: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One gait cycle, from a foot strike to the next of the same foot; times in seconds from the first sample.
+
+    ``curves``: angles by name (``knee_flexion_left``...), each :data:`CURVE_POINTS` values in degrees.
+    A contralateral event that was not found inside the cycle is None.
+    """
+
+    side: Side
+    start_s: float
+    end_s: float
+    foot_off_s: float | None
+    opposite_foot_off_s: float | None
+    opposite_foot_strike_s: float | None
+    curves: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def duration_s(self) -> float:
+        """Stride time in seconds."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What one recording says about a walk, or why it says nothing.
+
+    ``recording`` is there whenever the status is ``analysed``; ``source`` and ``quality`` hold JSON values only.
+    """
+
+    status: Status
+    reasons: tuple[Reason, ...]
+    source: Mapping[str, Any]
+    parameters: Mapping[str, Parameter]
+    events: tuple[GaitEvent, ...]
+    cycles: tuple[Cycle, ...]
+    quality: Mapping[str, Any]
+    recording: Recording | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The value as ``gaitkeeper.analysis/1``: JSON types only, no NaN."""
+        document = {
+            "schema": ANALYSIS_SCHEMA,
+            "status": self.status,
+            "reasons": [asdict(reason) for reason in self.reasons],
+            "source": dict(self.source),
+            "parameters": {name: asdict(parameter) for name, parameter in self.parameters.items()},
+            "events": [asdict(event) for event in self.events],
+            "cycles": [_cycle_json(cycle) for cycle in self.cycles],
+            "quality": dict(self.quality),
+        }
+        cleaned: dict[str, Any] = _plain(document)
+        return cleaned
+
+
+def _cycle_json(cycle: Cycle) -> dict[str, Any]:
+    return {name: getattr(cycle, name) for name in Cycle.__dataclass_fields__}
+
+
+def _plain(value: Any) -> Any:
+    """Numbers rounded to what was measured, arrays as lists, and null for what is not known."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.tolist()]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return round(value, _DECIMALS) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,167 @@
+"""Where in a recording somebody walks straight: turns, standing and waiting are cut out, not averaged in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from gaitkeeper_client.gait.clean import stretches
+from gaitkeeper_shared.arrays import BoolArray, FloatArray
+from gaitkeeper_shared.kinematics import joint, leg_length, midpoint, sagittal_plane
+from gaitkeeper_shared.recording import JointTrajectories
+from gaitkeeper_shared.skeleton import SIDES
+
+LOWEST_SPEED = 0.2
+"""Of a walker, in leg lengths per second: 0.17 m/s, slower than any patient who gets anywhere."""
+SHORTEST_BOUT_S = 0.8
+LARGEST_TURN_DEG = 40.0
+SPEED_WINDOW_S = 0.5
+STEP_SPREAD = 0.25
+"""Ankles at least this far apart, in leg lengths, at each step of somebody who walks on the spot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bout:
+    """A straight walk. ``points``: (T, J, 2) forward/up of samples ``start`` to ``stop`` of the cleaned tracks.
+
+    ``heading``: as in :func:`~gaitkeeper_shared.kinematics.sagittal_plane`. ``constant_place``: walks on the spot.
+    """
+
+    start: int
+    stop: int
+    time_s: FloatArray
+    points: FloatArray
+    confidence: FloatArray
+    heading: float | tuple[float, float]
+    constant_place: bool
+    leg: float
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples per second."""
+        return float(1.0 / np.median(np.diff(self.time_s)))
+
+    @property
+    def duration_s(self) -> float:
+        """From the first to the last sample, in seconds."""
+        return float(self.time_s[-1] - self.time_s[0])
+
+
+def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
+    """Straight walks in cleaned, evenly sampled tracks, in order of time."""
+    positions = tracks.positions
+    planar = positions if tracks.dimensions == 2 else np.stack([_norm_xy(positions), positions[..., 2]], axis=-1)
+    leg = leg_length(positions)
+    if not np.isfinite(leg) or leg <= 0.0 or positions.shape[0] < 5:
+        return ()
+    seen = np.isfinite(planar[:, _needed()]).all(axis=(1, 2))
+    velocity = _velocity(tracks, leg)
+    bouts: list[Bout] = []
+    for start, stop in _straight(velocity, seen):
+        if (stop - start - 1) / tracks.sample_rate_hz >= SHORTEST_BOUT_S:
+            bouts.append(_bout(tracks, start, stop, _heading(positions, start, stop), False, leg))
+    if not bouts:
+        bouts = _on_the_spot(tracks, seen, leg)
+    return tuple(bouts)
+
+
+def _norm_xy(positions: FloatArray) -> FloatArray:
+    return np.linalg.norm(positions[..., :2], axis=-1)
+
+
+def _needed() -> list[int]:
+    from gaitkeeper_shared.skeleton import JOINT_INDEX
+
+    return [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("hip", "ankle", "heel", "toe")]
+
+
+def _velocity(tracks: JointTrajectories, leg: float) -> FloatArray:
+    """(T, D-1) horizontal velocity of the pelvis in leg lengths per second, over half a second; NaN where not seen."""
+    hips = midpoint(tracks.positions, "hip")[:, : tracks.dimensions - 1]
+    window = max(3, round(SPEED_WINDOW_S * tracks.sample_rate_hz))
+    velocity = np.full_like(hips, np.nan)
+    for start, stop in stretches(np.isfinite(hips).all(axis=1)):
+        if stop - start > 2:
+            raw = np.gradient(hips[start:stop], axis=0) * tracks.sample_rate_hz
+            velocity[start:stop] = uniform_filter1d(raw, size=min(window, stop - start), axis=0, mode="nearest")
+    return velocity / leg
+
+
+def _straight(velocity: FloatArray, seen: BoolArray) -> list[tuple[int, int]]:
+    speed = np.linalg.norm(velocity, axis=1)
+    moving = seen & (np.nan_to_num(speed) >= LOWEST_SPEED)
+    parts: list[tuple[int, int]] = []
+    for start, stop in stretches(moving):
+        parts.extend(_without_turns(velocity, start, stop))
+    return parts
+
+
+def _without_turns(velocity: FloatArray, start: int, stop: int) -> list[tuple[int, int]]:
+    """The stretches of start..stop whose direction stays within :data:`LARGEST_TURN_DEG` of their own mean."""
+    unit = velocity[start:stop] / np.linalg.norm(velocity[start:stop], axis=1, keepdims=True)
+    mean = unit.mean(axis=0)
+    cosine = np.cos(np.radians(LARGEST_TURN_DEG))
+    length = float(np.linalg.norm(mean))
+    if length > 0.0 and bool((unit @ (mean / length) >= cosine).all()):
+        return [(start, stop)]
+    parts: list[tuple[int, int]] = []
+    first = 0
+    running = unit[0]
+    for i in range(1, unit.shape[0] + 1):
+        turned = i == unit.shape[0] or float(unit[i] @ running) / float(np.linalg.norm(running) + 1e-9) < cosine
+        if turned:
+            parts.append((start + first, start + i))
+            if i < unit.shape[0]:
+                first, running = i, unit[i]
+        else:
+            running = running + unit[i]
+    return parts
+
+
+def _heading(positions: FloatArray, start: int, stop: int) -> float | tuple[float, float]:
+    hips = midpoint(positions[start:stop], "hip")
+    tenth = max(1, (stop - start) // 10)
+    way = hips[-tenth:].mean(axis=0) - hips[:tenth].mean(axis=0)
+    if positions.shape[2] == 2:
+        return 1.0 if way[0] > 0 else -1.0
+    return float(way[0]), float(way[1])
+
+
+def _on_the_spot(tracks: JointTrajectories, seen: BoolArray, leg: float) -> list[Bout]:
+    """A walk that stays in its place (treadmill): known by ankles that pass each other again and again."""
+    bouts = []
+    for start, stop in stretches(seen):
+        if (stop - start - 1) / tracks.sample_rate_hz < 2 * SHORTEST_BOUT_S:
+            continue
+        heading = _facing(tracks.positions[start:stop])
+        bout = _bout(tracks, start, stop, heading, True, leg)
+        spread = (joint(bout.points, "left_ankle") - joint(bout.points, "right_ankle"))[:, 0] / leg
+        state = np.where(spread > STEP_SPREAD / 2, 1, np.where(spread < -STEP_SPREAD / 2, -1, 0))
+        steps = np.count_nonzero(np.diff(state[state != 0]))
+        if steps >= 3 and steps / bout.duration_s >= 0.6:
+            bouts.append(bout)
+    return bouts
+
+
+def _facing(positions: FloatArray) -> float | tuple[float, float]:
+    feet = [joint(positions, f"{side}_toe") - joint(positions, f"{side}_heel") for side in SIDES]
+    ahead = np.nanmean(np.concatenate(feet), axis=0)
+    if positions.shape[2] == 2:
+        return 1.0 if ahead[0] > 0 else -1.0
+    return float(ahead[0]), float(ahead[1])
+
+
+def _bout(
+    tracks: JointTrajectories,
+    start: int,
+    stop: int,
+    heading: float | tuple[float, float],
+    constant_place: bool,
+    leg: float,
+) -> Bout:
+    points = sagittal_plane(tracks.positions[start:stop], heading)
+    return Bout(
+        start, stop, tracks.time_s[start:stop], points, tracks.confidence[start:stop], heading, constant_place, leg
+    )

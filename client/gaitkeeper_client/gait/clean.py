@@ -1,0 +1,137 @@
+"""From what a pose network delivers to evenly sampled, smooth tracks, with a mask of what is not measured.
+
+Steps, in this order: left and right legs that were taken for one another are put back; single samples that jump are
+dropped (Hampel filter, Pearson et al. 2016, doi:10.1186/s13634-016-0383-6); gaps are filled up to
+:data:`LONGEST_FILL_S` and the true time stamps brought to an even rate (monotone cubic interpolation); tracks are
+smoothed by a zero-lag fourth-order Butterworth low-pass (Winter, Biomechanics and Motor Control, 2009,
+doi:10.1002/9780470549148). Longer gaps stay gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.ndimage import median_filter
+from scipy.signal import butter, sosfiltfilt
+
+from gaitkeeper_client.gait.swaps import repair_swaps
+from gaitkeeper_shared.arrays import BoolArray, FloatArray
+from gaitkeeper_shared.recording import JointTrajectories
+
+LOWEST_CONFIDENCE = 0.1
+"""Points below are taken as not seen; a far leg behind a near one has about 0.3 and is still right."""
+LONGEST_FILL_S = 0.25
+"""A fifth of a stride: a longer gap could hide an event."""
+HAMPEL_HALF_WIDTH = 3
+HAMPEL_SIGMAS = 4.0
+CUTOFF_HZ = 6.0
+"""Low-pass for positions; walking has its energy below 6 Hz (Winter 2009)."""
+_MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class CleanTracks:
+    """``tracks``: evenly sampled and smooth; ``filled``: (T, J) true where a sample was not measured but filled.
+
+    ``noise``: median residual between measured and smooth positions, in the positions' unit.
+    ``swapped_share``: share of samples whose legs were exchanged; ``seen_share``: of samples with both legs seen.
+    """
+
+    tracks: JointTrajectories
+    filled: BoolArray
+    noise: float
+    swapped_share: float
+    seen_share: float
+    longest_gap_s: float
+
+
+def clean(raw: JointTrajectories) -> CleanTracks:
+    """Clean the tracks of one person; see the module."""
+    positions = np.where(raw.confidence[..., None] >= LOWEST_CONFIDENCE, raw.positions, np.nan)
+    positions, swapped = repair_swaps(positions)
+    positions = _without_outliers(positions)
+    rate = raw.sample_rate_hz
+    count = int(np.floor((raw.time_s[-1] - raw.time_s[0]) * rate + 1e-6)) + 1
+    time_s = raw.time_s[0] + np.arange(count) / rate
+    even = _resample(raw.time_s, positions, time_s)
+    confidence = np.clip(_resample(raw.time_s, raw.confidence[..., None], time_s)[..., 0], 0.0, 1.0)
+    known = np.isfinite(positions[..., 0])
+    nearest = np.clip(np.searchsorted(raw.time_s, time_s - 0.5 / rate), 0, raw.time_s.size - 1)
+    filled = np.isfinite(even[..., 0]) & ~known[nearest]
+    smooth = low_pass(even, rate, CUTOFF_HZ)
+    residual = np.abs(even - smooth)
+    noise = float(np.nanmedian(residual)) if np.isfinite(residual).any() else float("nan")
+    tracks = JointTrajectories(time_s, smooth, raw.unit, np.nan_to_num(confidence))
+    legs = known[:, _LEGS].all(axis=1)
+    return CleanTracks(tracks, filled, noise, float(swapped.mean()), float(legs.mean()), _longest_gap(raw.time_s, legs))
+
+
+_LEGS = [7, 8, 9, 10, 11, 12]  # hips, knees and ankles in the order of JOINTS
+
+
+def low_pass(positions: FloatArray, rate_hz: float, cutoff_hz: float) -> FloatArray:
+    """Zero-lag Butterworth along the first axis, each stretch without NaN by itself; short stretches stay as they are."""
+    if cutoff_hz >= 0.45 * rate_hz:
+        return positions
+    # Two passes of a second-order filter; the cut-off is raised so that the cascade has its -3 dB where it is asked for.
+    corrected = min(cutoff_hz / 0.802, 0.49 * rate_hz)
+    sos = butter(2, corrected, fs=rate_hz, output="sos")
+    flat = positions.reshape(positions.shape[0], -1)
+    out = flat.copy()
+    for column in range(flat.shape[1]):
+        for start, stop in stretches(np.isfinite(flat[:, column])):
+            if stop - start > 9:
+                out[start:stop, column] = sosfiltfilt(sos, flat[start:stop, column], padlen=min(9, stop - start - 1))
+    return out.reshape(positions.shape)
+
+
+def stretches(mask: BoolArray) -> list[tuple[int, int]]:
+    """(start, stop) of every run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    return [(int(start), int(stop)) for start, stop in zip(edges[0::2], edges[1::2], strict=True)]
+
+
+def _without_outliers(positions: FloatArray) -> FloatArray:
+    flat = positions.reshape(positions.shape[0], -1)
+    out = flat.copy()
+    for column in range(flat.shape[1]):
+        known = np.flatnonzero(np.isfinite(flat[:, column]))
+        if known.size < 2 * HAMPEL_HALF_WIDTH + 1:
+            continue
+        values = flat[known, column]
+        width = 2 * HAMPEL_HALF_WIDTH + 1
+        # A fast foot is no outlier: what is tested is the distance from the local straight line, not from the median.
+        bend = values - median_filter(values, size=3, mode="nearest")
+        spread = _MAD_TO_SIGMA * median_filter(np.abs(bend), size=width, mode="nearest")
+        floor = _MAD_TO_SIGMA * float(np.median(np.abs(np.diff(values, n=2)))) if values.size > 2 else 0.0
+        out[known[np.abs(bend) > HAMPEL_SIGMAS * np.maximum(spread, floor) + 1e-9], column] = np.nan
+    out = out.reshape(positions.shape)
+    out[~np.isfinite(out).all(axis=-1)] = np.nan
+    return out
+
+
+def _resample(from_s: FloatArray, values: FloatArray, to_s: FloatArray) -> FloatArray:
+    flat = values.reshape(values.shape[0], -1)
+    out = np.full((to_s.size, flat.shape[1]), np.nan)
+    for column in range(flat.shape[1]):
+        known = np.flatnonzero(np.isfinite(flat[:, column]))
+        if known.size < 2:
+            continue
+        at = from_s[known]
+        curve = PchipInterpolator(at, flat[known, column], extrapolate=False)(to_s)
+        after = np.clip(np.searchsorted(at, to_s, side="left"), 1, at.size - 1)
+        gap = at[after] - at[after - 1]
+        step = np.median(np.diff(from_s)) if from_s.size > 1 else 0.0
+        curve[gap > LONGEST_FILL_S + 1.5 * step] = np.nan
+        out[:, column] = curve
+    return out.reshape((to_s.size, *values.shape[1:]))
+
+
+def _longest_gap(time_s: FloatArray, known: BoolArray) -> float:
+    seen = np.flatnonzero(known)
+    if seen.size < 2:
+        return float("nan")
+    step = float(np.median(np.diff(time_s)))
+    return max(0.0, float(np.diff(time_s[seen]).max()) - step)

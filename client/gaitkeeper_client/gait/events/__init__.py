@@ -1,0 +1,1 @@
+"""Foot strikes and foot offs: one method per file behind one interface."""

@@ -1,0 +1,73 @@
+"""What an event method is, and the tools that methods share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.signal import find_peaks
+
+from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.recording import GaitEvent
+
+
+class EventMethod(Protocol):
+    """Finds the events of one straight walk."""
+
+    @property
+    def name(self) -> str:
+        """Stable name, for provenance and evaluation."""
+
+    def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
+        """Events in order of time, on the clock of ``bout.time_s``; each side's strikes and offs alternate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A maximum of a signal: ``time_s`` between samples, ``prominence`` in the signal's unit."""
+
+    index: int
+    time_s: float
+    prominence: float
+
+
+def peaks(time_s: FloatArray, signal: FloatArray, prominence: float, apart_s: float) -> list[Peak]:
+    """Maxima with sub-sample times (parabola through three samples); a maximum at the edge is none."""
+    rate = 1.0 / float(np.median(np.diff(time_s)))
+    found, facts = find_peaks(signal, prominence=prominence, distance=max(1, round(apart_s * rate)))
+    return [
+        Peak(int(i), float(time_s[i]) + vertex(signal, int(i)) / rate, float(p))
+        for i, p in zip(found, facts["prominences"], strict=True)
+    ]
+
+
+def vertex(signal: FloatArray, index: int) -> float:
+    """Offset in samples, within +-0.5, of the vertex of the parabola through the extreme at ``index``."""
+    before, here, after = (float(signal[index + k]) for k in (-1, 0, 1))
+    bend = before - 2.0 * here + after
+    return 0.0 if bend == 0.0 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))
+
+
+def stride_period_s(time_s: FloatArray, spread: FloatArray) -> float:
+    """Stride time from the autocorrelation of how far one ankle is ahead of the other; NaN when nothing repeats.
+
+    Looked for between 0.7 and 2.5 s; a clip must be longer than one stride.
+    """
+    rate = 1.0 / float(np.median(np.diff(time_s)))
+    centred = spread - spread.mean()
+    power = float(centred @ centred)
+    if power == 0.0:
+        return float("nan")
+    full = np.correlate(centred, centred, mode="full")[centred.size - 1 :]
+    shrink = np.arange(centred.size, 0, -1) / centred.size
+    correlation = full / power / np.maximum(shrink, 0.2)
+    low, high = round(0.7 * rate), min(round(2.5 * rate), centred.size - 2)
+    if high <= low + 1:
+        return float("nan")
+    found, _ = find_peaks(correlation[low : high + 1], prominence=0.1)
+    if found.size == 0:
+        return float("nan")
+    best = int(found[np.argmax(correlation[low + found])]) + low
+    return (best + vertex(correlation, best)) / rate

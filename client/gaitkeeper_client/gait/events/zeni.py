@@ -1,0 +1,47 @@
+"""Events where the foot is farthest from the pelvis.
+
+Zeni, Richards & Higginson 2008, doi:10.1016/j.gaitpost.2007.07.007: a foot strikes about when its heel is farthest
+ahead of the pelvis and comes off about when its toe is farthest behind. Robust, because both are the extremes of a
+large motion; early or late by a few hundredths of a second, depending on the walk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.events.base import peaks, stride_period_s
+from gaitkeeper_client.gait.events.order import enforce_order
+from gaitkeeper_shared.kinematics import joint, midpoint
+from gaitkeeper_shared.recording import GaitEvent
+from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
+
+PROMINENCE = 0.12
+"""In leg lengths: a shuffling step is about 0.3 long, keypoint noise about 0.02."""
+CLEAR = 0.4
+"""Prominence, in leg lengths, above which an event's confidence is that of its points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zeni:
+    """The coordinate method."""
+
+    name: str = "zeni-2008"
+
+    def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
+        """Events of one straight walk."""
+        ahead = (joint(bout.points, "left_ankle") - joint(bout.points, "right_ankle"))[:, 0]
+        period = stride_period_s(bout.time_s, ahead)
+        apart = 0.5 * period if np.isfinite(period) else 0.4
+        pelvis = midpoint(bout.points, "hip")[:, 0]
+        found: list[GaitEvent] = []
+        for side in SIDES:
+            for what, sign, kind in (("heel", 1.0, "foot_strike"), ("toe", -1.0, "foot_off")):
+                signal = sign * (joint(bout.points, f"{side}_{what}")[:, 0] - pelvis) / bout.leg
+                sure = bout.confidence[:, JOINT_INDEX[f"{side}_{what}"]]
+                for peak in peaks(bout.time_s, signal, PROMINENCE, apart):
+                    confidence = float(sure[peak.index]) * min(1.0, peak.prominence / CLEAR)
+                    found.append(GaitEvent(peak.time_s, side, kind, confidence))  # type: ignore[arg-type]
+        return enforce_order(found)

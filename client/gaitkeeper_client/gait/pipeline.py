@@ -1,0 +1,112 @@
+"""From joint trajectories to an analysis: clean, find straight walks, events, cycles, parameters, or refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gaitkeeper_client.gait.analysis import Analysis, Reason
+from gaitkeeper_client.gait.bouts import Bout, find_bouts
+from gaitkeeper_client.gait.clean import CleanTracks, clean
+from gaitkeeper_client.gait.cycles import find_cycles
+from gaitkeeper_client.gait.events.base import EventMethod
+from gaitkeeper_client.gait.events.zeni import Zeni
+from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
+from gaitkeeper_client.gait.quality import describe
+from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
+from gaitkeeper_client.gait.scale import metres_per_unit
+from gaitkeeper_client.gait.view import estimate_view
+from gaitkeeper_shared.models.channels import feature_signals
+from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording
+from gaitkeeper_shared.skeleton import JOINT_INDEX
+
+SHORTEST_SIGHT_S = 0.5
+"""Somebody seen for less is nobody."""
+
+
+def analyse(
+    trajectories: JointTrajectories,
+    *,
+    height_m: float | None = None,
+    source: Mapping[str, Any],
+    method: EventMethod | None = None,
+) -> Analysis:
+    """Analyse the walk of one person.
+
+    ``height_m``: the person's height, which gives image points their scale. ``source``: provenance, JSON values only.
+    ``method``: how events are found; by default the one that suits the trajectories.
+    """
+    if not _enough_to_see(trajectories):
+        return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
+    cleaned = clean(trajectories)
+    chosen = method if method is not None else Zeni()
+    walks = tuple(_walk(bout, cleaned, chosen, height_m) for bout in find_bouts(cleaned.tracks))
+    quality = describe(trajectories.sample_rate_hz, cleaned, walks)
+    quality["event_method"] = chosen.name
+    reasons = _reasons(trajectories, cleaned, walks)
+    events = tuple(event for walk in walks for event in walk.events)
+    if reasons:
+        return _refuse(reasons, source, quality, events)
+    recording = Recording(cleaned.tracks, events, _signals(walks), dict(source), quality)
+    cycles = tuple(cycle for walk in walks for cycle in walk.cycles)
+    return Analysis("analysed", (), source, parameters(walks), events, cycles, quality, recording)
+
+
+def nobody(source: Mapping[str, Any]) -> Analysis:
+    """The analysis of a recording in which nobody is seen at all."""
+    return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
+
+
+def _refuse(
+    reasons: list[Reason], source: Mapping[str, Any], quality: Mapping[str, Any], events: tuple[GaitEvent, ...] = ()
+) -> Analysis:
+    withheld = {
+        name: type(parameter)(parameter.unit, refused=reasons[0])
+        for name, parameter in all_refused("scale-unknown").items()
+    }
+    return Analysis("refused", tuple(reasons), source, withheld, events, (), quality)
+
+
+def _enough_to_see(trajectories: JointTrajectories) -> bool:
+    if trajectories.time_s.size < 2:
+        return False
+    hips = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
+    seen = np.isfinite(trajectories.positions[:, hips]).all(axis=(1, 2))
+    return float(np.count_nonzero(seen)) / trajectories.sample_rate_hz >= SHORTEST_SIGHT_S
+
+
+def _walk(bout: Bout, cleaned: CleanTracks, method: EventMethod, height_m: float | None) -> Walk:
+    events = method.detect(bout)
+    return Walk(
+        bout,
+        events,
+        find_cycles(bout, events),
+        estimate_view(cleaned.tracks.positions[bout.start : bout.stop]),
+        metres_per_unit(bout, cleaned.tracks.unit, height_m),
+    )
+
+
+def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ...]) -> list[Reason]:
+    """Why the whole analysis is refused; empty where it is not."""
+    reasons = []
+    if raw.sample_rate_hz < LOWEST_RATE_HZ:
+        reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
+    view = estimate_view(cleaned.tracks.positions)
+    if view.name == "front-or-rear":
+        detail = f"front or rear, about {view.azimuth_deg:.0f} degrees off the side"
+        reasons.append(reason("view-unfit", what="Walking", view=detail))
+    if reasons:
+        return reasons
+    if not walks:
+        return [reason("not-walking", detail="no stretch of straight walking with alternating legs was found")]
+    cycles = sum(len(walk.cycles) for walk in walks)
+    if cycles < FEWEST_CYCLES:
+        return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES)]
+    return []
+
+
+def _signals(walks: tuple[Walk, ...]):  # type: ignore[no-untyped-def]
+    longest = max(walks, key=lambda walk: (len(walk.cycles), walk.bout.duration_s))
+    return feature_signals(longest.bout.time_s, longest.bout.points)

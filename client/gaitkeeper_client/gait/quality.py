@@ -1,0 +1,48 @@
+"""What a recording is good for, in numbers: how much was seen, how fast, from where, how noisy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from gaitkeeper_client.gait.clean import CleanTracks
+from gaitkeeper_client.gait.parameters import Walk
+
+
+def describe(raw_rate_hz: float, cleaned: CleanTracks, walks: Sequence[Walk]) -> dict[str, Any]:
+    """The ``quality`` object of the analysis (``docs/analysis-schema.md``): JSON values only."""
+    tracks = cleaned.tracks
+    angles = [walk.view.azimuth_deg for walk in walks]
+    leg = walks[0].bout.leg if walks else math.nan
+    return {
+        "sample_rate_hz": raw_rate_hz,
+        "duration_s": float(tracks.time_s[-1] - tracks.time_s[0]),
+        "tracked_share": cleaned.seen_share,
+        "filled_share": float(cleaned.filled.mean()),
+        "longest_gap_s": cleaned.longest_gap_s,
+        "swapped_share": cleaned.swapped_share,
+        "noise_leg_lengths": cleaned.noise / leg,
+        "view": walks[0].view.name if walks else None,
+        "view_azimuth_deg": angles[0] if angles else None,
+        "direction": _direction(walks),
+        "straight_walks": [
+            {"start_s": float(w.bout.time_s[0]), "end_s": float(w.bout.time_s[-1]), "direction": _way(w)} for w in walks
+        ],
+        "constant_place": bool(walks) and all(walk.bout.constant_place for walk in walks),
+        "metres_per_unit": walks[0].metres if walks else None,
+    }
+
+
+def _way(walk: Walk) -> str:
+    heading = walk.bout.heading
+    if isinstance(heading, tuple):
+        return f"{math.degrees(math.atan2(heading[1], heading[0])):.0f} deg"
+    return "left-to-right" if heading > 0 else "right-to-left"
+
+
+def _direction(walks: Sequence[Walk]) -> str | None:
+    ways = sorted({_way(walk) for walk in walks})
+    if not ways:
+        return None
+    return ways[0] if len(ways) == 1 else "several"

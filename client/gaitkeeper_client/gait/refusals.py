@@ -1,0 +1,93 @@
+"""Every reason to withhold a result, as one table: the rule in words, the message, what to do about the recording.
+
+"I rather have no results than bad results": a refusal is a result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gaitkeeper_client.gait.analysis import Parameter, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``message`` and ``remedy`` are ``str.format`` templates."""
+
+    code: str
+    rule: str
+    message: str
+    remedy: str
+
+
+LOWEST_RATE_HZ = 20.0
+"""Double support lasts about 0.12 s: below 20 Hz it has two samples, and events are more than 25 ms uncertain."""
+FEWEST_CYCLES = 2
+FEWEST_FOR_VARIABILITY = 10
+"""Strides needed for a coefficient of variation that means something (see ``docs/analysis-schema.md``)."""
+
+TABLE: dict[str, Refusal] = {
+    row.code: row
+    for row in (
+        Refusal(
+            "no-person",
+            "nobody is seen for at least half a second",
+            "Nobody can be seen in the recording for at least {seconds:.1f} s.",
+            "Film one person from the side, whole body in the picture, in good light.",
+        ),
+        Refusal(
+            "not-walking",
+            "the person neither travels with alternating legs nor walks on the spot",
+            "The person who is seen does not walk: {detail}.",
+            "Record straight walking at the person's own pace.",
+        ),
+        Refusal(
+            "too-few-cycles",
+            f"fewer than {FEWEST_CYCLES} complete gait cycles",
+            "Only {cycles} complete gait cycle(s) can be seen and {needed} are needed: no gait cycle is repeated.",
+            "Film a longer walkway, or several passes.",
+        ),
+        Refusal(
+            "frame-rate-too-low",
+            f"fewer than {LOWEST_RATE_HZ:g} samples per second",
+            "The recording has {rate:.1f} frames per second and at least {needed:g} are needed to time a step.",
+            "Set the camera to 30 frames per second or more.",
+        ),
+        Refusal(
+            "view-unfit",
+            "the parameter cannot be measured from this side",
+            "{what} cannot be measured from this view ({view}).",
+            "Place the camera at the side of the walkway, square to it, at hip height.",
+        ),
+        Refusal(
+            "scale-unknown",
+            "lengths in pixels have no scale",
+            "Lengths are in pixels and nothing tells how large a pixel is.",
+            "Give the patient's height (--height, in metres).",
+        ),
+        Refusal(
+            "constant-place",
+            "the person walks on the spot (treadmill, or a camera that moves along)",
+            "The person stays in one place, as on a treadmill: the way travelled cannot be seen.",
+            "Record walking over ground with a camera that stands still.",
+        ),
+        Refusal(
+            "too-few-strides",
+            "fewer strides than the parameter needs",
+            "Only {n} {of} can be seen and {needed} are needed.",
+            "Film a longer walkway, or several passes.",
+        ),
+    )
+}
+
+
+def reason(code: str, **values: Any) -> Reason:
+    """A row of the table filled in. An unknown code or a missing value is a programming error (KeyError)."""
+    row = TABLE[code]
+    return Reason(code, f"{row.message.format(**values)} {row.remedy}")
+
+
+def refused(unit: str, code: str, count: int = 0, **values: Any) -> Parameter:
+    """A parameter that is withheld."""
+    return Parameter(unit=unit, n=count, refused=reason(code, **values))

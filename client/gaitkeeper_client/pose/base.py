@@ -1,0 +1,60 @@
+"""What a pose estimator is, whichever network stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.skeleton import JOINTS, Skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPose:
+    """One person in one frame. ``points``: (J, 2) pixels of :data:`JOINTS`, x right, y **down**; ``confidence``: (J,)."""
+
+    points: FloatArray
+    confidence: FloatArray
+
+
+class PoseEstimator(Protocol):
+    """Finds people in the frames of one recording, in order. A context manager; use a fresh one per recording."""
+
+    @property
+    def name(self) -> str:
+        """Name and version of the network, for provenance."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def detect(self, image: NDArray[np.uint8], time_s: float) -> tuple[PersonPose, ...]:
+        """Everyone seen in an (H, W, 3) RGB image; ``time_s`` rises from call to call."""
+
+
+class PointPicker:
+    """Turns a source's points into :data:`JOINTS` by its skeleton table; joints that it lacks become NaN."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        column = {name: index for index, name in enumerate(skeleton.points)}
+        self._columns: Mapping[str, tuple[int, ...]] = {
+            joint: tuple(column[name] for name in names) for joint, names in skeleton.joints.items()
+        }
+
+    def pick(self, points: FloatArray, confidence: FloatArray) -> PersonPose:
+        """(P, 2) points and (P,) confidence of the source as a :class:`PersonPose`."""
+        out = np.full((len(JOINTS), 2), np.nan)
+        sure = np.zeros(len(JOINTS))
+        for index, joint in enumerate(JOINTS):
+            columns = list(self._columns.get(joint, ()))
+            if columns:
+                out[index] = points[columns].mean(axis=0)
+                sure[index] = confidence[columns].min()
+        return PersonPose(out, sure)

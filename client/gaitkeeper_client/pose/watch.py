@@ -1,0 +1,44 @@
+"""From frames to the trajectories of the person who walks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaitkeeper_client.capture.video import VideoFile
+from gaitkeeper_client.pose.base import PoseEstimator
+from gaitkeeper_client.pose.tracking import Tracker, as_arrays, walker
+from gaitkeeper_shared.recording import JointTrajectories
+
+SHORTEST_TRACK = 5
+"""Sightings; fewer are a flicker of the network, not a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """``trajectories`` of the walker in pixels with y up, over the whole clip; None where nobody was seen."""
+
+    trajectories: JointTrajectories | None
+    frames: int
+    people: int
+
+
+def follow_walker(
+    video: VideoFile, estimator: PoseEstimator, on_progress: Callable[[int, int], None] | None = None
+) -> Sighting:
+    """Run the estimator over every frame and pick the walker. Keeps points, never frames."""
+    tracker = Tracker()
+    for frame in video:
+        tracker.add(frame.time_s, estimator.detect(frame.image, frame.time_s))
+        if on_progress is not None:
+            on_progress(len(tracker.times), video.info.frames)
+    tracks = [track for track in tracker.tracks if len(track.frames) >= SHORTEST_TRACK]
+    chosen = walker(tracks)
+    if chosen is None:
+        return Sighting(None, len(tracker.times), 0)
+    points, confidence = as_arrays(chosen, len(tracker.times))
+    points[..., 1] = video.info.height - points[..., 1]
+    trajectories = JointTrajectories(np.array(tracker.times), points, "px", confidence)
+    return Sighting(trajectories, len(tracker.times), len(tracks))
