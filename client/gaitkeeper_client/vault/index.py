@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -34,6 +35,8 @@ CREATE TABLE recordings (
 );
 CREATE INDEX recordings_of_patient ON recordings (pseudonym);
 """
+_PATIENT = (str, bytes, bytes, bytes)
+_RECORDING = (str, str, bytes, bytes)
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
@@ -69,6 +72,15 @@ def index_errors(path: Path) -> Iterator[None]:
         if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise GaitkeeperError("vault-busy", path=path, seconds=BUSY_TIMEOUT_S) from error
         raise GaitkeeperError("vault-damaged", path=path, detail=error) from error
+    except UnicodeError as error:  # SQLite hands out damaged text as it is
+        raise GaitkeeperError("vault-damaged", path=path, detail="it holds broken text") from error
+
+
+def _typed(row: tuple[Any, ...], kinds: tuple[type, ...]) -> tuple[Any, ...]:
+    """The row, if each cell has its column's type: SQLite stores any type anywhere, so damage may change it."""
+    if tuple(type(cell) for cell in row) != kinds:
+        raise sqlite3.DatabaseError("a cell has another type than its column")
+    return row
 
 
 class VaultIndex:
@@ -113,14 +125,17 @@ class VaultIndex:
         """The values given to :meth:`settle`; empty for an index without tables."""
         with index_errors(self.path):
             settled = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
-            return dict(self._database.execute("SELECT name, value FROM meta").fetchall()) if settled else {}
+            rows = self._database.execute("SELECT name, value FROM meta").fetchall() if settled else []
+            return dict(_typed(row, (str, bytes)) for row in rows)
 
     def patients(self) -> list[tuple[PatientRow, int]]:
         """Every patient in order of arrival, with the number of their recordings."""
         count = "SELECT COUNT(*) FROM recordings r WHERE r.pseudonym = p.pseudonym"
         query = f"SELECT pseudonym, lookup, wrapped_key, record, ({count}) FROM patients p ORDER BY number"  # noqa: S608
         with index_errors(self.path):
-            return [(PatientRow(*row[:4]), row[4]) for row in self._database.execute(query).fetchall()]
+            return [
+                (PatientRow(*_typed(row[:4], _PATIENT)), row[4]) for row in self._database.execute(query).fetchall()
+            ]
 
     def patient(self, pseudonym: str) -> PatientRow | None:
         """One patient by pseudonym."""
@@ -134,7 +149,7 @@ class VaultIndex:
         query = f"SELECT pseudonym, lookup, wrapped_key, record FROM patients WHERE {column} = ?"  # noqa: S608 - ours
         with index_errors(self.path):
             row = self._database.execute(query, (value,)).fetchone()
-        return PatientRow(*row) if row else None
+            return PatientRow(*_typed(row, _PATIENT)) if row else None
 
     def recordings(self, pseudonym: str | None = None) -> list[RecordingRow]:
         """The recordings of one patient, or of all, in order of arrival."""
@@ -142,14 +157,16 @@ class VaultIndex:
             "SELECT id, pseudonym, source, record FROM recordings WHERE ?1 IS NULL OR pseudonym = ?1 ORDER BY number"
         )
         with index_errors(self.path):
-            return [RecordingRow(*row) for row in self._database.execute(query, (pseudonym,)).fetchall()]
+            return [
+                RecordingRow(*_typed(row, _RECORDING)) for row in self._database.execute(query, (pseudonym,)).fetchall()
+            ]
 
     def recording_by_source(self, source: bytes) -> RecordingRow | None:
         """One recording by the keyed hash of its file."""
         query = "SELECT id, pseudonym, source, record FROM recordings WHERE source = ?"
         with index_errors(self.path):
             row = self._database.execute(query, (source,)).fetchone()
-        return RecordingRow(*row) if row else None
+            return RecordingRow(*_typed(row, _RECORDING)) if row else None
 
     def put_patient(self, row: PatientRow) -> None:
         """Insert a patient or replace their record, in the caller's transaction."""
@@ -170,5 +187,5 @@ class VaultIndex:
         """``ok``, or what SQLite's own check finds wrong with the file."""
         try:
             return "; ".join(str(row[0]) for row in self._database.execute("PRAGMA integrity_check(10)").fetchall())
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             return str(error)

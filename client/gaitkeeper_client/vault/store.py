@@ -262,39 +262,47 @@ class Vault:
         path = self._folder / "index.sqlite"
         make_private_folder(self._folder)
         make_private_folder(self._files)
-        with self._locked(wait=True):
-            if not path.exists() and any(self._files.glob(f"*{_SUFFIX}")):
-                raise GaitkeeperError("vault-damaged", path=path, detail="it is missing, and there are recordings")
-            index = VaultIndex(path)
-            try:
+        if path.exists() and path.stat().st_size:
+            index = VaultIndex(path)  # no lock: readers must not wait for a writer
+        else:
+            with self._locked(wait=True):
+                if any(self._files.glob(f"*{_SUFFIX}")):
+                    raise GaitkeeperError("vault-damaged", path=path, detail="it is gone, yet there are recordings")
+                index = VaultIndex(path)
                 path.chmod(0o600)
-                self._vault_id = self._identify(index, key)
-            except BaseException:
-                index.close()
-                raise
+                self._settle(index, key)
+        try:
+            self._vault_id = self._identify(index, key)
+        except BaseException:
+            index.close()
+            raise
         return index
 
-    def _identify(self, index: VaultIndex, key: SiteKey) -> str:
-        """The vault's random id, made on first use; refuses a key that did not make it."""
-        check_key, meta = key.derive("vault/check"), index.meta()
-        if not meta:
-            if any(self._files.glob(f"*{_SUFFIX}")):
-                raise GaitkeeperError("vault-damaged", path=index.path, detail="it is empty, and there are recordings")
-            vault_id = secrets.token_hex(16)
-            meta = {
-                "format": str(VAULT_FORMAT).encode(),
-                "vault": vault_id.encode(),
-                "key_check": _keyed(check_key, vault_id),
-            }
-            with index.transaction():
+    def _settle(self, index: VaultIndex, key: SiteKey) -> None:
+        """Give a new index its tables and the vault's random id, unless another process was faster."""
+        vault_id = secrets.token_hex(16)
+        meta = {
+            "format": str(VAULT_FORMAT).encode(),
+            "vault": vault_id.encode(),
+            "key_check": _keyed(key.derive("vault/check"), vault_id),
+        }
+        with index.transaction():
+            if not index.meta():
                 index.settle(meta)
+
+    def _identify(self, index: VaultIndex, key: SiteKey) -> str:
+        """The vault's random id; refuses a key that did not make it."""
+        meta = index.meta()
+        if not meta and not any(self._files.glob(f"*{_SUFFIX}")):
+            self._settle(index, key)  # a first opening was killed half-way
+            meta = index.meta()
         if not {"format", "vault", "key_check"} <= set(meta):
             raise GaitkeeperError("vault-damaged", path=index.path, detail="it does not say which vault it belongs to")
         if meta["format"] != str(VAULT_FORMAT).encode():
             found = meta["format"].decode(errors="replace")
             raise GaitkeeperError("vault-format-unknown", found=found, known=VAULT_FORMAT)
         vault_id = meta["vault"].decode(errors="replace")
-        if not hmac.compare_digest(meta["key_check"], _keyed(check_key, vault_id)):
+        if not hmac.compare_digest(meta["key_check"], _keyed(key.derive("vault/check"), vault_id)):
             raise GaitkeeperError("vault-wrong-key", path=self._folder)
         return vault_id
 
