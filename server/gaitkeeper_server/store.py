@@ -93,7 +93,7 @@ class OrderRecord:
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sites (
     name TEXT PRIMARY KEY, state TEXT NOT NULL, invited_at TEXT NOT NULL, enrolled_at TEXT, certificate BLOB,
-    node_public_key BLOB, last_seen TEXT) STRICT;
+    previous_certificate BLOB, node_public_key BLOB, last_seen TEXT) STRICT;
 CREATE TABLE IF NOT EXISTS invitations (
     token_sha256 TEXT PRIMARY KEY, site TEXT NOT NULL REFERENCES sites(name), expires_at TEXT NOT NULL,
     used_key TEXT) STRICT;
@@ -157,18 +157,38 @@ class CoordinatorStore:
             if not used:
                 return False
             database.execute(
-                "UPDATE sites SET state = 'enrolled', enrolled_at = ?, certificate = ?, node_public_key = ? "
-                "WHERE name = ?",
+                "UPDATE sites SET state = 'enrolled', enrolled_at = ?, certificate = ?, node_public_key = ?, "
+                "previous_certificate = NULL WHERE name = ?",
                 (enrolled_at, certificate, node_public_key, used[0][0]),
             )
             return True
 
     def renew(self, site: str, certificate: bytes) -> None:
-        """Replace an enrolled site's certificate; the one before is no longer accepted."""
+        """Give an enrolled site a new certificate. The present one counts until the new one is first shown."""
         with self._transaction() as database:
             database.execute(
-                "UPDATE sites SET certificate = ? WHERE name = ? AND state = 'enrolled'", (certificate, site)
+                "UPDATE sites SET previous_certificate = coalesce(previous_certificate, certificate), certificate = ? "
+                "WHERE name = ? AND state = 'enrolled'",
+                (certificate, site),
             )
+
+    def site_of_certificate(self, certificate: bytes) -> str | None:
+        """The enrolled site that shows this very certificate (PEM); a new one's first use ends the one before."""
+        query = (
+            "SELECT name, certificate = ?, previous_certificate IS NULL FROM sites "
+            "WHERE state = 'enrolled' AND (certificate = ? OR previous_certificate = ?)"
+        )
+        rows = self._rows(query, certificate, certificate, certificate)
+        if not rows:
+            return None
+        name, newest, settled = rows[0]
+        if newest and not settled:
+            with self._transaction() as database:
+                database.execute(
+                    "UPDATE sites SET previous_certificate = NULL WHERE name = ? AND certificate = ?",
+                    (name, certificate),
+                )
+        return str(name)
 
     def revoke(self, site: str) -> None:
         """Shut a site out; its open invitations end. Raises ``site-unknown``."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import grpc
 
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.rpc.channels import encode_error
-from gaitkeeper_shared.trust.certificates import fingerprint, read_certificate
+from gaitkeeper_shared.trust.certificates import pem, read_certificate
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
 
 _REFUSED = {2: grpc.StatusCode.INVALID_ARGUMENT, 3: grpc.StatusCode.PERMISSION_DENIED}
@@ -27,18 +27,17 @@ class Doorkeeper:
 
     def site(self, context: grpc.ServicerContext, *, note: bool = True) -> str:
         """The enrolled site that calls. Raises ``site-refused``."""
-        presented = context.auth_context().get("x509_pem_cert", [])
+        presented = cast("list[bytes]", context.auth_context().get("x509_pem_cert", []))
         if len(presented) != 1:
             raise GaitkeeperError("site-refused", detail="it was not shown")
-        shown = read_certificate(bytes(presented[0]), what="the caller's certificate")
+        shown = read_certificate(presented[0], what="the caller's certificate")
         # Not the name but the very certificate is looked for: an older one of the same site is not accepted.
-        wanted = fingerprint(shown)
-        for site in self._store.enrolled_sites():
-            if site.certificate is not None and fingerprint(read_certificate(site.certificate, what="")) == wanted:
-                if note:
-                    self._store.seen(site.name, iso(self._clock()))
-                return site.name
-        raise GaitkeeperError("site-refused", detail="the site is unknown, was revoked, or enrolled again since")
+        site = self._store.site_of_certificate(pem(shown))
+        if site is None:
+            raise GaitkeeperError("site-refused", detail="the site is unknown, was revoked, or enrolled again since")
+        if note:
+            self._store.seen(site, iso(self._clock()))
+        return site
 
 
 def answered(method: _F) -> _F:

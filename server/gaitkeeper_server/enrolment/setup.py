@@ -1,4 +1,4 @@
-"""A coordinator is made: root, server certificate, signing key, settings, store. All of it appears at once or not at all."""
+"""A coordinator is made: root, server certificate, signing key, settings, store. All at once, or nothing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import re
 import secrets
 import shutil
 import socket
-from pathlib import Path
 
 from gaitkeeper_server.home import CoordinatorConfig, CoordinatorHome
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.audit import AuditLog
-from gaitkeeper_shared.trust.certificates import Authority, fingerprint, pem
+from gaitkeeper_shared.trust.certificates import Authority, fingerprint, load_certificate, pem
 from gaitkeeper_shared.trust.clock import Clock, utc_now
 from gaitkeeper_shared.trust.keys import SigningKey, new_tls_key, private_pem
 
@@ -67,8 +66,6 @@ def check_host(host: str) -> None:
 
 def root_fingerprint(home: CoordinatorHome) -> str:
     """SHA-256 of the root certificate, in hex."""
-    from gaitkeeper_shared.trust.certificates import load_certificate
-
     return fingerprint(load_certificate(home.root_certificate))
 
 
@@ -115,10 +112,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def default_home(option: Path | None) -> CoordinatorHome:
-    """The home that a command works on, which must exist. Raises ``coordinator-missing``."""
-    home = CoordinatorHome.resolve(option)
-    home.config()
-    return home

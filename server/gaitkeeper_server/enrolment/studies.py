@@ -18,9 +18,7 @@ from gaitkeeper_shared.rpc.gaitkeeper.v1 import studies_pb2_grpc as services
 from gaitkeeper_shared.study import Study, load_study, parse_study, study_hash
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
-from gaitkeeper_shared.trust.signatures import Signatures, sign, verify
-
-CONTEXT = "gaitkeeper.study/1"
+from gaitkeeper_shared.trust.signatures import STUDY_CONTEXT, Signatures, sign, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def sign_study(home: CoordinatorHome, path: Path, *, clock: Clock = utc_now) -> 
         also = Signatures.from_bytes(beside.read_bytes(), what=str(beside))
         if also.sha256 != study_hash(data):
             raise GaitkeeperError("study-altered", path=path, signatures=beside)
-    signatures = sign(data, CONTEXT, home.signer(), also=also, clock=clock)
+    signatures = sign(data, STUDY_CONTEXT, home.signer(), also=also, clock=clock)
     record = StudyRecord(study_hash(data), study.name, data, signatures.to_bytes(), iso(clock()))
     write_durably(beside, record.signatures, mode=0o644)
     CoordinatorStore(home.store).offer_study(record)
@@ -65,10 +63,8 @@ def signed_study(home: CoordinatorHome, which: str) -> SignedStudy:
     Raises ``study-not-signed``, ``study-ambiguous`` or ``signature-*``.
     """
     path = Path(which)
-    if path.suffix == ".toml" or path.is_file():
-        wanted = study_hash(load_study(path)[1])
-    else:
-        wanted = which
+    is_file = path.suffix == ".toml" or path.is_file()
+    wanted = study_hash(load_study(path)[1]) if is_file else which
     records = CoordinatorStore(home.store).studies()
     found = [
         item for item in records if item.name == wanted or (len(wanted) >= 8 and item.hash.startswith(wanted.lower()))
@@ -85,7 +81,9 @@ def signed_study(home: CoordinatorHome, which: str) -> SignedStudy:
 
 def _checked(home: CoordinatorHome, record: StudyRecord) -> SignedStudy:
     what = f"The study {record.name!r}"
-    verify(record.study, Signatures.from_bytes(record.signatures, what=what), CONTEXT, home.consortium(), what=what)
+    verify(
+        record.study, Signatures.from_bytes(record.signatures, what=what), STUDY_CONTEXT, home.consortium(), what=what
+    )
     return SignedStudy(parse_study(record.study, origin=what), record.hash, record.study)
 
 
