@@ -2,7 +2,8 @@
 
 One message per round and site: evaluate the incoming model, then train on it. The records' keys are written and read
 here and nowhere else; both sides see frozen values. A reply comes from another machine: ``decode_reply`` believes
-nothing of it.
+nothing of it. Between machines the records travel as one (``to_wire``): Flower makes a request for each record, each
+array and each chunk of an array, and those requests, not the training, would be most of a round.
 
 ``application_bundle`` is the empty Flower application bundle that names a run. It carries no code; a site recognises it
 by its hash and runs the application that is installed there, whatever bundle arrives.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 import zipfile
 from collections.abc import Mapping
@@ -35,7 +37,10 @@ MESSAGE_TYPE = "train"
 """Flower's message type of every round, also of one that only evaluates: one kind of message, one entry at a site."""
 
 _ARRAYS, _ROUND, _REPORT, _METRICS = "arrays", "round", "report", "metrics"
+_WIRE, _WIRE_FORMAT = "wire", "gaitkeeper.round/1"
 _LONGEST_TEXT = 2_000
+_LARGEST_WIRE_BYTES = 16 * 1024 * 1024
+"""Models above this travel as Flower's arrays, which it cuts into chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ def encode_order(order: RoundOrder, weights: Weights) -> RecordDict:
 
 def decode_order(content: RecordDict) -> tuple[RoundOrder, dict[str, np.ndarray[Any, np.dtype[Any]]]]:
     """Order and weights of a coordinator's message. Raises ``round-message-unusable``."""
+    content = from_wire(content)
     config = _config(content, _ROUND)
     order = RoundOrder(
         study_hash=_text(config, "study_hash"),
@@ -149,6 +155,7 @@ def decode_reply(content: RecordDict) -> RoundReply:
     """A site's reply, believed in nothing but its types. Raises ``round-message-unusable``."""
     from flwr.app import MetricRecord
 
+    content = from_wire(content)
     config = _config(content, _REPORT)
     status = _text(config, "status")
     if status not in ("trained", "evaluated", "refused"):
@@ -170,6 +177,47 @@ def decode_reply(content: RecordDict) -> RoundReply:
                 raise GaitkeeperError("round-message-unusable", why=f"its metric {name[:40]!r} is not a finite number")
             metrics[name[:64]] = float(value)
     return RoundReply(report, _weights(content), metrics)
+
+
+def to_wire(content: RecordDict) -> RecordDict:
+    """The same content as one record: weights as safetensors, the rest as JSON. Large models are left as they are."""
+    from flwr.app import ConfigRecord, RecordDict
+    from safetensors.numpy import save
+
+    weights = _weights(content)
+    if weights is not None and sum(array.nbytes for array in weights.values()) > _LARGEST_WIRE_BYTES:
+        return content
+    others = {name: dict(record) for name, record in content.items() if name != _ARRAYS}
+    fields: dict[str, Any] = {"format": _WIRE_FORMAT, "records": json.dumps(others)}
+    if weights is not None:
+        # safetensors sorts by size; the order of the state dict is kept beside it.
+        fields["order"] = json.dumps(list(weights))
+        fields["weights"] = save({name: np.ascontiguousarray(array) for name, array in weights.items()})
+    return RecordDict({_WIRE: ConfigRecord(fields)})
+
+
+def from_wire(content: RecordDict) -> RecordDict:
+    """Undo ``to_wire``; anything else is given back as it is. Raises ``round-message-unusable``."""
+    from flwr.app import ConfigRecord, MetricRecord, RecordDict
+    from safetensors.numpy import load
+
+    if _WIRE not in content:
+        return content
+    fields = _config(content, _WIRE)
+    if fields.get("format") != _WIRE_FORMAT:
+        raise GaitkeeperError("round-message-unusable", why=f"its format is not {_WIRE_FORMAT!r}")
+    try:
+        plain = RecordDict()
+        for name, values in json.loads(str(fields["records"])).items():
+            if name not in (_ROUND, _REPORT, _METRICS):
+                raise ValueError("an unknown record")
+            plain[name] = MetricRecord(values) if name == _METRICS else ConfigRecord(values)
+        if "weights" in fields:
+            arrays = load(bytes(fields["weights"]))
+            plain[_ARRAYS] = _array_record({name: arrays[name] for name in json.loads(str(fields["order"]))})
+    except Exception as error:
+        raise GaitkeeperError("round-message-unusable", why="it cannot be unpacked") from error
+    return plain
 
 
 def _array_record(weights: Weights) -> Any:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gaitkeeper_shared.cli import quiet_environment
-from gaitkeeper_shared.federation import application_bundle_hash
+from gaitkeeper_shared.federation import application_bundle_hash, from_wire, to_wire
 from gaitkeeper_shared.processes import read_settings
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from flwr.supercore.runtime import RuntimeHttpClient
 
 _log = logging.getLogger("gaitkeeper.executor")
-_HOT_POLL_S = 0.02
-_IDLE_POLL_S = 0.25
-_HOT_POLLS = 1500
+_POLL_S = 0.01
+_AWAY_POLL_S = 0.25
 _HEARTBEAT_S = 10.0
 """A task's claim lapses after 30 s without a sign of life, later after 60 s (flwr's constants)."""
 
@@ -50,11 +49,25 @@ Auditor = Callable[[str], None]
 """Told the SHA-256 of every bundle that is not ours."""
 
 
+class _TaskToken:
+    """Adds the token of the message at hand to each request; one connection serves all messages."""
+
+    value = ""
+
+    def intercept(self, context: Any, call_next: Any) -> Any:
+        from flwr.supercore.constant import TASK_TOKEN_HEADER
+
+        if self.value:
+            context.request.headers[TASK_TOKEN_HEADER] = self.value
+        return call_next(context)
+
+
 class Executor:
     """Answers one message after the other."""
 
     def __init__(self, settings: ExecutorSettings, audit: Auditor) -> None:
         self._settings, self._audit = settings, audit
+        self._token = _TaskToken()
         self._foreign: set[str] = set()
         module, _, attribute = settings.application.partition(":")
         self._application: ClientApp = getattr(importlib.import_module(module), attribute)
@@ -63,65 +76,54 @@ class Executor:
         """Answer until ``stop``. Trouble with one message never ends the loop."""
         import httpx
 
-        quiet_polls = _HOT_POLLS
-        while not stop.is_set():
-            try:
-                token = self._acquire()
-            except (httpx.HTTPError, ValueError) as error:
-                _log.debug("the SuperNode does not answer: %s", type(error).__name__)
-                stop.wait(_IDLE_POLL_S)
-                continue
-            if token is None:
-                quiet_polls += 1
-                stop.wait(_HOT_POLL_S if quiet_polls < _HOT_POLLS else _IDLE_POLL_S)
-                continue
-            quiet_polls = 0
-            try:
-                self._answer(token)
-            except Exception:
-                # The SuperNode reports a task without an answer to the coordinator by itself.
-                _log.exception("a message could not be answered")
+        with self._client() as client:
+            while not stop.is_set():
+                try:
+                    token = self._acquire(client)
+                except (httpx.HTTPError, ValueError) as error:
+                    _log.debug("the SuperNode does not answer: %s", type(error).__name__)
+                    stop.wait(_AWAY_POLL_S)
+                    continue
+                if token is None:
+                    # The node holds the question until there is a message; see ``node.RuntimeGate``.
+                    stop.wait(_POLL_S)
+                    continue
+                try:
+                    self._answer(client, token)
+                except Exception:
+                    # The SuperNode reports a task without an answer to the coordinator by itself.
+                    _log.exception("a message could not be answered")
 
-    @contextlib.contextmanager
-    def _client(self, *interceptors: Any) -> Iterator[RuntimeHttpClient]:
-        from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+    def _client(self) -> RuntimeHttpClient:
+        from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor, SuperExecAuthHttpInterceptor
         from flwr.supercore.runtime import RuntimeHttpClient
 
-        client = RuntimeHttpClient.from_server_address(
+        auth = SuperExecAuthHttpInterceptor(
+            master_secret=self._settings.runtime_secret.encode(),
+            protected_methods=frozenset({"/flwr.proto.Runtime/AcquireTask"}),
+        )
+        return RuntimeHttpClient.from_server_address(
             f"127.0.0.1:{self._settings.runtime_port}",
             insecure=True,
             root_certificates=None,
-            interceptors=[RuntimeVersionHttpInterceptor(component_name="gaitkeeper-executor"), *interceptors],
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="gaitkeeper-executor"), auth, self._token],
         )
-        with client:
-            yield client
 
-    def _acquire(self) -> str | None:
+    def _acquire(self, client: RuntimeHttpClient) -> str | None:
         """The token of the oldest waiting message, or None."""
         from flwr.proto.runtime_pb2 import AcquireTaskRequest
         from flwr.supercore.constant import TaskType
 
-        response = self._acquirer().AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+        self._token.value = ""
+        response = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
         return response.token if response.HasField("task") and response.token else None
 
-    def _acquirer(self) -> RuntimeHttpClient:
-        from flwr.supercore.interceptors import SuperExecAuthHttpInterceptor
-
-        if not hasattr(self, "_asking"):
-            auth = SuperExecAuthHttpInterceptor(
-                master_secret=self._settings.runtime_secret.encode(),
-                protected_methods=frozenset({"/flwr.proto.Runtime/AcquireTask"}),
-            )
-            self._stack = contextlib.ExitStack()
-            self._asking = self._stack.enter_context(self._client(auth))
-        return self._asking
-
-    def _answer(self, token: str) -> None:
+    def _answer(self, client: RuntimeHttpClient, token: str) -> None:
         from flwr.common.constant import SubStatus
-        from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor
         from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
-        with self._client(RuntimeTokenHttpInterceptor(token)) as client, _sign_of_life(client):
+        self._token.value = token
+        with _sign_of_life(client):
             message, context, _run, bundle = pull_task_input(client)
             self._look_at(bundle)
             reply, failure = self._run_application(message, context)
@@ -135,7 +137,11 @@ class Executor:
         from flwr.common.constant import ErrorCode
 
         try:
-            return self._application(message=message, context=context), ""
+            message.content = from_wire(message.content)
+            reply = self._application(message=message, context=context)
+            if reply.has_content():
+                reply.content = to_wire(reply.content)
+            return reply, ""
         except Exception as error:
             _log.exception("the application failed")
             # Only the kind of error leaves the site: its text may quote a patient's data.

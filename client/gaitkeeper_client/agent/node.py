@@ -6,11 +6,14 @@ takes the messages over the Runtime API on loopback, knows one application, the 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.processes import read_settings
@@ -18,10 +21,9 @@ from gaitkeeper_shared.processes import read_settings
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-_HOT_S = 60.0
-_HOT_POLL_S = 0.1
 _IDLE_POLL_S = 1.0
-_REPLY_POLL_S = 0.02
+_REPLY_POLL_S = 0.01
+_HOLD_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +37,59 @@ class NodeSettings:
     runtime_secret: str
 
 
+class RuntimeGate:
+    """The ASGI application of the Runtime API on loopback: holds the executor's question until a message has arrived.
+
+    Flower's executors ask again and again; held back here, a message is answered at once and an idle site is idle.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self._arrived: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def ring(self) -> None:
+        """From any thread: a message has arrived whole."""
+        if self._loop is not None and self._arrived is not None:
+            self._loop.call_soon_threadsafe(self._arrived.set)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        if self._arrived is None:
+            self._arrived, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        if scope["type"] == "http" and scope["path"] == "/v1/runtime/acquire-task":
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), _HOLD_S)
+            self._arrived.clear()
+        await self._application(scope, receive, send)
+
+
 class PollPace:
     """Stands in for the ``time`` module of flwr's worker loop, whose sleeps are constants made for idle nodes.
 
     It sleeps 3 s when there is no message and half a second while it waits for the executor's reply; with those, three
-    quarters of a round would be waiting. Within a minute of a message the node asks ten times a second, else once.
+    quarters of a round would be waiting. The coordinator holds a node's question until there is a message, so that the
+    node may ask again at once; one that answers at once (a stock SuperLink) is asked once a second.
     """
 
-    def __init__(self) -> None:
-        self._hot_until = 0.0
+    def __init__(self, on_message: Callable[[], None]) -> None:
+        self._on_message = on_message
+        self._waiting = False
+        self._asked_at = 0.0
 
     def sleep(self, seconds: float) -> None:
         """Sleep for the time that fits what flwr waits for."""
-        moment = time.monotonic()
         if seconds < 1:
-            self._hot_until = moment + _HOT_S
+            if not self._waiting:
+                self._waiting = True
+                self._on_message()
             time.sleep(_REPLY_POLL_S)
-        else:
-            time.sleep(_HOT_POLL_S if moment < self._hot_until else _IDLE_POLL_S)
+            return
+        self._waiting = False
+        moment = time.monotonic()
+        if moment - self._asked_at < _IDLE_POLL_S:
+            time.sleep(_IDLE_POLL_S)
+        self._asked_at = time.monotonic()
 
 
 def load_node_key(path: Path) -> EllipticCurvePrivateKey:
@@ -78,9 +115,10 @@ def run_node(settings: NodeSettings) -> None:
 
     secret = settings.runtime_secret.encode()
     states = NodeStateFactory(objectstore_factory=ObjectStoreFactory())
+    gate = RuntimeGate(create_app(state_factory=states, superexec_auth_secret=secret))
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(state_factory=states, superexec_auth_secret=secret),
+            gate,
             host="127.0.0.1",
             port=settings.runtime_port,
             access_log=False,
@@ -90,7 +128,7 @@ def run_node(settings: NodeSettings) -> None:
     # Daemon: flwr leaves the process by sys.exit, and nothing here has to outlive it.
     threading.Thread(target=server.run, name="runtime-api", daemon=True).start()
     key = load_node_key(Path(settings.node_key))
-    worker.time = PollPace()  # type: ignore[assignment]
+    worker.time = PollPace(gate.ring)  # type: ignore[assignment]
     worker.start_client_internal(
         state_factory=states,
         server_address=settings.fleet_address,

@@ -21,10 +21,12 @@ def make_server_app(
     roster: Roster = roster_of_names,
     pace: Pace | None = None,
     on_round: Callable[[int], None] | None = None,
+    wire: bool = False,
 ) -> ServerApp:
     """A ServerApp that conducts ``run``, which the journal holds with its study, its sites and its untrained weights.
 
     ``on_round`` is called after each committed round with its number. The outcome is in the journal.
+    ``wire``: pack each message into one record, as between machines; the sites must run our executor.
     """
     from flwr.serverapp import ServerApp
 
@@ -32,6 +34,6 @@ def make_server_app(
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        Conductor(grid, journal, run, roster=roster, pace=pace, on_round=on_round).conduct()
+        Conductor(grid, journal, run, roster=roster, pace=pace, on_round=on_round, wire=wire).conduct()
 
     return app

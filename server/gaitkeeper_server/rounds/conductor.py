@@ -17,7 +17,7 @@ from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Presence, Roster, roster_of_names
 from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, SiteOutcome, Wish
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, decode_reply, encode_order, order_for
+from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, decode_reply, encode_order, order_for, to_wire
 
 if TYPE_CHECKING:
     from flwr.app import Message
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 3
 """How often a site is asked in one round, when its node or its trainer dies over it."""
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S, _LOOK_AGAIN_S = 0.5, 2.0
+"""How often to look who is there: while somebody is missing; when everybody was asked."""
 _MESSAGE_MARGIN_S = 60.0
 
 
@@ -73,8 +74,9 @@ class Conductor:
         roster: Roster = roster_of_names,
         pace: Pace | None = None,
         on_round: Callable[[int], None] | None = None,
+        wire: bool = False,
     ) -> None:
-        self._grid, self._journal, self._roster = grid, journal, roster
+        self._grid, self._journal, self._roster, self._wire = grid, journal, roster, wire
         self._pace = pace or Pace()
         self._on_round = on_round
         self._record = journal.run(run)
@@ -185,7 +187,8 @@ class Conductor:
                 if self._journal.wish(self._run) is Wish.STOP:
                     raise _Stopped
                 self._ask(desk, weights)
-                next_look = moment + _LOOK_EVERY_S
+                everybody = set(self._record.sites) <= set(desk.asked) | set(desk.settled)
+                next_look = moment + (_LOOK_AGAIN_S if everybody else _LOOK_EVERY_S)
             if desk.pending:
                 for message in self._grid.pull_messages(list(desk.pending)):
                     self._receive(desk, message, weights)
@@ -216,6 +219,8 @@ class Conductor:
             if desk.attempts.get(site, 0) >= _ATTEMPTS:
                 continue
             content = encode_order(order, weights)
+            if self._wire:
+                content = to_wire(content)
             message = Message(
                 content,
                 presence.node_id,

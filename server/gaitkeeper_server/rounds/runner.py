@@ -31,7 +31,7 @@ def conduct(journal_path: Path, run: str, operator_port: int, operator_secret: s
     access = OperatorAccess(operator_port, operator_secret, lock)
     try:
         with flower_task(access) as (grid, context):
-            make_server_app(journal, run)(grid, context)
+            make_server_app(journal, run, wire=True)(grid, context)
     except (httpx.HTTPError, RunNotRunningException, GaitkeeperError) as error:
         # A run that ended as failed is no exception here; this is trouble between two processes of this machine.
         _log.warning("the run %s is to be resumed: %s: %s", run, type(error).__name__, error)

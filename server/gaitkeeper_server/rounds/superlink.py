@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from gaitkeeper_server.home import CoordinatorHome
-from gaitkeeper_server.rounds.gate import EnrolledKeys, FleetGate, OperatorAuthn
+from gaitkeeper_server.rounds.gate import Bell, EnrolledKeys, FleetGate, OperatorAuthn, OperatorGate
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.durable import write_durably
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from flwr.server.superlink.linkstate import LinkState
 
 _SYNC_EVERY_S = 0.5
+_HOLD_NODES_S, _HOLD_CONDUCTOR_S = 5.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +124,10 @@ def _application(settings: SuperLinkSettings) -> FastAPI:
 async def _serve_both(
     settings: SuperLinkSettings, application: FastAPI, keys: EnrolledKeys, on_ready: Callable[[], None]
 ) -> None:
+    orders, replies = Bell(_HOLD_NODES_S), Bell(_HOLD_CONDUCTOR_S)
     public = _Server(
         uvicorn.Config(
-            FleetGate(application, keys),  # type: ignore[arg-type]
+            FleetGate(application, keys, orders, replies),  # type: ignore[arg-type]
             ssl_certfile=str(settings.certificate),
             ssl_keyfile=str(settings.key),
             lifespan="off",
@@ -136,7 +138,13 @@ async def _serve_both(
         )
     )
     operator = _Server(
-        uvicorn.Config(application, lifespan="on", access_log=False, log_level="warning", server_header=False)
+        uvicorn.Config(
+            OperatorGate(application, orders, replies),  # type: ignore[arg-type]
+            lifespan="on",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+        )
     )
     servers = (public, operator)
     loop = asyncio.get_running_loop()
