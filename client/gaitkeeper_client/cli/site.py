@@ -6,7 +6,7 @@ import typer
 
 from gaitkeeper_client.cli import site_analyze, site_run, site_trust, site_vault
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

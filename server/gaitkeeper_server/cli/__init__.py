@@ -9,7 +9,7 @@ import typer
 
 from gaitkeeper_server.cli import models, rehearse, releases, rounds, setup
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

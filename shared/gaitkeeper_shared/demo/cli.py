@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -16,7 +16,7 @@ def demo(
     video: Annotated[
         Path | None, typer.Option(help="End with this video of a walk instead of a synthetic patient.")
     ] = None,
-    patients: Annotated[int, typer.Option(min=8, help="Synthetic patients per clinic.")] = 8,
+    patients: Annotated[int, typer.Option(min=2, help="Synthetic patients per clinic.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 5,
 ) -> None:
     """Three clinics learn from walking videos, and the model comes back: the whole of Gaitkeeper in a few minutes."""
