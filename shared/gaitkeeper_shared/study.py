@@ -59,12 +59,17 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The temporal model that is trained. ``kind`` is a name of ``gaitkeeper_shared.models``."""
+    """The temporal model that is trained. ``kind`` is a name of ``gaitkeeper_shared.models``.
+
+    ``trained``: which parameters the private steps change, ``all`` or only the ``head`` over the encoder. The fewer
+    they are, the less the noise hurts.
+    """
 
     kind: str = "lstm"
     hidden: int = 32
     layers: int = 1
     seed: int = 0
+    trained: Literal["all", "head"] = "all"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,63 @@
+"""The Flower ClientApp that a site has installed: one message a round in, one reply out, and never an exception."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from gaitkeeper_client.training.site_round import SiteRuntime, run_round
+from gaitkeeper_client.vault.home import SiteHome
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.federation import RoundReply, SiteReport, decode_order, encode_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOG = logging.getLogger(__name__)
+
+
+def make_client_app(runtime_of: Callable[[Context], SiteRuntime]) -> ClientApp:
+    """A ClientApp over a runtime; the deployment's and a rehearsal's differ in the runtime only."""
+    client = ClientApp()
+
+    @client.train()
+    def answer_round(message: Message, context: Context) -> Message:
+        return Message(encode_reply(answer(message, lambda: runtime_of(context))), reply_to=message)
+
+    return client
+
+
+def answer(message: Message, runtime_of: Callable[[], SiteRuntime]) -> RoundReply:
+    """The reply to a round's message. Whatever goes wrong becomes a refusal that says why, without a word of data."""
+    site = ""
+    try:
+        runtime = runtime_of()
+        site = runtime.site
+        order, weights = decode_order(message.content)
+        return run_round(runtime, order, weights)
+    except GaitkeeperError as error:
+        return RoundReply(SiteReport(site, "refused", error.code, error.message))
+    except Exception as error:
+        # The text of an unforeseen error may hold data; it stays in the site's own log.
+        _LOG.exception("a round failed for an unforeseen reason")
+        refusal = GaitkeeperError("training-failed", detail=f"unforeseen {type(error).__name__}, see the site's log")
+        return RoundReply(SiteReport(site, "refused", refusal.code, refusal.message))
+
+
+@lru_cache(maxsize=1)
+def _runtime_at(home: SiteHome) -> SiteRuntime:
+    from gaitkeeper_client.training.home_runtime import HomeRuntime
+
+    return HomeRuntime(home)
+
+
+def site_runtime(_: Context | None = None) -> SiteRuntime:
+    """The runtime of this process' site; opened once, so that the vault is decrypted once and not every round."""
+    return _runtime_at(SiteHome.resolve())
+
+
+app = make_client_app(site_runtime)

@@ -1,0 +1,149 @@
+"""Patient-level DP-SGD: one patient, with all their windows, is one sample.
+
+Abadi et al. 2016 (doi:10.1145/2976749.2978318), with the patient as the unit. Patients are drawn by Poisson sampling at
+the study's public rate; each patient's gradient comes from one ordinary forward and backward pass over their windows,
+is clipped once, and the noised sum is divided by a public constant. Nothing here depends on how many patients a site
+has: an empty draw still takes its step of pure noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from opacus.optimizers import DPOptimizer
+from torch import nn
+
+from gaitkeeper_shared.arrays import Float32Array
+from gaitkeeper_shared.privacy.noise import gaussian, poisson_sample
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.training.dataset import Person
+    from gaitkeeper_shared.models.registry import GaitModel
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateSteps:
+    """What a site does in a round; every number is public.
+
+    ``noise_multiplier``: standard deviation of the noise in units of ``clip_norm``; 0 only in a rehearsal.
+    ``normaliser``: the clipped, noised sum is divided by it: sample rate times the study's nominal patients per site.
+    """
+
+    steps: int
+    learning_rate: float
+    momentum: float
+    clip_norm: float
+    sample_rate: float
+    normaliser: float
+    noise_multiplier: float
+
+
+class PatientOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is not typed
+    """Opacus' clipping and noising over one row per patient, with noise from the cryptographic source."""
+
+    def add_noise(self) -> None:
+        """Add the Gaussian noise of one step to the clipped sum of every parameter."""
+        std = float(self.noise_multiplier) * float(self.max_grad_norm)
+        for parameter in self.params:
+            noise = torch.from_numpy(gaussian(parameter.numel(), std)).reshape(parameter.shape)
+            # Added in double precision: the sum is rounded once, after the noise hides it.
+            parameter.grad = (parameter.summed_grad.double() + noise.to(parameter.device)).to(parameter.dtype)
+
+
+def train_private(
+    model: GaitModel,
+    people: Sequence[Person],
+    steps: PrivateSteps,
+    momentum: Mapping[str, Float32Array] | None = None,
+) -> dict[str, Float32Array]:
+    """Take a round's private steps on ``model``, in place.
+
+    ``momentum``: the optimiser's state after this site's last round of the run. Returns that state after this one. It
+    is computed from noised sums alone, so that keeping it costs no privacy. ``people``: all who may be drawn, possibly
+    nobody.
+    """
+    device = next(model.parameters()).device
+    model.train()
+    parameters = list(model.private_parameters())
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    optimizer = PatientOptimizer(
+        torch.optim.SGD(parameters, lr=steps.learning_rate, momentum=steps.momentum),
+        noise_multiplier=steps.noise_multiplier,
+        max_grad_norm=steps.clip_norm,
+        expected_batch_size=steps.normaliser,
+    )
+    _restore(optimizer, dict(zip(names, parameters, strict=True)), momentum or {})
+    batches = [_Batch.of(person, device) for person in people]
+    for _ in range(steps.steps):
+        drawn = [batches[index] for index in np.flatnonzero(poisson_sample(len(batches), steps.sample_rate))]
+        optimizer.zero_grad(set_to_none=True)
+        patient_gradients(model, drawn)
+        optimizer.step()
+    model.eval()
+    return _state(optimizer, dict(zip(names, parameters, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A patient on the device: (N, T, C) windows and (N,) times their class."""
+
+    windows: torch.Tensor
+    labels: torch.Tensor
+
+    @classmethod
+    def of(cls, person: Person, device: torch.device) -> _Batch:
+        windows = torch.from_numpy(person.windows).to(device)
+        return cls(windows, torch.full((windows.shape[0],), person.class_index, dtype=torch.long, device=device))
+
+
+def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
+    """Set ``grad_sample`` of each private parameter: (patients, *shape), one row per patient.
+
+    A row is the gradient of the patient's mean loss over their windows.
+    """
+    parameters = list(model.private_parameters())
+    rows = [torch.empty((len(patients), *parameter.shape), device=parameter.device) for parameter in parameters]
+    for index, patient in enumerate(patients):
+        loss = nn.functional.cross_entropy(model(patient.windows), patient.labels)
+        for row, gradient in zip(rows, torch.autograd.grad(loss, parameters), strict=True):
+            row[index] = gradient
+    broken = [index for index in range(len(patients)) if not all(bool(row[index].isfinite().all()) for row in rows)]
+    for row in rows:
+        row[broken] = 0.0  # one patient's overflow must neither spoil the sum nor show in it
+    for parameter, row in zip(parameters, rows, strict=True):
+        parameter.grad_sample = row  # type: ignore[attr-defined]  # where Opacus' optimiser looks for it
+
+
+def correct_people(model: GaitModel, people: Sequence[Person]) -> int:
+    """How many people's most probable label, by the mean probability over their windows, is their own."""
+    device = next(model.parameters()).device
+    correct = 0
+    with torch.inference_mode():
+        for person in people:
+            batch = _Batch.of(person, device)
+            probabilities = torch.softmax(model(batch.windows), dim=1).mean(dim=0)
+            correct += int(probabilities.argmax().item() == person.class_index)
+    return correct
+
+
+def _restore(
+    optimizer: PatientOptimizer, parameters: Mapping[str, nn.Parameter], momentum: Mapping[str, Float32Array]
+) -> None:
+    for name, parameter in parameters.items():
+        kept = momentum.get(name)
+        if kept is not None and kept.shape == tuple(parameter.shape):
+            buffer = torch.from_numpy(kept.copy()).to(parameter.device)
+            optimizer.original_optimizer.state[parameter]["momentum_buffer"] = buffer
+
+
+def _state(optimizer: PatientOptimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Float32Array]:
+    state = {}
+    for name, parameter in parameters.items():
+        buffer = optimizer.original_optimizer.state[parameter].get("momentum_buffer")
+        if buffer is not None:
+            state[name] = buffer.cpu().numpy().astype(np.float32)
+    return state

@@ -1,0 +1,98 @@
+"""The runtime of a deployed site: its home, its vault, its ledger, and the studies it approved. Stays warm."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+from gaitkeeper_client.training.dataset import SiteDataset, person_of, split
+from gaitkeeper_client.vault.home import SiteHome, read_table
+from gaitkeeper_client.vault.keys import SiteKey, unlock
+from gaitkeeper_client.vault.ledger import Ledger
+from gaitkeeper_client.vault.store import Vault
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.privacy.accounting import Budget
+from gaitkeeper_shared.study import Study
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    study_hash: str
+    vault: tuple[int, int]
+    dataset: SiteDataset
+
+
+class HomeRuntime:
+    """The :class:`~gaitkeeper_client.training.site_round.SiteRuntime` of a site's home.
+
+    The people of the newest study stay in memory and are read again when the vault has changed.
+    """
+
+    allows_no_privacy = False
+
+    def __init__(self, home: SiteHome, key: SiteKey | None = None) -> None:
+        self.home = home
+        self.site = home.config().name
+        self._key = key if key is not None else unlock(home)
+        self.ledger = Ledger(home.ledger)
+        self._cached: _Cached | None = None
+
+    @property
+    def cap(self) -> Budget | None:
+        """The site's own limit; read anew each time, so that a change counts at once."""
+        return budget_cap(self.home)
+
+    def approved_study(self, study_hash: str) -> Study:
+        """The study, where this site approved it."""
+        from gaitkeeper_client.agent.studies import approved_study
+
+        return approved_study(self.home, study_hash)
+
+    def dataset(self, study_hash: str, study: Study, run: str) -> SiteDataset:
+        """The people of the vault whom the study can use."""
+        del run
+        state = self._vault_state()
+        if self._cached is None or (self._cached.study_hash, self._cached.vault) != (study_hash, state):
+            self._cached = _Cached(study_hash, state, self._load(study))
+        return self._cached.dataset
+
+    def _vault_state(self) -> tuple[int, int]:
+        try:
+            status = (self.home.vault / "index.sqlite").stat()
+        except FileNotFoundError:
+            return (0, 0)
+        return status.st_mtime_ns, status.st_size
+
+    def _load(self, study: Study) -> SiteDataset:
+        people = []
+        with Vault.open(self.home, self._key) as vault:
+            for patient in vault.patients():
+                if patient.label is None or study.task.class_of(patient.label) is None:
+                    continue
+                signals = (recording.signals for recording in vault.recordings(patient.pseudonym))
+                if (person := person_of(patient.pseudonym, patient.label, signals, study)) is not None:
+                    people.append(person)
+        dataset = split(people, study, self._key.derive("training/held-out"))
+        if not dataset.train:
+            # Not a refusal: that nobody is here would be told to the coordinator, and of one patient it would tell all.
+            _LOG.warning("study %s finds no patient to train on here; this site sends noise only", study.name)
+        return dataset
+
+
+def budget_cap(home: SiteHome) -> Budget | None:
+    """The site's own limit for a patient over all studies: ``[privacy] epsilon_cap, delta`` in ``site.toml``.
+
+    None where the table is absent. Raises ``site-config-damaged``.
+    """
+    table = read_table(home, "privacy")
+    if not table:
+        return None
+    cap, delta = table.get("epsilon_cap", 0.0), table.get("delta", 1e-5)
+    numbers = all(isinstance(number, int | float) and not isinstance(number, bool) for number in (cap, delta))
+    if not numbers or set(table) - {"epsilon_cap", "delta"} or not (0 < cap < math.inf and 0 < delta < 1):
+        detail = "[privacy] needs epsilon_cap, a number above 0, and may have delta, between 0 and 1"
+        raise GaitkeeperError("site-config-damaged", path=home.config_file, detail=detail)
+    return Budget(float(cap), float(delta))

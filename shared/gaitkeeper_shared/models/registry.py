@@ -1,0 +1,84 @@
+"""The kinds of temporal models. A new kind is one file that registers a class; nothing else has to know it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+import torch
+from torch import nn
+
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.models.spec import ModelSpec
+
+_FILES = ("lstm", "gru", "tcn", "transformer")
+_KINDS: dict[str, Callable[[ModelSpec], TemporalEncoder]] = {}
+
+
+class TemporalEncoder(nn.Module, abc.ABC):
+    """Turns (N, T, C) scaled windows into (N, ``width``) features, one row per window."""
+
+    width: int
+
+    @abc.abstractmethod
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """(N, T, C) to (N, width)."""
+
+
+class GaitModel(nn.Module):
+    """An encoder of windows and a linear head over the study's labels: (N, T, C) windows to (N, L) logits."""
+
+    def __init__(self, encoder: TemporalEncoder, labels: int, trained: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.width, labels)
+        self.trained = trained
+        if trained == "head":
+            self.encoder.requires_grad_(False)
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """(N, T, C) scaled windows to (N, L) logits."""
+        logits: torch.Tensor = self.head(self.encoder(windows))
+        return logits
+
+    def private_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters that a site's private steps change, in a fixed order."""
+        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+
+def register(kind: str) -> Callable[[type[TemporalEncoder]], type[TemporalEncoder]]:
+    """Class decorator: makes an encoder known as ``kind``. Its constructor takes the :class:`ModelSpec`."""
+
+    def add(encoder: type[TemporalEncoder]) -> type[TemporalEncoder]:
+        if kind in _KINDS:
+            raise ValueError(f"a second model of kind {kind!r}")
+        _KINDS[kind] = encoder
+        return encoder
+
+    return add
+
+
+def kinds() -> tuple[str, ...]:
+    """The names that a study may use as ``model.kind``."""
+    for file in _FILES:
+        import_module(f"gaitkeeper_shared.models.{file}")
+    return tuple(sorted(_KINDS))
+
+
+def build(spec: ModelSpec) -> GaitModel:
+    """A model with its first weights, the same on every machine for the same ``spec.seed``.
+
+    Raises ``model-kind-unknown``.
+    """
+    known = kinds()
+    if spec.kind not in known:
+        raise GaitkeeperError("model-kind-unknown", kind=spec.kind, known=", ".join(known))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(spec.seed)
+        return GaitModel(_KINDS[spec.kind](spec), len(spec.labels), spec.trained)
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
