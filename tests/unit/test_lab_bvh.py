@@ -136,8 +136,8 @@ def _change(text: str, what: str) -> str:
 
 BROKEN = [
     "empty", "other", "no motion", "cut frame", "cut frames", "too many frames", "not a number", "nan", "huge",
-    "no time", "negative frames", "unclosed", "closed twice", "unknown channel", "channel twice", "channel count", "offset",
-    "joint before root",
+    "no time", "negative frames", "unclosed", "closed twice", "unknown channel", "channel twice", "channel count",
+    "offset", "joint before root",
 ]  # fmt: skip
 
 

@@ -238,7 +238,8 @@ def _print_patients(found: tuple[Patient, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("Patient", "Label", "Age", "Sex", "Height", "Recordings", "Pseudonym")
+    table = Table("Patient", "Label", "Age", "Sex", "Height", "Walks")
+    table.add_column("Pseudonym", no_wrap=True, min_width=18)
     for item in found:
         table.add_row(
             item.patient_id,
