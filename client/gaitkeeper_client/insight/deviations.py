@@ -1,0 +1,54 @@
+"""Where a walk leaves the published norm, joint by joint: in numbers. No model is involved.
+
+A stretch counts when the patient's mean curve lies more than :data:`BAND_SD` of the norm's standard deviations from the
+norm's mean over at least :data:`SHORTEST` percent of the cycle. Absolute levels of hip and ankle depend on where a
+source places its points; :data:`LEAST_DEGREES` keeps the sentences above what differs between methods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from gaitkeeper_client.insight.norms import NormCurve
+from gaitkeeper_shared.arrays import FloatArray
+
+BAND_SD = 2.0
+SHORTEST = 5
+LEAST_DEGREES = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """The largest departure of one angle of one side from the norm, with the stretch that it lies in (percent)."""
+
+    angle: str
+    side: str
+    at_percent: int
+    from_percent: int
+    to_percent: int
+    degrees: float
+    spreads: float
+
+
+def deviations(angle: str, side: str, mean: FloatArray, norm: NormCurve) -> tuple[Deviation, ...]:
+    """All stretches of a (101,) mean curve outside the norm's band, largest first."""
+    difference = mean - norm.mean
+    spreads = difference / norm.sd
+    outside = np.isfinite(spreads) & (np.abs(spreads) > BAND_SD) & (np.abs(difference) >= LEAST_DEGREES)
+    found = []
+    for start, end in _runs(outside, np.sign(np.nan_to_num(difference))):
+        if end - start < SHORTEST:
+            continue
+        peak = start + int(np.argmax(np.abs(difference[start:end])))
+        found.append(Deviation(angle, side, peak, start, end - 1, float(difference[peak]), float(spreads[peak])))
+    return tuple(sorted(found, key=lambda item: -abs(item.spreads)))
+
+
+def _runs(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], sign: FloatArray) -> list[tuple[int, int]]:
+    """[start, end) of runs in which the mask holds and the sign stays the same."""
+    code = np.where(mask, sign, 0.0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0.0], code, [0.0]])) != 0)
+    return [(int(a), int(b)) for a, b in pairwise(edges) if code[a] != 0.0]

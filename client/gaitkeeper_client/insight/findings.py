@@ -1,0 +1,139 @@
+"""What the deployed model says about one walk, as typed values: probabilities, why, and what they are worth."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gaitkeeper_client.gait.analysis import Reason
+
+PHASE_BINS = 20
+"""Columns of a heatmap: the gait cycle, foot strike to foot strike of one foot, in steps of 5 %."""
+
+Status = Literal["decided", "undecided", "withheld", "no_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelProbability:
+    """The mean probability of one label over the walk's windows, and the lowest and highest of any window."""
+
+    label: str
+    probability: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeatmapRow:
+    """One joint of one side over the gait cycle (``side`` is empty for the trunk, which is laid on the left cycle).
+
+    ``contribution``: (:data:`PHASE_BINS`,) log-odds that one gait cycle adds to the label in each phase; positive
+    speaks for it. ``standard_error``: over cycles, None where fewer than two cycles were seen in that phase.
+    """
+
+    joint: str
+    side: str
+    contribution: tuple[float, ...]
+    standard_error: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """A stretch of the heatmap that stands out, and how the patient differs there from the reference walk.
+
+    ``share``: of all absolute contributions. ``deviation``: patient less reference, mean over the stretch, in the
+    ``unit`` of the feature channel ``channel`` that contributes most there.
+    """
+
+    joint: str
+    side: str
+    from_percent: float
+    to_percent: float
+    contribution: float
+    share: float
+    channel: str
+    deviation: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionCheck:
+    """Does the model care for what the heatmap marks?
+
+    ``marked_drop``: fall of the label's log-odds when the tenth of the cells that speaks most for it is replaced by
+    the reference walk. ``random_drop``: the same for as many cells drawn at random, mean of ``draws``.
+    """
+
+    marked_drop: float
+    random_drop: float
+    draws: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Integrated gradients for one label, on joint x gait phase.
+
+    ``log_odds``: of the label, mean over windows; ``reference_log_odds``: the same for the reference walk.
+    ``residual``: part of their difference that the contributions do not add up to (0 is complete, 1 is worthless).
+    ``mapped``: share of the samples that lie in a complete gait cycle; only those are explained.
+    """
+
+    label: str
+    rows: tuple[HeatmapRow, ...]
+    highlights: tuple[Highlight, ...]
+    log_odds: float
+    reference_log_odds: float
+    residual: float
+    mapped: float
+    cycles: int
+    deletion: DeletionCheck | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Which model spoke: the ``version`` and ``sha256`` of its release, and the study that it was trained in."""
+
+    version: str
+    kind: str
+    study_hash: str
+    labels: tuple[str, ...]
+    channels: tuple[str, ...]
+    window_s: float
+    rate_hz: float
+    sha256: str = ""
+    created_at: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The model's part of a report.
+
+    ``decided``: ``leading`` is what it says. ``undecided``: the walk's windows disagree or no label stands out; the
+    probabilities are shown, no label is named. ``withheld``: too little to judge at all. ``no_model``: the site has no
+    active release.
+    """
+
+    status: Status
+    model: ModelCard | None = None
+    windows: int = 0
+    probabilities: tuple[LabelProbability, ...] = ()
+    leading: str | None = None
+    agreement: float | None = None
+    reasons: tuple[Reason, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only; key ``findings`` of ``gaitkeeper site analyze --json``."""
+        table: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return table
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value

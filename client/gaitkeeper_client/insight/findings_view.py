@@ -1,0 +1,148 @@
+"""The model's findings in plain sentences and charts. A sentence says no more than the numbers that it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from gaitkeeper_client.gait.analysis import Cycle
+from gaitkeeper_client.insight.charts.bars import probability_chart
+from gaitkeeper_client.insight.charts.heatmap import heatmap_charts
+from gaitkeeper_client.insight.cycle_figures import foot_off_percent
+from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight
+from gaitkeeper_client.insight.wording import CHANNELS, number
+from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
+from gaitkeeper_shared.skeleton import SIDES
+
+LARGEST_RESIDUAL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationView:
+    """One label's explanation: sentences, charts, checks in words, and the numbers as a table."""
+
+    label: str
+    sentences: tuple[str, ...]
+    charts: tuple[Markup, ...]
+    checks: tuple[tuple[str, bool], ...]
+    columns: tuple[str, ...]
+    table: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsView:
+    """The section on the model. ``verdict`` is its one sentence; ``present``: whether a model spoke at all."""
+
+    present: bool
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    bars: Markup | None = None
+    explanations: tuple[ExplanationView, ...] = ()
+    limits: tuple[str, ...] = ()
+    model: tuple[tuple[str, str], ...] = ()
+
+
+def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> FindingsView:
+    """What the section on the model shows."""
+    if findings is None:
+        return FindingsView(False, "No model was asked: this analysis ran outside a site.")
+    if findings.status == "no_model":
+        return FindingsView(False, "No model is deployed at this site yet. The measurements above stand on their own.")
+    foot_off = {side: foot_off_percent(cycles, side) for side in SIDES}
+    return FindingsView(
+        present=True,
+        verdict=_verdict(findings),
+        reasons=tuple(reason.message for reason in findings.reasons),
+        bars=probability_chart(findings.probabilities, findings.leading) if findings.probabilities else None,
+        explanations=tuple(_explanation(item, foot_off) for item in findings.explanations),
+        limits=findings.limits,
+        model=_model(findings),
+    )
+
+
+def _verdict(findings: Findings) -> str:
+    if findings.status == "withheld":
+        return "The model's answer is withheld."
+    if findings.status == "undecided":
+        return "The model does not know."
+    top = findings.probabilities[0]
+    agreement = "" if findings.agreement is None else f"; {findings.agreement:.0%} of {findings.windows} windows agree"
+    return f"The model proposes “{top.label}” with a score of {top.probability:.0%}{agreement}."
+
+
+def _model(findings: Findings) -> tuple[tuple[str, str], ...]:
+    card = findings.model
+    if card is None:
+        return ()
+    facts = [
+        ("Model version", card.version),
+        ("Kind", f"{card.kind}, windows of {card.window_s:g} s at {card.rate_hz:g} Hz, {len(card.channels)} channels"),
+        ("Labels", ", ".join(card.labels)),
+        ("Study (SHA-256)", card.study_hash),
+    ]
+    optional = (("Weights (SHA-256)", card.sha256), ("Released", card.created_at), ("Release notes", card.notes))
+    return tuple(facts + [(title, text) for title, text in optional if text])
+
+
+def _explanation(item: Explanation, foot_off: dict[str, float | None]) -> ExplanationView:
+    step = 100 // PHASE_BINS
+    return ExplanationView(
+        label=item.label,
+        sentences=tuple(_sentence(highlight, foot_off) for highlight in item.highlights),
+        charts=heatmap_charts(item, foot_off),
+        checks=_checks(item),
+        columns=tuple(f"{column * step}–{(column + 1) * step}" for column in range(PHASE_BINS)),
+        table=tuple(
+            (f"{row.side} {row.joint}".strip(), tuple(number(value, 3) for value in row.contribution))
+            for row in item.rows
+        ),
+    )
+
+
+def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
+    off = foot_off.get(item.side or "left")
+    middle = (item.from_percent + ((item.to_percent - item.from_percent) % 100 or 100) / 2) % 100
+    phase = "" if off is None else (", in swing" if middle > off else ", in stance")
+    channel = CHANNEL_BY_NAME[item.channel]
+    name = CHANNELS.get(item.channel.removesuffix(f"_{channel.side}"), item.channel)
+    amount = _amount(abs(item.deviation), item.unit)
+    direction = "less" if item.deviation < 0 else "more"
+    where = f"{item.side} {item.joint}".strip()
+    return (
+        f"{where.capitalize()}, {item.from_percent:.0f} to {item.to_percent:.0f} % of the cycle{phase}: "
+        f"{item.share:.0%} of all contributions. "
+        f"There {name} is on average {amount} {direction} than in the reference walk."
+    )
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "deg":
+        return f"{value:.0f} degrees"
+    return f"{value:.2f} leg lengths{' per second' if unit == 'leg/s' else ''}"
+
+
+def _checks(item: Explanation) -> tuple[tuple[str, bool], ...]:
+    """Each check in words, and whether it was passed."""
+    checks = [
+        (
+            f"Completeness: contributions add up to all but {item.residual:.1%} of the difference between this walk "
+            f"(log-odds {number(item.log_odds, 2)}) and the reference walk ({number(item.reference_log_odds, 2)}).",
+            item.residual <= LARGEST_RESIDUAL,
+        ),
+        (
+            f"Coverage: {item.mapped:.0%} of the samples lie in one of {item.cycles} complete gait cycles.",
+            item.mapped >= 0.5,
+        ),
+    ]
+    if item.deletion is not None:
+        check = item.deletion
+        checks.append(
+            (
+                f"Deletion: replacing the tenth that is marked most by the reference walk lowers the log-odds by "
+                f"{number(check.marked_drop, 2)}; a random tenth, by {number(check.random_drop, 2)}.",
+                check.marked_drop > max(check.random_drop, 0.0),
+            )
+        )
+    return tuple(checks)

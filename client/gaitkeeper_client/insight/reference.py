@@ -1,0 +1,80 @@
+"""The reference walk: what each feature channel is, phase by phase, when a healthy adult walks at an own free speed.
+
+It is the mean over a few synthetic healthy walkers, whose joint curves follow published normal data (sources in
+``gaitkeeper_shared/simulation/data/normal_walking.toml``: Winter 2009, doi:10.1002/9780470549148; Schwartz 2008,
+doi:10.1016/j.jbiomech.2008.03.015; Bovi 2011, doi:10.1016/j.gaitpost.2010.08.009). No patient's data enters it, and it
+is the same at every site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from gaitkeeper_client.insight.phases import SidePhases, side_phases
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME, CHANNELS
+
+POINTS = 50
+"""Points of the stored cycle."""
+WALKERS = 3
+_SPEED_M_S = 1.28
+_SECONDS = 10.0
+_EDGE_S = 1.0
+_RATE_HZ = 50.0
+
+
+@cache
+def reference_cycle() -> dict[str, FloatArray]:
+    """By channel: (:data:`POINTS`,) scaled values at the phases ``(i + 0.5) / POINTS`` of the channel's own side.
+
+    Left and right are the same: the mean of both. A trunk channel is given over the left cycle, which equals the right
+    one, because a healthy trunk moves with the step.
+    """
+    tables = [_cycle_of(seed) for seed in range(WALKERS)]
+    mean = {name: np.mean([table[name] for table in tables], axis=0) for name in tables[0]}
+    for channel in CHANNELS:
+        if channel.side == "left":
+            twin = channel.name.removesuffix("left") + "right"
+            mean[channel.name] = mean[twin] = 0.5 * (mean[channel.name] + mean[twin])
+    return mean
+
+
+def reference_values(channels: Sequence[str], phases: dict[str, SidePhases]) -> FloatArray:
+    """(N, T, C) scaled reference values at the phases, which are (N, T) per side; NaN outside complete cycles."""
+    midline = "left" if phases["left"].durations_s.size else "right"
+    grid = (np.arange(-1, POINTS + 1) + 0.5) / POINTS
+    columns = []
+    for name in channels:
+        cycle = reference_cycle()[name]
+        closed = np.concatenate([cycle[-1:], cycle, cycle[:1]])
+        phase = phases[CHANNEL_BY_NAME[name].side or midline].phase
+        columns.append(np.where(np.isfinite(phase), np.interp(np.nan_to_num(phase), grid, closed), np.nan))
+    return np.stack(columns, axis=-1)
+
+
+def _cycle_of(seed: int) -> dict[str, FloatArray]:
+    """The phase-averaged scaled channels of one synthetic healthy walker, found by the same pipeline as a patient's."""
+    from gaitkeeper_client.gait.pipeline import analyse
+    from gaitkeeper_shared.models.channels import scaled
+    from gaitkeeper_shared.simulation.patient import draw_patient
+    from gaitkeeper_shared.simulation.walker import Walk
+
+    patient = draw_patient("reference", "healthy", seed, speed_m_s=_SPEED_M_S)
+    tracks = Walk(patient, _SECONDS).trajectories(_RATE_HZ)
+    recording = analyse(tracks, height_m=patient.height_m, source={"kind": "reference"}).recording
+    assert recording is not None, "the reference walk is one that the pipeline analyses"
+    signals = recording.signals
+    values = scaled(signals, signals.names)
+    # The first and last second carry the edges of the moving floor and mean.
+    inside = (signals.time_s > signals.time_s[0] + _EDGE_S) & (signals.time_s < signals.time_s[-1] - _EDGE_S)
+    table = {}
+    for index, name in enumerate(signals.names):
+        phases = side_phases(signals.time_s, recording.events, CHANNEL_BY_NAME[name].side or "left")
+        used = inside & (phases.cycle >= 0) & np.isfinite(values[:, index])
+        bins = np.minimum(phases.phase[used] * POINTS, POINTS - 1).astype(np.int64)
+        sums = np.bincount(bins, weights=values[used, index], minlength=POINTS)
+        table[name] = sums / np.bincount(bins, minlength=POINTS)
+    return table
