@@ -1,9 +1,110 @@
-"""``gaitkeeper site`` analyze with the deployed model."""
+"""``gaitkeeper site`` analyze: a walk measured, and what the deployed model says about it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from gaitkeeper_shared.errors import EXIT_REFUSED, GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.gait.analysis import Analysis
+    from gaitkeeper_client.insight.findings import Findings
+    from gaitkeeper_client.insight.view import PatientContext
+    from gaitkeeper_client.vault.home import SiteHome
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper site``."""
+    app.command()(analyze)
+
+
+def analyze(
+    recording: Annotated[Path, typer.Argument(metavar="FILE", help="A video, or a BVH file of a laboratory.")],
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
+        ),
+    ] = None,
+    patient: Annotated[
+        str | None,
+        typer.Option(help="Who walks: identifier or pseudonym of a patient of this site. Gives height, age and sex."),
+    ] = None,
+    height: Annotated[
+        float | None, typer.Option("--height", metavar="M", help="The walker's height in metres, before the vault's.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Where the results go. [default: FILE's name-gait]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")] = False,
+) -> None:
+    """Measure a walk and ask the deployed model: analysis.json and report.html. Nothing is stored in the vault.
+
+    Exit status: 0 analysed, 3 refused with reasons, 2 the file cannot be used. Without a deployed model the report
+    says so and holds the measurements alone.
+    """
+    from gaitkeeper_client.cli.output import print_analysis, progress, write_results
+    from gaitkeeper_client.insight.deployed import deployed_findings
+    from gaitkeeper_client.sources import analyse_file
+    from gaitkeeper_client.vault.home import SiteHome
+
+    place = SiteHome.resolve(home)
+    place.config()
+    context = _patient(place, patient, height)
+    with progress(recording.name) as on_progress:
+        analysis = analyse_file(recording, height_m=context.height_m, on_progress=on_progress)
+    findings = deployed_findings(place, analysis)
+    folder = output if output is not None else Path(f"{recording.stem}-gait")
+    document = write_results(folder, analysis, findings, context)
+    _audit(place, context, analysis, findings)
+    if as_json:
+        typer.echo(document, nl=False)
+    else:
+        print_analysis(analysis)
+        _print_findings(findings)
+        typer.echo(f"{folder / 'analysis.json'}\n{folder / 'report.html'} (draft, not signed)")
+    if analysis.status == "refused":
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> PatientContext:
+    """What the report may know of the patient. Raises ``patient-unknown``."""
+    from gaitkeeper_client.insight.view import PatientContext
+
+    if wanted is None:
+        return PatientContext("not given", height_m=height_m)
+    from gaitkeeper_client.vault.keys import unlock
+    from gaitkeeper_client.vault.store import Vault
+
+    with Vault.open(home, unlock(home)) as vault:
+        found = vault.find(wanted) or next((p for p in vault.patients() if p.pseudonym == wanted), None)
+    if found is None:
+        raise GaitkeeperError("patient-unknown", patient=wanted)
+    height = found.height_m if height_m is None else height_m
+    return PatientContext(found.pseudonym, found.age, found.sex or "", height)
+
+
+def _audit(home: SiteHome, patient: PatientContext, analysis: Analysis, findings: Findings) -> None:
+    from gaitkeeper_shared.trust.audit import AuditLog
+
+    AuditLog(home.audit_log).append(
+        "analysed",
+        patient=patient.pseudonym,
+        source_sha256=str(analysis.source.get("sha256", "")),
+        status=analysis.status,
+        findings=findings.status,
+        model_version=findings.model.version if findings.model else "none",
+    )
+
+
+def _print_findings(findings: Findings) -> None:
+    from gaitkeeper_client.insight.findings_view import findings_view
+
+    typer.echo(findings_view(findings, ()).verdict)
+    for reason in findings.reasons:
+        typer.echo(f"  {reason.message}")
+    for item in findings.probabilities:
+        typer.echo(f"  {item.label}: {item.probability:.0%} (windows {item.lowest:.0%} to {item.highest:.0%})")

@@ -91,6 +91,20 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """What a site knows of the study that a model comes from; None for what it was not told.
+
+    ``epsilon``, ``delta``: privacy of each patient over the whole study. ``fewest_sites``: that every round needed.
+    """
+
+    name: str
+    title: str = ""
+    epsilon: float | None = None
+    delta: float | None = None
+    fewest_sites: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """Which model spoke: the ``version`` and ``sha256`` of its release, and the study that it was trained in."""
 
@@ -104,6 +118,7 @@ class ModelCard:
     sha256: str = ""
     created_at: str = ""
     notes: str = ""
+    study: StudyFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,8 @@ def _model(findings: Findings) -> tuple[tuple[str, str], ...]:
         ("Labels", ", ".join(card.labels)),
         ("Study (SHA-256)", card.study_hash),
     ]
+    if card.study is not None:
+        facts.insert(3, ("Study", card.study.title or card.study.name))
     optional = (("Weights (SHA-256)", card.sha256), ("Released", card.created_at), ("Release notes", card.notes))
     return tuple(facts + [(title, text) for title, text in optional if text])
 

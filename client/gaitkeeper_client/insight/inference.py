@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
-from gaitkeeper_client.insight.findings import Explanation, Findings, LabelProbability, ModelCard
+from gaitkeeper_client.insight.findings import Explanation, Findings, LabelProbability, ModelCard, StudyFacts
 from gaitkeeper_shared.arrays import Float32Array, FloatArray
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.windows import placed_windows
@@ -29,7 +29,15 @@ RAISED = 1.0 / 3.0
 """Beside the leading label, labels with at least this mean probability are explained too."""
 
 
-def card_of(bundle: ModelBundle, version: str, *, sha256: str = "", created_at: str = "", notes: str = "") -> ModelCard:
+def card_of(
+    bundle: ModelBundle,
+    version: str,
+    *,
+    sha256: str = "",
+    created_at: str = "",
+    notes: str = "",
+    study: StudyFacts | None = None,
+) -> ModelCard:
     """What a report says about a model, from its bundle and its release."""
     spec = bundle.spec
     return ModelCard(
@@ -43,6 +51,7 @@ def card_of(bundle: ModelBundle, version: str, *, sha256: str = "", created_at: 
         sha256=sha256,
         created_at=created_at,
         notes=notes,
+        study=study,
     )
 
 
@@ -81,13 +90,21 @@ def judge(analysis: Analysis, bundle: ModelBundle, card: ModelCard) -> Findings:
 def limits_of(card: ModelCard) -> tuple[str, ...]:
     """What every reader of a finding has to know; stated, never computed away."""
     labels = ", ".join(card.labels)
+    study = card.study
+    origin = "It was trained by a federation of clinics"
+    if study is not None:
+        clinics = f" with at least {study.fewest_sites} clinics in every round" if study.fewest_sites else ""
+        origin = f"It was trained in the study “{study.title or study.name}”{clinics}"
+    noise = "" if study is None or study.epsilon is None else f" (epsilon {study.epsilon:g}, delta {study.delta:g})"
     return (
         "This is not a diagnosis. The model proposes; a clinician decides.",
         f"The model can only choose among: {labels}. It has no label for anything else, and will fit another disorder "
         "to the nearest of these.",
         "A probability is the model's own score, averaged over overlapping windows of one walk. It has not been "
-        "calibrated on this clinic's patients; its accuracy for people unlike those of the study is unknown.",
-        "It was trained with noise that protects each patient's privacy, which costs accuracy.",
+        "calibrated on this clinic's patients.",
+        f"{origin}; how accurate it is for people unlike those of the study, for other cameras or for walking aids is "
+        "unknown.",
+        f"Noise was added in training to protect each patient{noise}; that costs accuracy.",
         "It sees sagittal joint angles and foot, hand and trunk movement only: no strength, tone, pain, sensation or "
         "history, and nothing of the frontal plane.",
     )

@@ -1,0 +1,88 @@
+"""What ``analyze`` and ``site analyze`` share: progress on a terminal, results on the disk, a table to read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.gait.analysis import Analysis, Parameter
+    from gaitkeeper_client.insight.findings import Findings
+    from gaitkeeper_client.insight.view import PatientContext
+
+
+@contextmanager
+def progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on the error stream where a terminal looks on, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TimeRemainingColumn
+
+    # A descriptor of its own: the pose library's log lines are kept off descriptor 2 while it works.
+    with (
+        os.fdopen(os.dup(2), "w", encoding="utf-8") as terminal,
+        Progress(*Progress.get_default_columns()[:3], TimeRemainingColumn(), console=Console(file=terminal)) as bar,
+    ):
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def write_results(
+    folder: Path,
+    analysis: Analysis,
+    findings: Findings | None = None,
+    patient: PatientContext | None = None,
+) -> str:
+    """Write ``analysis.json`` and ``report.html``, each whole or not at all; gives the JSON text.
+
+    Raises ``analysis-unwritable`` or ``disk-full``.
+    """
+    from gaitkeeper_client.insight.report import UNNAMED, write_report
+    from gaitkeeper_shared.durable import write_durably
+
+    document: dict[str, Any] = analysis.to_json()
+    if findings is not None:
+        document["findings"] = findings.to_json()
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / "analysis.json", text.encode("utf-8"))
+        write_report(analysis, folder / "report.html", findings, patient=patient or UNNAMED)
+    except OSError as error:
+        raise GaitkeeperError("analysis-unwritable", path=folder, detail=error.strerror or str(error)) from error
+    return text
+
+
+def print_analysis(analysis: Analysis) -> None:
+    """Parameters as a table, or why there are none."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    for reason in analysis.reasons:
+        console.print(f"[bold]Refused[/bold] ({reason.code}): {escape(reason.message)}")
+    if analysis.status != "analysed":
+        return
+    table = Table("parameter", "value", "95 % interval", "n", box=None, pad_edge=False)
+    for name, parameter in analysis.parameters.items():
+        table.add_row(name, *_cells(parameter), str(parameter.n))
+    console.print(table)
+    for message in dict.fromkeys(p.refused.message for p in analysis.parameters.values() if p.refused):
+        console.print(f"[dim]- {escape(message)}[/dim]")
+
+
+def _cells(parameter: Parameter) -> tuple[str, str]:
+    if parameter.value is None:
+        return "withheld", parameter.refused.code if parameter.refused else ""
+    interval = "" if parameter.ci95 is None else f"{parameter.ci95[0]:.2f} to {parameter.ci95[1]:.2f}"
+    return f"{parameter.value:.2f} {parameter.unit}", interval
