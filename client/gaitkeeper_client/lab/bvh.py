@@ -275,7 +275,7 @@ def _trajectories(path: Path, joints: list[_Joint], frame_time: float, values: F
     for name, points in track.items():
         positions[:, JOINT_INDEX[name]] = z_up(points, vertical) * scale
     confidence = np.isfinite(positions).all(axis=2).astype(np.float64)
-    return JointTrajectories(np.arange(values.shape[0]) * frame_time, positions, "m", confidence)
+    return JointTrajectories(np.arange(values.shape[0], dtype=np.float64) * frame_time, positions, "m", confidence)
 
 
 def _heels(
