@@ -2,8 +2,91 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="The coordinator's folder [default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder].",
+        show_default=False,
+    ),
+]
+Sites = Annotated[
+    str, typer.Option(help="Names with commas between, or 'all' for every enrolled site.", metavar="NAMES")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper coordinator``."""
+    app.command()(promote)
+    app.command()(deployments)
+    app.command()(rollback)
+
+
+def promote(
+    version: Annotated[int, typer.Argument(min=1, help="A version of 'gaitkeeper coordinator models'.")],
+    home: Home = None,
+    sites: Sites = "all",
+    notes: Annotated[str, typer.Option(help="What the sites should know about it.")] = "",
+) -> None:
+    """Sign a model version as a release and order sites to run it."""
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_server.releases.deployments import deploy
+    from gaitkeeper_server.releases.promotion import release_from_registry
+
+    place = CoordinatorHome.resolve(home)
+    place.config()
+    manifest = release_from_registry(place, version, notes=notes)
+    ordered = deploy(place, version, _names(sites))
+    typer.echo(f"Release {version} of {manifest.study} is signed (sha256 {manifest.model_sha256[:12]}).")
+    typer.echo(f"Ordered at: {', '.join(ordered)}. See: gaitkeeper coordinator deployments")
+
+
+def deployments(home: Home = None, as_json: AsJson = False) -> None:
+    """Show, for each site, what was ordered, what it said, and what it runs."""
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_server.releases.deployments import deployments as all_deployments
+
+    place = CoordinatorHome.resolve(home)
+    place.config()
+    rows = all_deployments(place)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    if not rows:
+        typer.echo("No site is enrolled yet.")
+    for row in rows:
+        ordered = f"ordered {row.version} at {row.ordered_at[:19]}Z" if row.ordered_at else "nothing ordered"
+        said = f", said so {row.acknowledged_at[:19]}Z" if row.acknowledged_at else ""
+        runs = f"runs {row.active_version}" if row.active_version else "runs nothing"
+        typer.echo(f"{row.site:<24} {row.state:<10} {runs:<12} {ordered}{said}")
+        if row.state == "refused":
+            typer.secho(f"{'':<24} [{row.code}] {row.reason}", fg="red")
+
+
+def rollback(
+    home: Home = None,
+    to: Annotated[
+        int | None,
+        typer.Option(min=1, help="Version to go back to [default: each site's last one].", show_default=False),
+    ] = None,
+    sites: Sites = "all",
+) -> None:
+    """Order sites back to an earlier release."""
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_server.releases.deployments import roll_back
+
+    place = CoordinatorHome.resolve(home)
+    place.config()
+    for site, version in roll_back(place, to, _names(sites)).items():
+        typer.echo(f"{site}: ordered back to version {version}")
+
+
+def _names(sites: str) -> tuple[str, ...] | None:
+    return None if sites == "all" else tuple(name.strip() for name in sites.split(",") if name.strip())

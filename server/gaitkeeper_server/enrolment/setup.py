@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 import secrets
@@ -37,7 +38,7 @@ def create_coordinator(
         check_host(host)
     local = all(_is_loopback(host) for host in hosts)
     bind = bind or (hosts[0] if local else "0.0.0.0")  # noqa: S104 - sites are to reach it; --bind narrows it
-    chosen = _choose_ports(bind, {**DEFAULT_PORTS, **(ports or {})})
+    chosen = _choose_ports(bind, ports or {})
     config = CoordinatorConfig(
         name, hosts, bind, chosen["enrolment"], chosen["site"], chosen["fleet"], chosen["control"]
     )
@@ -88,23 +89,40 @@ def _fill(home: CoordinatorHome, config: CoordinatorConfig, clock: Clock) -> Non
 
 
 def _choose_ports(bind: str, wanted: dict[str, int]) -> dict[str, int]:
-    """Ports of 0 become free ones, all held open while choosing so that they differ."""
+    """The ports asked for; else the default ones, or free ones where 0 was asked for or the default is taken.
+
+    All are held open while choosing, so that they differ.
+    """
     held: list[socket.socket] = []
-    chosen = dict(wanted)
+    chosen = {}
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     try:
-        for name, port in wanted.items():
-            if port == 0:
-                listener = socket.socket(family, socket.SOCK_STREAM)
-                held.append(listener)
-                listener.bind((bind, 0))
-                chosen[name] = int(listener.getsockname()[1])
+        for name, default in DEFAULT_PORTS.items():
+            port = wanted.get(name, default)
+            if port != 0 and name in wanted:
+                chosen[name] = port
+                continue
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            held.append(listener)
+            listener.bind((bind, 0 if port == 0 or not _is_free(family, bind, port) else port))
+            chosen[name] = int(listener.getsockname()[1])
     except OSError as error:
         raise GaitkeeperError("host-name", name=bind) from error
     finally:
         for listener in held:
             listener.close()
     return chosen
+
+
+def _is_free(family: socket.AddressFamily, bind: str, port: int) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+        return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,7 +12,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -163,6 +164,19 @@ class AuditLog:
             yield
         finally:
             os.close(descriptor)
+
+
+def show_audit(log: AuditLog, say: Callable[[str], object], *, last: int = 20, as_json: bool = False) -> None:
+    """Check the log, then print its last entries (``as_json``: all of them, a line each) and its head."""
+    head = log.verify()
+    if as_json:
+        for entry in log.entries():
+            say(_line(entry).decode("ascii").rstrip())
+        return
+    for entry in deque(log.entries(), maxlen=last):
+        facts = "  ".join(f"{name}={value}" for name, value in sorted(entry.facts.items()))
+        say(f"{entry.sequence:>6}  {entry.at[:19]}Z  {entry.event}  {facts}")
+    say(f"Whole: {head.sequence} entries. To be noted elsewhere: {head.hash}")
 
 
 @contextlib.contextmanager

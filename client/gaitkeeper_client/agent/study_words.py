@@ -1,0 +1,28 @@
+"""A study in plain words: what is trained, what leaves the site, what it costs."""
+
+from __future__ import annotations
+
+from gaitkeeper_shared.study import Study
+
+
+def in_plain_words(study: Study) -> tuple[str, ...]:
+    """Sentences for the people at the site who decide."""
+    task, training, privacy, evaluation = study.task, study.training, study.privacy, study.evaluation
+    mapped = "".join(f"; your {site!r} counts as {ours!r}" for site, ours in sorted(study.task.map.items()))
+    return (
+        f"Question: {study.title or study.name}",
+        f"Learned: to tell {_listed(task.labels)} apart by {len(study.input.channels)} signals of the walk{mapped}.",
+        f"Model: {study.model.kind.upper()} with {study.model.hidden} units; {training.rounds} rounds of"
+        f" {training.local_steps} step(s) at each site.",
+        "Stays here: videos, keypoints, names, labels, and the unprotected updates.",
+        "Leaves: in each round the model's weights after noise was added"
+        + (", and noised counts of how many held-out patients were judged right." if evaluation.holdout else "."),
+        f"Price: at most epsilon {privacy.epsilon:g} at delta {privacy.delta:g} for each patient trained on, and"
+        f" epsilon {evaluation.epsilon:g} for each of the {evaluation.holdout:.0%} held out, over the whole study."
+        " It is booked before each round and refused when spent.",
+        f"Others: a round needs {study.federation.quorum} site(s) and ends after {study.federation.deadline_s:g} s.",
+    )
+
+
+def _listed(items: tuple[str, ...]) -> str:
+    return f"{', '.join(items[:-1])} and {items[-1]}"
