@@ -155,7 +155,7 @@ def _driver(
             continue
         total = float(attributions[..., index][inside].sum())
         if total > most:
-            channel = CHANNEL_BY_NAME[channels[index]]
+            channel = CHANNEL_BY_NAME[channels[int(index)]]
             best, most = channel.name, total
             deviation = float(difference[..., index][inside].mean()) * channel.spread
     return best, deviation

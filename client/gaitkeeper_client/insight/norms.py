@@ -49,15 +49,24 @@ def _table() -> dict[str, Any]:
     return tomllib.loads((resources.files("gaitkeeper_client.insight") / "norms.toml").read_text("utf-8"))
 
 
+def speed_band(dimensionless: float | None) -> str:
+    """The band of curves for a speed v / sqrt(g leg length); ``free`` where the speed is not known."""
+    if dimensionless is None or not np.isfinite(dimensionless):
+        return "free"
+    below: dict[str, float] = _table()["curves"]["below"]
+    return next(band for band, limit in below.items() if dimensionless < limit)
+
+
 @cache
-def norm_curve(angle: str) -> NormCurve | None:
-    """The norm of an angle (``knee_flexion``), None where none is published in our definition."""
+def norm_curve(angle: str, band: str = "free") -> NormCurve | None:
+    """The norm of an angle (``knee_flexion``) for a speed band, None where none is published in our definition."""
     curves = _table()["curves"]
-    if angle not in curves:
+    if angle not in curves[band]:
         return None
     percent = np.array([*curves["percent"], 100.0])
     at = np.linspace(0.0, 100.0, 101)
-    mean, sd = (np.array([*curves[angle][key], curves[angle][key][0]], dtype=np.float64) for key in ("mean", "sd"))
+    row = curves[band][angle]
+    mean, sd = (np.array([*row[key], row[key][0]], dtype=np.float64) for key in ("mean", "sd"))
     return NormCurve(np.interp(at, percent, mean), np.interp(at, percent, sd))
 
 

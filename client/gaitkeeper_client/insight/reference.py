@@ -16,6 +16,7 @@ import numpy as np
 from gaitkeeper_client.insight.phases import SidePhases, side_phases
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME, CHANNELS
+from gaitkeeper_shared.recording import GaitEvent, Side
 
 POINTS = 50
 """Points of the stored cycle."""
@@ -23,6 +24,7 @@ WALKERS = 3
 _SPEED_M_S = 1.28
 _SECONDS = 10.0
 _EDGE_S = 1.0
+_BOTH: tuple[Side, Side] = ("left", "right")
 _RATE_HZ = 50.0
 
 
@@ -56,24 +58,27 @@ def reference_values(channels: Sequence[str], phases: dict[str, SidePhases]) -> 
 
 
 def _cycle_of(seed: int) -> dict[str, FloatArray]:
-    """The phase-averaged scaled channels of one synthetic healthy walker, found by the same pipeline as a patient's."""
-    from gaitkeeper_client.gait.pipeline import analyse
-    from gaitkeeper_shared.models.channels import scaled
+    """The phase-averaged scaled channels of one synthetic healthy walker, by the exact times of its foot strikes."""
+    from gaitkeeper_shared.kinematics import sagittal_plane
+    from gaitkeeper_shared.models.channels import feature_signals, scaled
     from gaitkeeper_shared.simulation.patient import draw_patient
     from gaitkeeper_shared.simulation.walker import Walk
 
-    patient = draw_patient("reference", "healthy", seed, speed_m_s=_SPEED_M_S)
-    tracks = Walk(patient, _SECONDS).trajectories(_RATE_HZ)
-    recording = analyse(tracks, height_m=patient.height_m, source={"kind": "reference"}).recording
-    assert recording is not None, "the reference walk is one that the pipeline analyses"
-    signals = recording.signals
+    walk = Walk(draw_patient("reference", "healthy", seed, speed_m_s=_SPEED_M_S), _SECONDS)
+    tracks = walk.trajectories(_RATE_HZ)
+    signals = feature_signals(tracks.time_s, sagittal_plane(tracks.positions, (1.0, 0.0)))
     values = scaled(signals, signals.names)
+    events = [
+        GaitEvent(float(time), side, "foot_strike", 1.0)
+        for side in _BOTH
+        for time in walk.footprints.side(side).strike_s
+    ]
     # The first and last second carry the edges of the moving floor and mean.
-    inside = (signals.time_s > signals.time_s[0] + _EDGE_S) & (signals.time_s < signals.time_s[-1] - _EDGE_S)
+    inside = (signals.time_s > _EDGE_S) & (signals.time_s < _SECONDS - _EDGE_S)
     table = {}
     for index, name in enumerate(signals.names):
-        phases = side_phases(signals.time_s, recording.events, CHANNEL_BY_NAME[name].side or "left")
-        used = inside & (phases.cycle >= 0) & np.isfinite(values[:, index])
+        phases = side_phases(signals.time_s, events, CHANNEL_BY_NAME[name].side or "left")
+        used = inside & (phases.cycle >= 0)
         bins = np.minimum(phases.phase[used] * POINTS, POINTS - 1).astype(np.int64)
         sums = np.bincount(bins, weights=values[used, index], minlength=POINTS)
         table[name] = sums / np.bincount(bins, minlength=POINTS)

@@ -13,11 +13,11 @@ from gaitkeeper_client.gait.analysis import Analysis, Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.insight.charts.curves import curve_chart
 from gaitkeeper_client.insight.charts.walk import stick_figures, timeline_chart
-from gaitkeeper_client.insight.cycle_figures import SideRow, key_frames, side_curves, side_table
-from gaitkeeper_client.insight.deviations import deviations
+from gaitkeeper_client.insight.cycle_figures import SideRow, dimensionless_speed, key_frames, side_curves, side_table
+from gaitkeeper_client.insight.deviations import Deviation, deviations
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
-from gaitkeeper_client.insight.norms import NormRange, curve_source, norm_curve, norm_range
+from gaitkeeper_client.insight.norms import NormRange, curve_source, norm_curve, norm_range, speed_band
 from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, fact, number, title_of
 from gaitkeeper_shared import __version__
 
@@ -92,8 +92,9 @@ def report_view(
 ) -> ReportView:
     """Gather what the report shows. Never raises for a refused analysis: then its reasons are the report."""
     rows, sources = _parameters(analysis, patient)
-    angles, departures = _angles(analysis)
-    source, people, note = curve_source()
+    speed = dimensionless_speed(analysis)
+    band = speed_band(speed)
+    angles, departures = _angles(analysis, band)
     frames = key_frames(analysis.recording.trajectories, analysis.cycles) if analysis.recording else ()
     created = (now or datetime.now(UTC)).astimezone(UTC)
     return ReportView(
@@ -110,12 +111,23 @@ def report_view(
         sides=side_table(analysis.cycles),
         angles=angles,
         deviations=departures,
-        curve_norm=f"{source.text}, doi:{source.doi}: {people}. {note}",
+        curve_norm=_curve_norm(band, speed),
         timeline=_timeline(analysis),
         figures=stick_figures(frames) if frames else None,
         findings=findings_view(findings, analysis.cycles),
         provenance=_facts(analysis.source, set()) + _method(analysis),
     )
+
+
+def _curve_norm(band: str, speed: float | None) -> str:
+    """Whose curves the norm is, and why these."""
+    source, people, note = curve_source()
+    name = band.replace("_", " ")
+    if speed is None:
+        why = f"“{name}” speed, because this walk's speed is not known: slow walking alone changes these curves"
+    else:
+        why = f"“{name}” speed, matched to this walk (dimensionless speed {speed:.2f})"
+    return f"{source.text}, doi:{source.doi}, at {why}; {people}. {note}"
 
 
 def _parameters(analysis: Analysis, patient: PatientContext) -> tuple[tuple[ParameterRow, ...], tuple[str, ...]]:
@@ -221,13 +233,14 @@ def _above(quality: Mapping[str, Any], key: str, limit: float) -> bool:
     return isinstance(value, float) and value > limit
 
 
-def _angles(analysis: Analysis) -> tuple[tuple[AngleView, ...], tuple[str, ...]]:
-    views, found = [], []
+def _angles(analysis: Analysis, band: str) -> tuple[tuple[AngleView, ...], tuple[str, ...]]:
+    views = []
+    found: list[tuple[Deviation, float | None]] = []
     for angle, (title, directions) in ANGLES.items():
         sides = side_curves(analysis.cycles, angle)
         if not sides:
             continue
-        norm = norm_curve(angle)
+        norm = norm_curve(angle, band)
         views.append(AngleView(title, curve_chart(title, directions, sides, norm)))
         if norm is not None:
             for side, curve in sides.items():

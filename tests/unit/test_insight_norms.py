@@ -1,0 +1,101 @@
+"""Published norms: plausible shapes, the right people, and sentences only where a walk leaves them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gaitkeeper_client.insight.deviations import deviations
+from gaitkeeper_client.insight.norms import norm_curve, norm_range, speed_band
+from gaitkeeper_client.insight.reference import reference_cycle
+from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, number
+from gaitkeeper_shared.models.channels import CHANNELS
+
+BANDS = ("very_slow", "slow", "free")
+
+
+@pytest.mark.parametrize("band", BANDS)
+def test_norm_curves_have_the_shape_of_walking(band: str) -> None:
+    hip, knee, ankle = (norm_curve(angle, band) for angle in ANGLES)
+    assert knee is not None
+    assert hip is not None
+    assert ankle is not None
+    for curve in (knee, hip, ankle):
+        assert curve.mean.shape == curve.sd.shape == (101,)
+        assert curve.mean[0] == curve.mean[100]
+        assert np.all((curve.sd > 3) & (curve.sd < 15))
+    assert 68 <= np.argmax(knee.mean) <= 78
+    assert 40 <= knee.mean.max() <= 62
+    assert 48 <= np.argmin(hip.mean) <= 60
+    assert 58 <= 50 + np.argmin(ankle.mean[50:80]) <= 72
+
+
+def test_slower_walkers_bend_the_knee_less() -> None:
+    peaks = [curve.mean.max() for band in BANDS if (curve := norm_curve("knee_flexion", band)) is not None]
+    assert peaks == sorted(peaks)
+    assert len(peaks) == 3
+
+
+@pytest.mark.parametrize(
+    ("speed", "band"),
+    [(0.1, "very_slow"), (0.3, "slow"), (0.45, "free"), (0.9, "free"), (None, "free"), (math.nan, "free")],
+)
+def test_the_band_follows_the_speed(speed: float | None, band: str) -> None:
+    assert speed_band(speed) == band
+
+
+def test_ranges_narrow_with_what_is_known() -> None:
+    everyone, woman = norm_range("cadence"), norm_range("cadence", sex="female", age=70)
+    assert everyone is not None
+    assert woman is not None
+    assert (everyone.low, everyone.high, everyone.who) == (81, 138, "adults 18 to 80")
+    assert (woman.low, woman.high, woman.who) == (96, 136, "women 65 to 80")
+    assert norm_range("cadence", age=9) is None
+    assert norm_range("hat_size") is None
+    symmetry = norm_range("symmetry_index")
+    assert symmetry is not None
+    assert symmetry.low is None
+
+
+@given(st.sampled_from(sorted(PARAMETERS)), st.sampled_from(["", "f", "m", "other"]), st.floats(0, 120))
+def test_every_range_is_ordered_and_cited(parameter: str, sex: str, age: float) -> None:
+    found = norm_range(parameter, sex=sex, age=age)
+    if found is not None:
+        assert found.source.text
+        assert found.high is None or found.low is None or found.low < found.high
+
+
+def test_deviations_find_what_was_changed_and_nothing_else() -> None:
+    norm = norm_curve("knee_flexion")
+    assert norm is not None
+    assert deviations("knee_flexion", "left", norm.mean, norm) == ()
+    changed = norm.mean.copy()
+    changed[60:81] -= 30
+    (found,) = deviations("knee_flexion", "left", changed, norm)
+    assert (found.from_percent, found.to_percent) == (60, 80)
+    assert found.degrees == pytest.approx(-30)
+    changed[60:81] = norm.mean[60:81]
+    changed[10:13] -= 30
+    assert deviations("knee_flexion", "left", changed, norm) == ()
+
+
+def test_the_reference_walk_is_symmetric_complete_and_normal() -> None:
+    cycle = reference_cycle()
+    assert set(cycle) == {channel.name for channel in CHANNELS}
+    assert all(np.isfinite(values).all() for values in cycle.values())
+    assert np.array_equal(cycle["knee_flexion_left"], cycle["knee_flexion_right"])
+    knee = cycle["knee_flexion_left"] * 25.0 + 25.0
+    assert 50 < knee.max() < 72
+    assert 0.62 < np.argmax(knee) / knee.size < 0.84
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(-0.001, 2, "0.00"), (-1.5, 1, "−1.5"), (math.nan, 1, "–"), (None, 0, "–"), (97.31, 1, "97.3")],
+)
+def test_numbers_are_written_for_people(value: float | None, decimals: int, text: str) -> None:
+    assert number(value, decimals) == text
