@@ -10,6 +10,8 @@ import torch
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.gait.pipeline import analyse
+from gaitkeeper_client.insight.findings import Findings
+from gaitkeeper_client.insight.inference import card_of, judge
 from gaitkeeper_client.insight.phases import side_phases
 from gaitkeeper_shared.kinematics import sagittal_plane
 from gaitkeeper_shared.models.bundle import ModelBundle, weights_of
@@ -85,3 +87,10 @@ def planted_model() -> ModelBundle:
         torch.nn.functional.cross_entropy(model(windows), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return ModelBundle(spec, weights_of(model))
+
+
+@cache
+def planted_findings() -> Findings:
+    """What the small model says about a walk with the planted difference."""
+    bundle = planted_model()
+    return judge(analysis_of(planted(walk_recording(42))), bundle, card_of(bundle, "7", sha256="cd" * 32))

@@ -15,6 +15,7 @@ from insight_fixtures import (
     PLANTED_PHASE,
     analysis_of,
     planted,
+    planted_findings,
     planted_model,
     walk_recording,
 )
@@ -42,7 +43,7 @@ def planted_share(explanation: Explanation) -> float:
 
 
 def test_the_heatmap_finds_the_planted_joint_and_phase() -> None:
-    found = findings_on(analysis_of(planted(walk_recording(SEED))), planted_model())
+    found = planted_findings()
     assert (found.status, found.leading) == ("decided", "planted")
     explanation = found.explanations[0]
     cells = 4 / (PHASE_BINS * len(explanation.rows))
@@ -60,7 +61,7 @@ def test_an_untrained_model_marks_the_planted_cell_no_more_than_chance_would() -
     spec = dataclasses.replace(planted_model().spec, seed=5)
     walk = analysis_of(planted(walk_recording(SEED)))
     untrained = findings_on(walk, ModelBundle.initial(spec)).explanations[0]
-    trained = findings_on(walk, planted_model()).explanations[0]
+    trained = planted_findings().explanations[0]
     assert planted_share(trained) > 3 * planted_share(untrained)
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from insight_fixtures import analysis_of, planted, planted_model, walk_analysis, walk_recording
+from insight_fixtures import planted_findings, walk_analysis
 
 from gaitkeeper_client.gait.analysis import Analysis, Parameter, Reason
 from gaitkeeper_client.insight.findings import Findings
-from gaitkeeper_client.insight.inference import card_of, judge
 from gaitkeeper_client.insight.report import render_report, write_report
 from gaitkeeper_client.insight.view import PatientContext
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -54,9 +53,7 @@ class Page(HTMLParser):
 
 def full_report(**changes: object) -> str:
     analysis = dataclasses.replace(walk_analysis("hemiparetic", 3), **changes)  # type: ignore[arg-type]
-    bundle = planted_model()
-    found = judge(analysis_of(planted(walk_recording(42))), bundle, card_of(bundle, "7", sha256="cd" * 32))
-    return render_report(analysis, found, patient=PatientContext("P-7F3A", 61, "female", 1.70))
+    return render_report(analysis, planted_findings(), patient=PatientContext("P-7F3A", 61, "female", 1.70))
 
 
 def test_the_report_loads_nothing_and_runs_nothing() -> None:
@@ -84,9 +81,16 @@ def test_hostile_text_stays_text() -> None:
         reasons=(Reason("x", HOSTILE),),
         parameters={HOSTILE: Parameter(HOSTILE, refused=Reason(HOSTILE, HOSTILE)), "cadence": Parameter(HOSTILE, 1.0)},
     )
-    bundle = planted_model()
-    bundle = dataclasses.replace(bundle, spec=dataclasses.replace(bundle.spec, labels=(HOSTILE, "b" + HOSTILE)))
-    found = judge(analysis_of(planted(walk_recording(42))), bundle, card_of(bundle, HOSTILE, notes=HOSTILE))
+    known = planted_findings()
+    assert known.model is not None
+    found = dataclasses.replace(
+        known,
+        model=dataclasses.replace(known.model, version=HOSTILE, labels=(HOSTILE,), notes=HOSTILE),
+        probabilities=tuple(dataclasses.replace(item, label=HOSTILE) for item in known.probabilities),
+        explanations=tuple(dataclasses.replace(item, label=HOSTILE) for item in known.explanations),
+        reasons=(Reason(HOSTILE, HOSTILE),),
+        limits=(HOSTILE,),
+    )
     for status in ("analysed", "refused"):
         text = render_report(
             dataclasses.replace(analysis, status=status),  # type: ignore[arg-type]
@@ -147,9 +151,7 @@ def test_pictures_are_described_and_tables_have_headers() -> None:
 
 @pytest.mark.parametrize("status", ["withheld", "undecided", "no_model"])
 def test_a_model_that_does_not_know_names_no_label(status: str) -> None:
-    bundle = planted_model()
-    found = judge(analysis_of(planted(walk_recording(42))), bundle, card_of(bundle, "7"))
-    found = dataclasses.replace(found, status=status, leading=None)  # type: ignore[arg-type]
+    found = dataclasses.replace(planted_findings(), status=status, leading=None)  # type: ignore[arg-type]
     text = Page(render_report(walk_analysis(), found)).text
     assert "proposes" not in text.replace("The model proposes; a clinician decides", "")
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.norms import NormCurve
+from gaitkeeper_client.insight.wording import number
 from gaitkeeper_shared.arrays import FloatArray
 
 WIDTH, HEIGHT = 360.0, 250.0
@@ -61,7 +62,7 @@ def _frame(canvas: Canvas, x: Axis, y: Axis, directions: tuple[str, str]) -> Non
     step = 20.0 if y.high - y.low > 60 else 10.0
     for tick in np.arange(np.ceil(y.low / step) * step, y.high + 1e-9, step):
         canvas.line(LEFT, y(tick), RIGHT, y(tick), "zero" if tick == 0 else "grid")
-        canvas.text(LEFT - 5, y(tick) + 4, f"{tick:.0f}".replace("-", "−"), "tick", "end")
+        canvas.text(LEFT - 5, y(tick) + 4, number(float(tick), 0), "tick", "end")
     for tick in range(0, 101, 20):
         canvas.line(x(tick), BOTTOM, x(tick), BOTTOM + 4, "axis")
         canvas.text(x(tick), BOTTOM + 17, f"{tick}", "tick", "middle")

@@ -10,7 +10,7 @@ from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, HeatmapRow, Highlight
 
 WIDTH = 400.0
-LEFT, RIGHT, TOP, ROW = 52.0, 392.0, 24.0, 26.0
+LEFT, RIGHT, TOP, ROW = 48.0, 386.0, 24.0, 26.0
 STEP = 100.0 / PHASE_BINS
 HEADINGS = {"left": "Left, left gait cycle", "right": "Right, right gait cycle", "": "Trunk, left gait cycle"}
 
