@@ -16,16 +16,16 @@ DIRECTIONS: tuple[Direction, ...] = ("left_to_right", "right_to_left")
 
 OBLIQUE_DEG = 28.0
 """How far an oblique camera stands off the walk's perpendicular, towards where the walker goes."""
-FIELD_OF_VIEW_DEG = 34.0
-"""Horizontal; a phone zoomed in and set back, so that perspective stays small."""
-_CAMERA_HEIGHT_M = 1.0
+FIELD_OF_VIEW_DEG = 50.0
+"""Horizontal; a phone's or camcorder's, set back until the walk is in view."""
+_CAMERA_HEIGHT_M = 1.2
 _BODY_MARGIN_M = 0.30
 _TALLEST_SHARE = 0.60
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """``position`` and the unit vectors ``right``, ``forward`` in metres of the walk; ``focal_px``; image size in pixels."""
+    """``position`` and unit vectors ``right``, ``forward`` in metres of the walk; focal length and size in pixels."""
 
     position: FloatArray
     right: FloatArray

@@ -19,21 +19,19 @@ _SIZES = {"360p": "640x360", "540p": "960x540", "720p": "1280x720", "1080p": "19
 
 @app.command()
 def simulate(
-    out: Annotated[
-        Path, typer.Argument(help="Folder to make; must be new, empty, or an earlier cohort of this command.")
-    ],
+    out: Annotated[Path, typer.Argument(help="Folder to make: new, empty, or an earlier cohort of this command.")],
     patients: Annotated[int, typer.Option(help="How many patients, one walk each.")] = 8,
     disorders: Annotated[
         str,
         typer.Option(
-            help="Dealt out in turn, with commas: healthy, parkinsonian, hemiparetic, ataxic, antalgic; or all."
+            help="With commas, dealt out in turn: healthy, parkinsonian, hemiparetic, ataxic, antalgic; or all."
         ),
     ] = "all",
     fps: Annotated[float, typer.Option(help="Frames a second: 10 to 240.")] = 30.0,
     size: Annotated[str, typer.Option(help="Image size: WIDTHxHEIGHT, or 360p, 540p, 720p, 1080p.")] = "960x540",
     view: Annotated[str, typer.Option(help="Camera: side, oblique, or mixed.")] = "side",
     direction: Annotated[str, typer.Option(help="Walks: left_to_right, right_to_left, or both in turn.")] = "both",
-    strides: Annotated[int, typer.Option(help="Complete strides of each leg in view: 2 to 30.")] = 5,
+    strides: Annotated[int, typer.Option(help="Complete strides of each leg in view: 2 to 30.")] = 4,
     speed: Annotated[float | None, typer.Option(help="Walking speed in m/s; otherwise each disorder's own.")] = None,
     height_range: Annotated[str, typer.Option(help="Heights in metres, LOW-HIGH.")] = "1.52-1.92",
     seed: Annotated[int, typer.Option(help="The same seed and options make the same patients.")] = 1,
@@ -43,9 +41,9 @@ def simulate(
 ) -> None:
     """Make synthetic patients who walk past a camera, with the exact truth of every step.
 
-    Nobody's data is needed: use them to try Gaitkeeper, to rehearse a study, or to check an analysis. Writes OUT/cohort.csv
-    (what 'gaitkeeper site ingest' and 'coordinator rehearse' take), OUT/videos/*.mp4 and OUT/truth/*.json (foot strikes,
-    foot offs, joint angles, gait parameters).
+    Nobody's data is needed: use them to try Gaitkeeper, to rehearse a study, or to check an analysis. Writes
+    OUT/cohort.csv (what 'gaitkeeper site ingest' takes), OUT/videos/*.mp4 and OUT/truth/*.json (foot strikes, foot
+    offs, joint angles, gait parameters).
 
     Example: gaitkeeper simulate clinic-a --patients 8 --disorders healthy,parkinsonian --view oblique --seed 7
     """

@@ -1,4 +1,4 @@
-"""A folder of synthetic patients: videos or keypoints, the truth of each, and the ``cohort.csv`` that a site ingests."""
+"""A folder of synthetic patients: videos or keypoints, the truth of each, and the ``cohort.csv`` for a site."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CohortSettings:
     directions: tuple[Direction, ...] = ("left_to_right", "right_to_left")
     height_range_m: tuple[float, float] = (1.52, 1.92)
     speed_m_s: float | None = None
-    strides: int = 5
+    strides: int = 4
     seed: int = 1
     prefix: str = "P"
     format: Format = "video"

@@ -4,8 +4,8 @@ Sources, one or more per disorder (magnitudes are typical values of the cited gr
 
 - healthy: speed, cadence and step length by the walk ratio, Sekiya & Nagasaki 1998, doi:10.1016/S0966-6362(98)00009-5;
   variability Hausdorff 2005, doi:10.1186/1743-0003-2-19.
-- parkinsonian: short steps with high cadence, Morris et al. 1996, doi:10.1093/brain/119.2.551; little and asymmetric arm
-  swing, Lewek et al. 2010, doi:10.1016/j.gaitpost.2009.10.013.
+- parkinsonian: short steps with high cadence, Morris et al. 1996, doi:10.1093/brain/119.2.551; little and asymmetric
+  arm swing, Lewek et al. 2010, doi:10.1016/j.gaitpost.2009.10.013.
 - hemiparetic: stance and knee-flexion asymmetry, Olney & Richards 1996, doi:10.1016/0966-6362(96)01063-6;
   circumduction and hip hiking, Kerrigan et al. 2000, doi:10.1097/00002060-200005000-00006.
 - ataxic: wide base and large variability, Stolze et al. 2002, doi:10.1136/jnnp.73.3.310; Ilg et al. 2007,

@@ -20,7 +20,7 @@ _SHORTEST_DOUBLE_SUPPORT = 0.03
 
 @dataclass(frozen=True, slots=True)
 class SidePrints:
-    """The footprints of one foot in order: ``strike_s``, ``off_s`` (N,) seconds; ``heel`` (N, 2) metres, x forward, y left."""
+    """One foot's prints in order: ``strike_s``, ``off_s`` (N,) seconds; ``heel`` (N, 2) metres, x forward, y left."""
 
     strike_s: FloatArray
     off_s: FloatArray

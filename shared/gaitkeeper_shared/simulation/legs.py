@@ -128,6 +128,11 @@ class Leg:
         angle = self._outward * np.radians(self._limb.toe_out)
         self._heading = np.array([np.cos(angle), np.sin(angle)])
 
+    @property
+    def strikes(self) -> FloatArray:
+        """Times of the planned foot strikes, seconds."""
+        return self._prints.strike_s
+
     def phase(self, time_s: FloatArray) -> tuple[FloatArray, np.ndarray[tuple[int], np.dtype[np.int64]]]:
         """Phase of the normal cycle (foot off at ``targets.foot_off``) and the index of the last print, each (T,)."""
         prints, off_phase = self._prints, self.targets.foot_off
@@ -180,7 +185,7 @@ class Leg:
         return self._offset(ankle, to_heel), self._offset(ankle, to_toe)
 
     def _offset(self, ankle: FloatArray, sagittal: FloatArray) -> FloatArray:
-        return ankle + np.concatenate([sagittal[:, :1] * self._heading, sagittal[:, 1:]], axis=1)
+        return np.asarray(ankle + np.concatenate([sagittal[:, :1] * self._heading, sagittal[:, 1:]], axis=1))
 
     def _free_ankle(self, pelvis: PelvisPath, time_s: FloatArray) -> FloatArray:
         """(T, 2) forward, up: where the normal curves alone would carry the ankle."""
@@ -218,7 +223,8 @@ class Leg:
         sagittal = [0, 2]
         start_gap = planted[1, sagittal] + leaving[sagittal] * _MARGIN_S * 2 - free_inside[0]
         end_gap = planted[2, sagittal] - landing[sagittal] * _MARGIN_S - free_inside[3]
-        start_rate = (leaving[sagittal] - (free_inside[1] - free_inside[0]) / _MARGIN_S) * duration
+        # At foot off the leg is already swinging: its own speed counts more than the rolling foot's.
+        start_rate = 0.4 * (leaving[sagittal] - (free_inside[1] - free_inside[0]) / _MARGIN_S) * duration
         end_rate = (landing[sagittal] - (free_inside[3] - free_inside[2]) / _MARGIN_S) * duration
         u = np.clip((time_s - off) / duration, 0.0, 1.0)[:, None]
         bend = _fade(u / _BLEND, start_gap, _BLEND * start_rate) + _fade(

@@ -63,7 +63,7 @@ class PelvisPath:
             ],
             axis=-1,
         )
-        return self.centre(time_s) + offset
+        return np.asarray(self.centre(time_s) + offset)
 
     def _obliquity_deg(self, turn: FloatArray) -> FloatArray:
         # Positive lifts the left hip. Each hip drops while its leg swings (left: around phase 0.8), or hikes.

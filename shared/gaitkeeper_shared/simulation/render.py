@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,9 @@ from numpy.typing import NDArray
 
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.simulation.appearance import Appearance, appearance_of
+from gaitkeeper_shared.simulation.appearance import appearance_of
 from gaitkeeper_shared.simulation.camera import Camera
-from gaitkeeper_shared.simulation.figure import Part, figure_parts
+from gaitkeeper_shared.simulation.figure import Group, figure_groups
 from gaitkeeper_shared.simulation.scene import draw_background, grain
 from gaitkeeper_shared.simulation.walker import Walk
 
@@ -21,9 +23,21 @@ Image = NDArray[np.uint8]
 
 _SHIFT = 4
 """Fractional bits of the coordinates handed to OpenCV: sixteenths of a pixel, or the outline would jump."""
-_SHADES = ((1.0, 0.0, 0.74), (0.86, 0.10, 0.88), (0.66, 0.20, 1.0), (0.40, 0.30, 1.10))
-"""Layers of a rounded part: share of the radius, shift towards the light in radii, brightness."""
+_SHADES = ((1.06, 0.0, 0.46), (0.97, 0.03, 0.76), (0.82, 0.11, 0.90), (0.62, 0.20, 1.0), (0.36, 0.30, 1.09))
+"""Layers of a rounded body, outermost first: share of the radius, shift towards the light in radii, brightness. The
+outermost is a dark rim, which sets the near leg off from the far one."""
+_FLAT = ((1.0, 0.0, 1.0),)
+_LIGHT = np.array([-0.35, -1.0])
+"""Where the light comes from, in the image (x right, y down)."""
 _ARC = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One colour of one group: (T, capsules, corners, 2) outlines in 1/16 pixel."""
+
+    outlines: NDArray[np.int32]
+    colour: tuple[float, float, float]
 
 
 def require_renderer() -> None:
@@ -36,58 +50,52 @@ def frames(walk: Walk, camera: Camera, frames_per_second: float) -> Iterator[Ima
     """The walk's frames in order, BGR (height, width, 3), the first at time 0."""
     import cv2
 
-    look = appearance_of(walk.patient)
     background = draw_background(camera, walk.patient.seed)
     grains = grain(camera, walk.patient.seed)
     times = np.arange(int(walk.duration_s * frames_per_second) + 1) / frames_per_second
-    positions = walk.positions(times)
-    for number, points in enumerate(positions):
+    groups = figure_groups(walk.positions(times), appearance_of(walk.patient), camera)
+    layers = [layer for group in groups for layer in _layers(group, camera)]
+    for number in range(times.size):
         image = background.copy()
-        draw_figure(image, camera, points, look)
+        for layer in layers:
+            for outline in layer.outlines[number]:
+                cv2.fillConvexPoly(image, outline, layer.colour, cv2.LINE_AA, _SHIFT)
         plus, minus = grains[number % len(grains)]
         cv2.add(image, plus, dst=image)
         cv2.subtract(image, minus, dst=image)
         yield image
 
 
-def draw_figure(image: Image, camera: Camera, points: FloatArray, look: Appearance) -> None:
-    """Draw one (J, 3) pose into the image."""
-    for part in figure_parts(points, look, camera):
-        _draw_part(image, camera, part)
+def _layers(group: Group, camera: Camera) -> list[_Layer]:
+    projected = [
+        (*_circle(capsule.start, capsule.start_radius, camera), *_circle(capsule.end, capsule.end_radius, camera))
+        for capsule in group.capsules
+    ]
+    layers = []
+    for share, shift, brightness in _FLAT if group.flat else _SHADES:
+        outlines = np.stack([_outline(*circles, share, shift) for circles in projected], axis=1)
+        blue, green, red = (min(255.0, channel * brightness * group.light) for channel in group.colour)
+        layers.append(_Layer(np.round(outlines * (1 << _SHIFT)).astype(np.int32), (blue, green, red)))
+    return layers
 
 
-def _draw_part(image: Image, camera: Camera, part: Part) -> None:
-    import cv2
-
-    centres, depth = camera.project(part.centres)
-    radii = part.radii * camera.focal_px / depth
-    light = np.array([-0.35, -1.0])
-    for share, shift, brightness in _SHADES if part.rounded else _SHADES[2:3]:
-        outline = _capsule(centres + light * (shift * radii)[:, None], radii * share)
-        colour = tuple(float(min(255.0, channel * brightness * part.light)) for channel in part.colour)
-        fixed = np.round(outline * (1 << _SHIFT)).astype(np.int32)
-        if not part.convex:
-            cv2.fillPoly(image, [fixed], colour, cv2.LINE_AA, _SHIFT)
-        else:
-            cv2.fillConvexPoly(image, fixed, colour, cv2.LINE_AA, _SHIFT)
+def _circle(centre: FloatArray, radius: float, camera: Camera) -> tuple[FloatArray, FloatArray]:
+    pixels, depth = camera.project(centre)
+    return pixels, radius * camera.focal_px / depth
 
 
-def _capsule(centres: FloatArray, radii: FloatArray) -> FloatArray:
-    """Outline of the convex hull of the circles with (N, 2) centres and (N,) radii."""
-    if centres.shape[0] == 2:
-        along = centres[1] - centres[0]
-        angle = np.arctan2(along[1], along[0])
-        far = angle + _ARC
-        near = angle + np.pi + _ARC
-        first = centres[1] + radii[1] * np.stack([np.cos(far), np.sin(far)], axis=-1)
-        second = centres[0] + radii[0] * np.stack([np.cos(near), np.sin(near)], axis=-1)
-        return np.concatenate([first, second])
-    import cv2
-
-    around = np.linspace(0.0, 2.0 * np.pi, 20, endpoint=False)
-    circle = np.stack([np.cos(around), np.sin(around)], axis=-1)
-    points = (centres[:, None] + radii[:, None, None] * circle).reshape(-1, 2)
-    return np.asarray(cv2.convexHull(points.astype(np.float32)), dtype=np.float64)[:, 0]
+def _outline(
+    start: FloatArray, start_radius: FloatArray, end: FloatArray, end_radius: FloatArray, share: float, shift: float
+) -> FloatArray:
+    """(T, corners, 2) outline of the hull of two circles with (T, 2) centres and (T,) radii."""
+    along = end - start
+    angle = np.arctan2(along[:, 1], along[:, 0])[:, None]
+    halves = []
+    for centre, radius, turn in ((end, end_radius, 0.0), (start, start_radius, np.pi)):
+        direction = np.stack([np.cos(angle + turn + _ARC), np.sin(angle + turn + _ARC)], axis=-1)
+        middle = centre + _LIGHT * shift * radius[:, None]
+        halves.append(middle[:, None] + share * radius[:, None, None] * direction)
+    return np.concatenate(halves, axis=1)
 
 
 def write_video(
@@ -125,8 +133,6 @@ def write_video(
 
 def _check_written(path: Path, part: Path, count: int) -> None:
     # OpenCV says nothing when the disk is full: count what can be read back.
-    import os
-
     import cv2
 
     reader = cv2.VideoCapture(str(part))

@@ -1,4 +1,4 @@
-"""From a patient to a walk: footprints, then the pelvis fitted to the normal curves, then legs, trunk, arms and head."""
+"""From a patient to a walk: footprints, the pelvis fitted to the normal curves, legs, trunk, arms and head."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Walk:
 
     def positions(self, time_s: FloatArray) -> FloatArray:
         """(T, J, 3) positions of all joints in metres at (T,) seconds within the walk."""
-        if time_s.size and not (-1e-9 <= time_s[0] and time_s[-1] <= self.duration_s + 1e-9):
+        if time_s.size and not (time_s[0] >= -1e-9 and time_s[-1] <= self.duration_s + 1e-9):
             raise ValueError(f"the walk lasts from 0 to {self.duration_s} s")
         points = np.full((time_s.size, len(JOINTS), 3), np.nan)
         for side in BOTH:
@@ -105,13 +105,23 @@ def _within_reach(path: PelvisPath, legs: dict[Side, Leg], anatomy: Anatomy, dur
     for _ in range(8):
         needed = np.zeros_like(time_s)
         for leg in legs.values():
-            phase, _index = leg.phase(time_s)
-            line = leg.ankle_on_floor(time_s) - path.hip(leg.side, time_s)
-            horizontal = np.hypot(line[:, 0], line[:, 1])
-            highest = np.sqrt(np.clip(limit**2 - horizontal**2, 0.0, None))
-            needed = np.maximum(needed, np.where(phase < leg.targets.foot_off, -line[:, 2] - highest, 0.0))
+            needed = np.maximum(needed, _too_high(leg, path, time_s, limit))
+            # A leg is longest just after its foot strike, which falls between two samples.
+            strikes = leg.strikes[(leg.strikes > time_s[0]) & (leg.strikes < time_s[-1])] + 1e-6
+            before = np.searchsorted(time_s, strikes) - 1
+            at_strike = _too_high(leg, path, strikes, limit)
+            np.maximum.at(needed, before, at_strike)
+            np.maximum.at(needed, before + 1, at_strike)
         if not np.any(needed > 1e-5):
             break
         total = total + gaussian_filter1d(maximum_filter1d(needed, size=21), sigma=2.5)
         path = replace(path, lowering=CubicSpline(time_s, total))
     return path
+
+
+def _too_high(leg: Leg, path: PelvisPath, time_s: FloatArray, limit: float) -> FloatArray:
+    """By how many metres the pelvis is too high for a planted leg of at most ``limit``; 0 for a swinging one."""
+    phase, _ = leg.phase(time_s)
+    line = leg.ankle_on_floor(time_s) - path.hip(leg.side, time_s)
+    highest = np.sqrt(np.clip(limit**2 - line[:, 0] ** 2 - line[:, 1] ** 2, 0.0, None))
+    return np.where(phase < leg.targets.foot_off, np.clip(-line[:, 2] - highest, 0.0, None), 0.0)
