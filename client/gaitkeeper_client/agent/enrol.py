@@ -66,7 +66,12 @@ def enrol(home: SiteHome, invitation: Path, *, again: bool = False, clock: Clock
         certificate_request=new_request(tls_key, letter.site),
         node_public_key=node_public_pem(node_key.public_key()),
     )
-    credentials = _ask(letter, request)
+    try:
+        credentials = _ask(letter, request)
+    except GaitkeeperError as error:
+        if error.code.startswith("enrolment-token"):
+            shutil.rmtree(waiting.folder, ignore_errors=True)  # no second try can succeed with them
+        raise
     certificate = _checked_certificate(credentials, letter, tls_key, clock)
     connection = CoordinatorConnection(
         credentials.coordinator[:200],

@@ -28,14 +28,19 @@ def release_from_registry(
     """
     from gaitkeeper_shared.models.bundle import ModelBundle
 
+    parents: tuple[str, ...] = ()
     if source is None:
         from gaitkeeper_server.registry import Registry
 
-        source = Registry(home)
+        registry = Registry(home)
+        parents = tuple(str(parent) for parent in registry.version(version).parents)
+        source = registry
     model = source.bundle_bytes(version)
     try:
         spec = ModelBundle.from_bytes(model).spec
     except GaitkeeperError as error:
         raise GaitkeeperError("release-model-unusable", version=version, detail=error.message) from error
     study = signed_study(home, spec.study_hash)
-    return publish(home, version, model, study=study.study.name, study_hash=study.hash, notes=notes)
+    return publish(
+        home, version, model, study=study.study.name, study_hash=study.hash, parents=parents, notes=notes
+    )

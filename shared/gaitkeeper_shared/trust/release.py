@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 class Manifest:
     """A released model version. Hashes are SHA-256 in hex, ``model_size`` is in bytes, ``created_at`` ISO 8601 in UTC.
 
-    ``parents``: hashes of the models that it was made from.
+    ``parents``: the registry's versions that it was trained on from.
     """
 
     version: int
