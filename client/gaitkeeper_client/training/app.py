@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from flwr.app import Context, Message
@@ -20,24 +20,27 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-def make_client_app(runtime_of: Callable[[Context], SiteRuntime]) -> ClientApp:
-    """A ClientApp over a runtime; the deployment's and a rehearsal's differ in the runtime only."""
+def make_client_app(runtime_of: Callable[[Context, str], SiteRuntime]) -> ClientApp:
+    """A ClientApp over a runtime; the deployment's and a rehearsal's differ in the runtime only.
+
+    ``runtime_of``: the site's runtime for a node's context and the name of the run that a message belongs to.
+    """
     client = ClientApp()
 
     @client.train()
     def answer_round(message: Message, context: Context) -> Message:
-        return Message(encode_reply(answer(message, lambda: runtime_of(context))), reply_to=message)
+        return Message(encode_reply(answer(message, partial(runtime_of, context))), reply_to=message)
 
     return client
 
 
-def answer(message: Message, runtime_of: Callable[[], SiteRuntime]) -> RoundReply:
+def answer(message: Message, runtime_of: Callable[[str], SiteRuntime]) -> RoundReply:
     """The reply to a round's message. Whatever goes wrong becomes a refusal that says why, without a word of data."""
     site = ""
     try:
-        runtime = runtime_of()
-        site = runtime.site
         order, weights = decode_order(message.content)
+        runtime = runtime_of(order.run)
+        site = runtime.site
         return run_round(runtime, order, weights)
     except GaitkeeperError as error:
         return RoundReply(SiteReport(site, "refused", error.code, error.message))
@@ -55,7 +58,7 @@ def _runtime_at(home: SiteHome) -> SiteRuntime:
     return HomeRuntime(home)
 
 
-def site_runtime(_: Context | None = None) -> SiteRuntime:
+def site_runtime(_context: Context | None = None, _run: str = "") -> SiteRuntime:
     """The runtime of this process' site; opened once, so that the vault is decrypted once and not every round."""
     return _runtime_at(SiteHome.resolve())
 
