@@ -1,0 +1,135 @@
+"""Foot-force series: the force under each foot over minutes, as channels of a recording.
+
+- PhysioNet gaitndd (Hausdorff et al. 2000, doi:10.1152/jappl.2000.88.6.2045; doi:10.13026/C27G6C): ``.mat``, key
+  ``val``, int16, 2 x N, left then right, 300 Hz, -32768 = missing, not calibrated (``unit`` is ``raw``); ``.ts``, text,
+  13 columns of stride times, from which foot strikes and foot offs follow.
+- PhysioNet gaitpdb (doi:10.13026/C24H3N): text, 19 columns, 100 Hz: time, 8 + 8 sensors, total left, total right, in
+  newtons.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.recording import GaitEvent, Side, Signals
+
+GAITNDD_HZ = 300.0
+FORCE_CHANNELS = ("foot_force_left", "foot_force_right")
+CONTACT_N = 20.0
+"""A foot stands when the force exceeds this: the usual threshold for force plates (newtons)."""
+_MISSING = -32768
+_SHORTEST_PHASE_S = 0.1
+"""A contact or a swing shorter than this is noise of the sensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class FootForces:
+    """Force under both feet. ``time_s``: (T,) even. ``force``: (T, 2), left then right, NaN where missing."""
+
+    time_s: FloatArray
+    force: FloatArray
+    unit: Literal["N", "raw"]
+
+    def signals(self) -> Signals:
+        """The two series as channels :data:`FORCE_CHANNELS` of a recording."""
+        return Signals(self.time_s, FORCE_CHANNELS, self.force.astype(np.float32))
+
+    def events(self) -> tuple[GaitEvent, ...]:
+        """Foot strikes and foot offs by threshold: 20 N, or for raw values a tenth of the usual range of the foot."""
+        found: list[GaitEvent] = []
+        for column, side in enumerate(("left", "right")):
+            found += _contacts(self.time_s, self.force[:, column], self.unit, side)
+        return tuple(sorted(found, key=lambda event: event.time_s))
+
+
+@dataclass(frozen=True, slots=True)
+class StrideTimes:
+    """The ``.ts`` series: per stride the time of its end and its parts, in seconds; columns are left, right.
+
+    ``end_s``: (S,). ``stride_s``, ``swing_s``, ``stance_s``: (S, 2). ``double_support_s``: (S,).
+    """
+
+    end_s: FloatArray
+    stride_s: FloatArray
+    swing_s: FloatArray
+    stance_s: FloatArray
+    double_support_s: FloatArray
+
+
+def read_gaitndd(path: Path) -> FootForces:
+    """One ``.mat`` of gaitndd. Raises ``lab-file-unreadable`` or ``lab-file-broken``."""
+    from scipy.io import loadmat
+
+    try:
+        path.stat()
+        values = np.asarray(loadmat(path, variable_names=["val"])["val"])
+    except OSError as error:
+        raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror or error) from error
+    except Exception as error:  # scipy raises half a dozen types for a broken file
+        broken(path, "MAT", f"it has no readable array 'val' ({type(error).__name__})")
+    if values.ndim != 2 or values.shape[0] != 2 or values.shape[1] < 2 or values.dtype.kind not in "if":
+        broken(path, "MAT", f"'val' has shape {values.shape}, not 2 x N numbers")
+    force = values.T.astype(np.float64)
+    force[force == _MISSING] = np.nan
+    return FootForces(np.arange(force.shape[0]) / GAITNDD_HZ, force, "raw")
+
+
+def read_gaitndd_times(path: Path) -> StrideTimes:
+    """One ``.ts`` of gaitndd: elapsed time, stride L R, swing L R, swing % L R, stance L R, stance % L R, double
+    support, double support %."""
+    table = _table(path, "gaitndd .ts", 13)
+    check_times(table[:, 0], path, "gaitndd .ts")
+    return StrideTimes(table[:, 0], table[:, 1:3], table[:, 3:5], table[:, 7:9], table[:, 11])
+
+
+def read_gaitpdb(path: Path) -> FootForces:
+    """One text file of gaitpdb. Raises ``lab-file-unreadable`` or ``lab-file-broken``."""
+    table = _table(path, "gaitpdb", 19)
+    check_times(table[:, 0], path, "gaitpdb")
+    return FootForces(table[:, 0] - table[0, 0], table[:, 17:19], "N")
+
+
+def _table(path: Path, format_name: str, columns: int) -> FloatArray:
+    rows = []
+    for number, line in enumerate(read_lines(path, format_name), start=1):
+        if cells := line.split():
+            if len(cells) != columns:
+                broken(path, format_name, f"line {number}: {len(cells)} values instead of {columns}")
+            rows.append(numbers(cells, path, format_name, number))
+    if not rows:
+        broken(path, format_name, "it is empty")
+    return np.array(rows)
+
+
+def _contacts(time_s: FloatArray, force: FloatArray, unit: str, side: Side | str) -> list[GaitEvent]:
+    """Crossings of the threshold, their time interpolated between samples; phases too short to be real are dropped."""
+    known = np.isfinite(force)
+    if not known.any():
+        return []
+    low, high = np.percentile(force[known], [5, 95])
+    threshold = CONTACT_N if unit == "N" else float(low + 0.1 * (high - low))
+    if not math.isfinite(threshold) or high <= threshold:
+        return []
+    loaded = np.where(known, force, np.inf) > threshold  # a gap is no swing
+    crossings = np.flatnonzero(np.diff(loaded.astype(np.int8)) != 0)
+    events: list[GaitEvent] = []
+    for index in crossings:
+        before, after = force[index], force[index + 1]
+        if not (np.isfinite(before) and np.isfinite(after)):
+            continue
+        part = float((threshold - before) / (after - before))
+        moment = float(time_s[index] + part * (time_s[index + 1] - time_s[index]))
+        if events and moment - events[-1].time_s < _SHORTEST_PHASE_S:
+            events.pop()
+            continue
+        kind: Literal["foot_strike", "foot_off"] = "foot_strike" if after > before else "foot_off"
+        events.append(GaitEvent(moment, "left" if side == "left" else "right", kind, 1.0))
+    return events

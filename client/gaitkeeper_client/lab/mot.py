@@ -1,0 +1,138 @@
+"""MOT and STO (OpenSim): a table of joint angles or of ground reaction forces over time.
+
+The format's description: OpenSim documentation, "Storage (.sto) Files" and "Motion (.mot) Files". Angles are turned
+into degrees and named as in :mod:`gaitkeeper_shared.kinematics`; OpenSim's hip angle is pelvis-thigh, not trunk-thigh.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.errors import GaitkeeperError
+
+_FORMAT = "MOT/STO"
+_ANGLES = {"hip_flexion": "hip_flexion", "knee_angle": "knee_flexion", "ankle_angle": "ankle_dorsiflexion"}
+_SIDES = {"l": "left", "r": "right"}
+_FORCES = (
+    r"(?P<plate>(?:\w*_)?ground_force_?(?:\w*_)?)v(?P<axis>[xyz])",  # ground_force_r_vx, 1_ground_force_vy
+    r"(?P<plate>f\d+)_(?P<axis>[123])",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MotionTable:
+    """A table over time. ``time_s``: (T,) from the first sample. ``values``: (T, C) as in the file.
+
+    ``in_degrees``: whether rotations are degrees (else radians).
+    """
+
+    time_s: FloatArray
+    names: tuple[str, ...]
+    values: FloatArray
+    in_degrees: bool
+
+    def column(self, name: str) -> FloatArray:
+        """(T,) one column. An unknown name is a ``ValueError``."""
+        track: FloatArray = self.values[:, self.names.index(name)]
+        return track
+
+
+@dataclass(frozen=True, slots=True)
+class GroundForce:
+    """What one foot or plate felt: ``force`` (T, 3) newtons and ``point`` (T, 3), in the file's own axes and unit."""
+
+    name: str
+    force: FloatArray
+    point: FloatArray
+
+
+def read_mot(path: Path) -> MotionTable:
+    """One MOT or STO file. Raises ``lab-file-unreadable`` or ``lab-file-broken``."""
+    lines = read_lines(path, _FORMAT)
+    end = next((number for number, line in enumerate(lines) if line.strip().lower() == "endheader"), None)
+    if end is None:
+        broken(path, _FORMAT, "no line says endheader")
+    header = _header(lines[:end])
+    rows = [(number, line) for number, line in enumerate(lines[end + 1 :], start=end + 2) if line.strip()]
+    if not rows:
+        broken(path, _FORMAT, "nothing stands below endheader")
+    names = tuple(rows[0][1].split())
+    if names[0].lower() != "time" or len(names) < 2:
+        broken(path, _FORMAT, "the first column is not time")
+    announced = header.get("nrows", header.get("datarows", ""))
+    if announced.isdigit() and int(announced) > len(rows):  # OpenSim's own examples miscount by one
+        broken(path, _FORMAT, f"it announces {announced} rows and holds {len(rows) - 1}")
+    table = np.empty((len(rows) - 1, len(names)))
+    for row, (number, line) in enumerate(rows[1:]):
+        cells = line.split()
+        if len(cells) != len(names):
+            broken(path, _FORMAT, f"line {number}: {len(cells)} values in {len(names)} columns")
+        table[row] = numbers(cells, path, _FORMAT, number)
+    time_s = table[:, 0]
+    check_times(time_s, path, _FORMAT)
+    in_degrees = header.get("indegrees", "yes") == "yes"
+    return MotionTable(time_s - time_s[0], names[1:], table[:, 1:], in_degrees)
+
+
+def joint_angles(table: MotionTable, path: Path) -> Mapping[str, FloatArray]:
+    """Sagittal angles in degrees, positive in flexion, by our names with the side behind; each (T,).
+
+    Old OpenSim models bend the knee backwards (negative flexion): the sign is turned where the knee would mostly
+    be overstretched. Raises ``lab-points-missing`` where the table has no leg's angles.
+    """
+    factor = 1.0 if table.in_degrees else 180.0 / np.pi
+    found: dict[str, FloatArray] = {}
+    for column, full_name in enumerate(table.names):
+        parts = full_name.strip("/").split("/")
+        name = parts[-2] if parts[-1] == "value" and len(parts) > 1 else parts[-1]
+        stem, _, side = name.rpartition("_")
+        if stem in _ANGLES and side in _SIDES and not full_name.endswith("speed"):
+            found[f"{_ANGLES[stem]}_{_SIDES[side]}"] = table.values[:, column] * factor
+    if not found:
+        raise GaitkeeperError("lab-points-missing", path=path, missing="joint angles of a leg")
+    for side in _SIDES.values():
+        knee = found.get(f"knee_flexion_{side}")
+        if knee is not None and np.nanmax(np.abs(knee)) > 20.0 and np.nanmedian(knee) < -2.0:
+            found[f"knee_flexion_{side}"] = -knee
+    return found
+
+
+def ground_forces(table: MotionTable, path: Path) -> tuple[GroundForce, ...]:
+    """Every plate or foot of a force table. Raises ``lab-points-missing`` where it has none."""
+    column = {name: number for number, name in enumerate(table.names)}
+    plates: dict[str, dict[int, int]] = {}
+    for name, number in column.items():
+        for pattern in _FORCES:
+            if match := re.fullmatch(pattern, name):
+                axis = "xyz123".index(match["axis"]) % 3
+                plates.setdefault(match["plate"], {})[axis] = number
+                break
+    found = []
+    for plate, axes in plates.items():
+        if len(axes) == 3:
+            force = table.values[:, [axes[axis] for axis in range(3)]]
+            if re.fullmatch(r"f\d+", plate):
+                points = [column.get(f"p{plate[1:]}_{axis}") for axis in (1, 2, 3)]
+            else:
+                points = [column.get(f"{plate}p{axis}") for axis in "xyz"]
+            known = [number for number in points if number is not None]
+            point = table.values[:, known] if len(known) == 3 else np.full_like(force, np.nan)
+            found.append(GroundForce(plate.strip("_"), force, point))
+    if not found:
+        raise GaitkeeperError("lab-points-missing", path=path, missing="ground reaction forces")
+    return tuple(found)
+
+
+def _header(lines: list[str]) -> dict[str, str]:
+    found = {}
+    for line in lines:
+        key, _, value = line.partition("=") if "=" in line else line.strip().partition(" ")
+        found[key.strip().lower()] = value.strip().lower()
+    return found

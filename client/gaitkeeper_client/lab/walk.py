@@ -1,0 +1,50 @@
+"""What a laboratory delivers of a walk: typed, in metres and seconds, the vertical along z."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """Marker positions as the file has them.
+
+    ``time_s``: (T,) seconds from the first sample. ``names``: M, the file's own. ``positions``: (T, M, 3) in the file's
+    axes and unit, NaN where a marker was not seen. ``metres_per_unit``: as the file declares, NaN where it does not.
+    """
+
+    time_s: FloatArray
+    names: tuple[str, ...]
+    positions: FloatArray
+    metres_per_unit: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForcePlate:
+    """One force plate. Sampled faster than the markers as a rule; both times count from the first marker sample.
+
+    ``force``: (F, 3) newtons that the ground exerts on the foot (z up: positive while somebody stands on it).
+    ``pressure_centre``: (F, 3) metres, NaN or meaningless while the plate is empty. ``corners``: (4, 3) metres.
+    """
+
+    time_s: FloatArray
+    force: FloatArray
+    pressure_centre: FloatArray
+    corners: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class LabWalk:
+    """One recording of a laboratory. ``events``: those that the file itself holds, with a side each.
+
+    ``notes``: what the reader had to leave out or to assume, in words, for the quality record.
+    """
+
+    kind: str
+    trajectories: JointTrajectories
+    events: tuple[GaitEvent, ...] = ()
+    plates: tuple[ForcePlate, ...] = ()
+    notes: tuple[str, ...] = ()
