@@ -78,9 +78,8 @@ def is_address(text: str) -> bool:
 
 
 def _check(values: dict[str, object]) -> None:
-    if not all(
-        (isinstance(value, str) and value.isprintable()) or key == "root_certificate" for key, value in values.items()
-    ):
+    plain = [value for key, value in values.items() if key != "root_certificate"]
+    if not all(isinstance(value, str) and value.isprintable() for value in plain):
         raise ValueError("every value must be a text")
     if not isinstance(values["root_certificate"], str) or not values["root_certificate"].isascii():
         raise ValueError("root_certificate must be a text")
