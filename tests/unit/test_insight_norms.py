@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaitkeeper_client.insight.charts.curves import SideCurve
 from gaitkeeper_client.insight.deviations import deviations
 from gaitkeeper_client.insight.norms import norm_curve, norm_range, speed_band
 from gaitkeeper_client.insight.reference import reference_cycle
 from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, number
+from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.models.channels import CHANNELS
 
 BANDS = ("very_slow", "slow", "free")
@@ -69,18 +71,31 @@ def test_every_range_is_ordered_and_cited(parameter: str, sex: str, age: float) 
         assert found.high is None or found.low is None or found.low < found.high
 
 
+def side_curve(mean: FloatArray, sd: float = 1.0, n: int = 6) -> SideCurve:
+    return SideCurve(mean, np.full(101, sd), n, 62.0)
+
+
 def test_deviations_find_what_was_changed_and_nothing_else() -> None:
     norm = norm_curve("knee_flexion")
     assert norm is not None
-    assert deviations("knee_flexion", "left", norm.mean, norm) == ()
+    assert deviations("knee_flexion", "left", side_curve(norm.mean), norm) == ()
     changed = norm.mean.copy()
     changed[60:81] -= 30
-    (found,) = deviations("knee_flexion", "left", changed, norm)
+    (found,) = deviations("knee_flexion", "left", side_curve(changed), norm)
     assert (found.from_percent, found.to_percent) == (60, 80)
     assert found.degrees == pytest.approx(-30)
     changed[60:81] = norm.mean[60:81]
     changed[10:13] -= 30
-    assert deviations("knee_flexion", "left", changed, norm) == ()
+    assert deviations("knee_flexion", "left", side_curve(changed), norm) == ()
+
+
+@pytest.mark.parametrize(("sd", "n"), [(20.0, 3), (1.0, 1)])
+def test_a_departure_that_is_not_sure_is_not_stated(sd: float, n: int) -> None:
+    norm = norm_curve("knee_flexion")
+    assert norm is not None
+    changed = norm.mean.copy()
+    changed[60:81] -= 30
+    assert deviations("knee_flexion", "left", side_curve(changed, sd, n), norm) == ()
 
 
 def test_the_reference_walk_is_symmetric_complete_and_normal() -> None:

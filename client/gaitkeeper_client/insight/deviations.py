@@ -1,8 +1,9 @@
 """Where a walk leaves the published norm, joint by joint: in numbers. No model is involved.
 
-A stretch counts when the patient's mean curve lies more than :data:`BAND_SD` of the norm's standard deviations from the
-norm's mean over at least :data:`SHORTEST` percent of the cycle. Absolute levels of hip and ankle depend on where a
-source places its points; :data:`LEAST_DEGREES` keeps the sentences above what differs between methods.
+A stretch counts when, over at least :data:`SHORTEST` percent of the cycle, the patient's mean curve lies more than
+:data:`BAND_SD` of the norm's standard deviations from the norm's mean **even at the near end of its own 95 % interval**
+over cycles: an angle that differs from step to step is not said to be abnormal. Absolute levels of hip and ankle depend
+on where a source places its points; :data:`LEAST_DEGREES` keeps the sentences above what differs between methods.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy import stats
 
+from gaitkeeper_client.insight.charts.curves import SideCurve
 from gaitkeeper_client.insight.norms import NormCurve
 from gaitkeeper_shared.arrays import FloatArray
 
@@ -33,11 +36,15 @@ class Deviation:
     spreads: float
 
 
-def deviations(angle: str, side: str, mean: FloatArray, norm: NormCurve) -> tuple[Deviation, ...]:
-    """All stretches of a (101,) mean curve outside the norm's band, largest first."""
-    difference = mean - norm.mean
+def deviations(angle: str, side: str, curve: SideCurve, norm: NormCurve) -> tuple[Deviation, ...]:
+    """All stretches of a side's mean curve outside the norm's band, largest first; none for a single cycle."""
+    if curve.n < 2:
+        return ()
+    half_interval = float(stats.t.ppf(0.975, curve.n - 1)) * curve.sd / np.sqrt(curve.n)
+    difference = curve.mean - norm.mean
     spreads = difference / norm.sd
-    outside = np.isfinite(spreads) & (np.abs(spreads) > BAND_SD) & (np.abs(difference) >= LEAST_DEGREES)
+    least = np.abs(difference) - half_interval
+    outside = np.isfinite(least) & (least > BAND_SD * norm.sd) & (np.abs(difference) >= LEAST_DEGREES)
     found = []
     for start, end in _runs(outside, np.sign(np.nan_to_num(difference))):
         if end - start < SHORTEST:

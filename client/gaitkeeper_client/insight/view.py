@@ -216,7 +216,9 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
         notes.append("The tracker mixed up left and right in places; this was repaired. Look at the stick figures.")
     tracked = quality.get("tracked_share")
     if isinstance(tracked, float) and tracked < 0.9:
-        notes.append(f"The person was tracked in only {tracked:.0%} of the samples.")
+        notes.append(
+            f"The person was tracked in {tracked:.0%} of the samples only; they may have been in view no longer."
+        )
     azimuth = quality.get("view_azimuth_deg")
     if isinstance(azimuth, float) and abs(azimuth) > 20:
         notes.append(f"The camera stood {abs(azimuth):.0f} degrees off the side view: joint angles come out too small.")
@@ -244,7 +246,7 @@ def _angles(analysis: Analysis, band: str) -> tuple[tuple[AngleView, ...], tuple
         views.append(AngleView(title, curve_chart(title, directions, sides, norm)))
         if norm is not None:
             for side, curve in sides.items():
-                found += [(item, curve.foot_off) for item in deviations(angle, side, curve.mean, norm)[:2]]
+                found += [(item, curve.foot_off) for item in deviations(angle, side, curve, norm)[:2]]
     found.sort(key=lambda pair: -abs(pair[0].spreads))
     sentences = []
     for item, foot_off in found[:8]:
