@@ -22,7 +22,9 @@ from gaitkeeper_shared.rpc.gaitkeeper.v1.enrolment_pb2_grpc import (
 )
 from gaitkeeper_shared.rpc.gaitkeeper.v1.releases_pb2_grpc import add_ReleasesServicer_to_server
 from gaitkeeper_shared.rpc.gaitkeeper.v1.studies_pb2_grpc import add_StudiesServicer_to_server
+from gaitkeeper_shared.trust.certificates import load_certificate, pem
 from gaitkeeper_shared.trust.clock import Clock, utc_now
+from gaitkeeper_shared.trust.keys import load_private_key
 
 THREADS = 16
 MAX_WAITING_CALLS = 256
@@ -48,7 +50,8 @@ def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningS
     config = home.config()
     store = CoordinatorStore(home.store)
     doorkeeper = Doorkeeper(store, clock)
-    pair = (home.server_key.read_bytes(), home.server_certificate.read_bytes())
+    load_private_key(home.server_key)  # in the catalogue's words, where gRPC would only say no
+    pair = (home.server_key.read_bytes(), pem(load_certificate(home.server_certificate)))
 
     enrolment = _server()
     add_EnrolmentServicer_to_server(EnrolmentService(home, clock), enrolment)
@@ -58,7 +61,9 @@ def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningS
     add_MembershipServicer_to_server(MembershipService(home, doorkeeper, clock), members)
     add_StudiesServicer_to_server(StudiesService(home, doorkeeper, clock), members)
     add_ReleasesServicer_to_server(ReleasesService(home, doorkeeper, clock), members)
-    members_only = grpc.ssl_server_credentials([pair], home.root_certificate.read_bytes(), require_client_auth=True)
+    members_only = grpc.ssl_server_credentials(
+        [pair], pem(load_certificate(home.root_certificate)), require_client_auth=True
+    )
 
     addresses = (config.bound(config.enrolment_port), config.bound(config.site_port))
     for what, server, address, credentials in (
@@ -69,6 +74,8 @@ def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningS
             if not server.add_secure_port(address, credentials):
                 raise RuntimeError("it could not be bound")
         except RuntimeError as error:
+            for opened in (enrolment, members):
+                opened.stop(0)
             detail = str(error).splitlines()[0][:200]
             raise GaitkeeperError(
                 "port-taken", what=what, address=address, detail=detail, config=home.config_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import resource
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,17 @@ def test_processes_share_one_log(tmp_path: Path) -> None:
         writer.join(60)
         assert writer.exitcode == 0
     assert AuditLog(path).verify().sequence == 60
+
+
+def test_a_full_disk_is_told_and_leaves_a_whole_log(log: AuditLog) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size + 40, limit[1]))
+    try:
+        with pytest.raises(GaitkeeperError) as error:
+            log.append("too-much", text="x" * 500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert error.value.code == "disk-full"
+    assert log.path.read_bytes()[-1:] != b"\n"  # a part of the line was written
+    log.append("next")
+    assert log.verify().sequence == 6

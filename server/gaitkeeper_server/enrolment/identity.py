@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NoReturn, TypeVar, cast
@@ -14,6 +15,7 @@ from gaitkeeper_shared.rpc.channels import encode_error
 from gaitkeeper_shared.trust.certificates import pem, read_certificate
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
 
+_LOG = logging.getLogger(__name__)
 _REFUSED = {2: grpc.StatusCode.INVALID_ARGUMENT, 3: grpc.StatusCode.PERMISSION_DENIED}
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -41,7 +43,10 @@ class Doorkeeper:
 
 
 def answered(method: _F) -> _F:
-    """For a servicer's unary method: catalogue errors go back to the caller as such, others as ``INTERNAL``."""
+    """For a servicer's unary method: catalogue errors go back to the caller as such.
+
+    Anything else is ours to mend: it goes to the log, and the caller learns no more than that it happened.
+    """
 
     @wraps(method)
     def wrapped(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
@@ -49,6 +54,9 @@ def answered(method: _F) -> _F:
             return method(self, request, context)
         except GaitkeeperError as error:
             refuse(context, error)
+        except Exception:
+            _LOG.exception("%s failed", method.__name__)
+            context.abort(grpc.StatusCode.INTERNAL, "the coordinator failed; its log says why")
 
     return wrapped  # type: ignore[return-value]  # the same signature
 

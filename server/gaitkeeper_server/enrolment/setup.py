@@ -42,14 +42,17 @@ def create_coordinator(
     config = CoordinatorConfig(
         name, hosts, bind, chosen["enrolment"], chosen["site"], chosen["fleet"], chosen["control"]
     )
-    make_private_folder(home.path.parent)
     draft = CoordinatorHome(home.path.with_name(f".{home.path.name}.{secrets.token_hex(4)}"))
     try:
+        make_private_folder(home.path.parent)
         _fill(draft, config, clock)
         if home.path.exists():
             home.path.rmdir()  # it is empty, as was checked
         draft.path.rename(home.path)
         sync_folder(home.path.parent)
+    except OSError as error:
+        shutil.rmtree(draft.path, ignore_errors=True)
+        raise GaitkeeperError("file-not-writable", path=home.path, detail=error.strerror) from error
     except BaseException:
         shutil.rmtree(draft.path, ignore_errors=True)
         raise

@@ -51,7 +51,10 @@ def sign_study(home: CoordinatorHome, path: Path, *, clock: Clock = utc_now) -> 
             raise GaitkeeperError("study-altered", path=path, signatures=beside)
     signatures = sign(data, STUDY_CONTEXT, home.signer(), also=also, clock=clock)
     record = StudyRecord(study_hash(data), study.name, data, signatures.to_bytes(), iso(clock()))
-    write_durably(beside, record.signatures, mode=0o644)
+    try:
+        write_durably(beside, record.signatures, mode=0o644)
+    except OSError as error:
+        raise GaitkeeperError("file-not-writable", path=beside, detail=error.strerror) from error
     CoordinatorStore(home.store).offer_study(record)
     AuditLog(home.audit_log, clock=clock).append("study-signed", study=study.name, study_hash=record.hash)
     return SignedStudy(study, record.hash, data)

@@ -15,11 +15,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
-from gaitkeeper_shared.durable import sync_folder, write_durably
+from gaitkeeper_shared.durable import full_disk_is_an_error, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
 
@@ -67,9 +68,9 @@ class AuditLog:
                 self._write_anchor(head)  # a crash came between a line and its anchor: never two lines ahead
             entry = _entry(head.sequence + 1, iso(self._clock()), event, plain, head.hash)
             file.seek(0, os.SEEK_END)
-            file.write(_line(entry))
-            file.flush()
-            os.fsync(file.fileno())
+            with full_disk_is_an_error(self.path):  # what was written of the line is cut off by the next append
+                _write_all(file, _line(entry))
+                os.fsync(file.fileno())
             if entry.sequence == 1:
                 sync_folder(self.path.parent)
             self._write_anchor(AuditHead(entry.sequence, entry.hash))
@@ -111,7 +112,7 @@ class AuditLog:
         """The last line's number and hash, as the anchor has it: what to note elsewhere."""
         return self._read_anchor()
 
-    def _mend_tail(self, file: BinaryIO) -> AuditHead:
+    def _mend_tail(self, file: FileIO) -> AuditHead:
         """Cut a torn last line, which nobody was told of, and return the last whole line's number and hash."""
         size = file.seek(0, os.SEEK_END)
         if size == 0:
@@ -180,13 +181,19 @@ def show_audit(log: AuditLog, say: Callable[[str], object], *, last: int = 20, a
 
 
 @contextlib.contextmanager
-def _append_descriptor(path: Path) -> Iterator[BinaryIO]:
+def _append_descriptor(path: Path) -> Iterator[FileIO]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+b") as file:
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
         yield file
 
 
-def _last_lines(file: BinaryIO, size: int) -> bytes:
+def _write_all(file: FileIO, data: bytes) -> None:
+    # A disk that gets full takes a part first, without an error.
+    while data:
+        data = data[file.write(data) :]
+
+
+def _last_lines(file: FileIO, size: int) -> bytes:
     """The end of the file, far enough back to hold the last whole line and what follows it."""
     start = size
     tail = b""
