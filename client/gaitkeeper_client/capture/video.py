@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 QUEUE_FRAMES = 6
 LONGEST_SIDE_PX = 1920
-"""Larger frames are reduced: the network looks at 256 px of a person, and colour conversion of 4K costs more than it."""
+"""Larger frames are reduced: the network looks at 256 px of a person, and to convert 4K costs more than to run it."""
 LARGEST_LOSS = 0.05
 """Share of the promised frames that may be missing (edit lists, rounded durations) before a file counts as damaged."""
 DECODE_TIMEOUT_S = 60.0

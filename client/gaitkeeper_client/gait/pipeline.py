@@ -17,9 +17,9 @@ from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.quality import describe
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
 from gaitkeeper_client.gait.scale import metres_per_unit
-from gaitkeeper_client.gait.view import estimate_view
+from gaitkeeper_client.gait.view import comes_nearer, estimate_view
 from gaitkeeper_shared.models.channels import feature_signals
-from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording
+from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINT_INDEX
 
 SHORTEST_SIGHT_S = 0.5
@@ -94,19 +94,25 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
     if raw.sample_rate_hz < LOWEST_RATE_HZ:
         reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
     view = estimate_view(cleaned.tracks.positions)
+    unfit = [
+        reason("view-unfit", what="Walking", view=f"front or rear, about {view.azimuth_deg:.0f} degrees off the side")
+    ]
+    if not walks:
+        still = [reason("not-walking", detail="no stretch of straight walking with alternating legs was found")]
+        if view.name == "front-or-rear":
+            # Somebody who comes nearer walks, and only the view hides it; else the view is the lesser matter.
+            return reasons + (unfit if comes_nearer(cleaned.tracks.positions) else still + unfit)
+        return reasons + still
     if view.name == "front-or-rear":
-        detail = f"front or rear, about {view.azimuth_deg:.0f} degrees off the side"
-        reasons.append(reason("view-unfit", what="Walking", view=detail))
+        reasons += unfit
     if reasons:
         return reasons
-    if not walks:
-        return [reason("not-walking", detail="no stretch of straight walking with alternating legs was found")]
     cycles = sum(len(walk.cycles) for walk in walks)
     if cycles < FEWEST_CYCLES:
         return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES)]
     return []
 
 
-def _signals(walks: tuple[Walk, ...]):  # type: ignore[no-untyped-def]
+def _signals(walks: tuple[Walk, ...]) -> Signals:
     longest = max(walks, key=lambda walk: (len(walk.cycles), walk.bout.duration_s))
     return feature_signals(longest.bout.time_s, longest.bout.points)

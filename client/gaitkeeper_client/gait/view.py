@@ -26,7 +26,7 @@ ViewName = Literal["side", "oblique", "front-or-rear", "laboratory"]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """``azimuth_deg``: 0 seen square from the side, 90 from the front or the rear; NaN if the shoulders are not seen."""
+    """``azimuth_deg``: 0 square from the side, 90 from the front or the rear; NaN if the shoulders are not seen."""
 
     name: ViewName
     azimuth_deg: float
@@ -56,3 +56,14 @@ def estimate_view(positions: FloatArray) -> View:
     if azimuth <= SIDE_UP_TO_DEG:
         return View("side", azimuth)
     return View("oblique" if azimuth <= OBLIQUE_UP_TO_DEG else "front-or-rear", azimuth)
+
+
+def comes_nearer(positions: FloatArray) -> bool:
+    """Whether somebody seen by a camera grows or shrinks by a fifth: walks towards it or away from it."""
+    trunk = np.linalg.norm(midpoint(positions, "shoulder") - midpoint(positions, "hip"), axis=1)
+    known = trunk[np.isfinite(trunk)]
+    tenth = max(1, known.size // 10)
+    if known.size < 10:
+        return False
+    ratio = float(np.median(known[-tenth:]) / np.median(known[:tenth]))
+    return ratio > 1.2 or ratio < 1.0 / 1.2

@@ -16,14 +16,28 @@ from gaitkeeper_shared.skeleton import JOINTS, Skeleton
 
 @dataclass(frozen=True, slots=True)
 class PersonPose:
-    """One person in one frame. ``points``: (J, 2) pixels of :data:`JOINTS`, x right, y **down**; ``confidence``: (J,)."""
+    """One person in one frame.
+
+    ``points``: (J, 2) pixels of :data:`JOINTS`, x to the right, y **down**, NaN where the network has no such point.
+    ``confidence``: (J,) in 0..1.
+    """
 
     points: FloatArray
     confidence: FloatArray
 
 
+class PoseFollower(Protocol):
+    """Follows one person from frame to frame through cut-outs of the picture that move along."""
+
+    def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
+        """The person in an (H, W, 3) RGB cut-out, ``seconds`` after the last one; None where nobody is seen."""
+
+    def forget(self) -> None:
+        """Be ready for another person, or for another place in time."""
+
+
 class PoseEstimator(Protocol):
-    """Finds people in the frames of one recording, in order. A context manager; use a fresh one per recording."""
+    """A network that finds people and follows them. A context manager; use a fresh one per recording."""
 
     @property
     def name(self) -> str:
@@ -35,8 +49,11 @@ class PoseEstimator(Protocol):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def detect(self, image: NDArray[np.uint8], time_s: float) -> tuple[PersonPose, ...]:
-        """Everyone seen in an (H, W, 3) RGB image; ``time_s`` rises from call to call."""
+    def find(self, image: NDArray[np.uint8]) -> tuple[PersonPose, ...]:
+        """Everyone seen in an (H, W, 3) RGB image, whatever came before."""
+
+    def follower(self) -> PoseFollower:
+        """A new follower; it lives until the estimator is closed."""
 
 
 class PointPicker:

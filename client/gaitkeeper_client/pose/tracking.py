@@ -1,9 +1,4 @@
-"""Who is who from frame to frame, and who of them walks.
-
-The network finds people anew in every frame and in any order. A person is followed by where the trunk is expected to
-be; a person who is found twice in one frame counts once. The walker is then the one whose legs alternate and who
-travels, over the whole clip: not the biggest, not the first.
-"""
+"""One person over a clip, and who of several is the one who walks."""
 
 from __future__ import annotations
 
@@ -30,7 +25,10 @@ _VELOCITY_SAMPLES = 8
 
 @dataclass(slots=True)
 class Track:
-    """One person over the clip: the frames in which he was seen, his points and their confidence there."""
+    """One person: the frames in which he was seen, his points and their confidence there. 4 kB a second at 30 Hz.
+
+    Kept in order of time, also where frames from before the first sighting are added later.
+    """
 
     frames: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -40,57 +38,36 @@ class Track:
     size: float = 0.0
 
     def add(self, frame: int, time_s: float, pose: PersonPose) -> None:
-        """Append one sighting."""
-        self.frames.append(frame)
-        self.times.append(time_s)
-        self.points.append(pose.points)
-        self.confidence.append(pose.confidence)
-        self.centers.append(_center(pose))
-        size = _size(pose)
+        """Take in one sighting, the latest or the earliest."""
+        at = len(self.frames) if not self.frames or frame > self.frames[-1] else 0
+        self.frames.insert(at, frame)
+        self.times.insert(at, time_s)
+        self.points.insert(at, pose.points)
+        self.confidence.insert(at, pose.confidence)
+        self.centers.insert(at, trunk_center(pose))
+        size = body_size(pose)
         self.size = size if self.size == 0.0 else 0.9 * self.size + 0.1 * size
 
     def expected(self, time_s: float) -> FloatArray:
-        """(2,) where the trunk's centre is expected at ``time_s``, from its latest velocity."""
-        last = self.centers[-1]
+        """(2,) where the trunk's centre is expected at ``time_s``, after the last sighting or before the first."""
+        forward = time_s >= self.times[0]
+        end = -1 if forward else 0
         if len(self.times) < _VELOCITY_SAMPLES:
-            return last
-        span = self.times[-1] - self.times[-_VELOCITY_SAMPLES]
-        velocity = (last - self.centers[-_VELOCITY_SAMPLES]) / span
-        return last + velocity * min(time_s - self.times[-1], LONGEST_ABSENCE_S)
+            return self.centers[end]
+        other = -_VELOCITY_SAMPLES if forward else _VELOCITY_SAMPLES - 1
+        velocity = (self.centers[end] - self.centers[other]) / (self.times[end] - self.times[other])
+        reach = float(np.clip(time_s - self.times[end], -LONGEST_ABSENCE_S, LONGEST_ABSENCE_S))
+        return self.centers[end] + velocity * reach
 
+    def fits(self, pose: PersonPose, time_s: float) -> bool:
+        """Whether a pose can be this person at ``time_s``."""
+        return self.distance(pose, time_s) < GATE
 
-class Tracker:
-    """Collects poses frame by frame into tracks. Keeps 17 points per person and frame: about 1 MB per minute."""
-
-    def __init__(self) -> None:
-        self.tracks: list[Track] = []
-        self.times: list[float] = []
-
-    def add(self, time_s: float, people: tuple[PersonPose, ...]) -> None:
-        """Take in everyone who was found in the next frame."""
-        frame = len(self.times)
-        self.times.append(time_s)
-        alive = [t for t in self.tracks if time_s - t.times[-1] <= LONGEST_ABSENCE_S]
-        offers = sorted(
-            (distance, i, j)
-            for i, track in enumerate(alive)
-            for j, pose in enumerate(people)
-            if (distance := _distance(track, pose, time_s)) < GATE
-        )
-        taken_tracks: set[int] = set()
-        taken_people: set[int] = set()
-        for _, i, j in offers:
-            if i not in taken_tracks and j not in taken_people:
-                taken_tracks.add(i)
-                taken_people.add(j)
-                alive[i].add(frame, time_s, people[j])
-        known = [people[j] for j in taken_people]
-        for j, pose in enumerate(people):
-            if j not in taken_people and not any(_same(pose, other) for other in known):
-                known.append(pose)
-                track = Track()
-                track.add(frame, time_s, pose)
-                self.tracks.append(track)
+    def distance(self, pose: PersonPose, time_s: float) -> float:
+        """How far a pose is from what is expected, in body sizes; infinite for a body of quite another size."""
+        if not 0.4 < body_size(pose) / self.size < 2.5:
+            return np.inf
+        return float(np.linalg.norm(self.expected(time_s) - trunk_center(pose))) / self.size
 
 
 def walker(tracks: list[Track]) -> Track | None:
@@ -100,17 +77,26 @@ def walker(tracks: list[Track]) -> Track | None:
     return max(tracks, key=lambda track: (walking_score(track), len(track.frames)))
 
 
-def walking_score(track: Track) -> float:
-    """Steps seen, weighted by the way travelled in body sizes; 0 for who stands, jumps or sits."""
-    if len(track.frames) < 3 or track.size <= 0.0:
+def walking_score(track: Track, last_s: float = np.inf) -> float:
+    """Steps seen, weighted by the way travelled in body sizes; 0 for who stands, jumps or sits.
+
+    ``last_s``: judge only the last seconds of the track.
+    """
+    first = int(np.searchsorted(track.times, track.times[-1] - last_s)) if track.times else 0
+    if len(track.frames) - first < 3 or track.size <= 0.0:
         return 0.0
-    points = np.stack(track.points)
+    points = np.stack(track.points[first:])
     ankles = (points[:, JOINT_INDEX["left_ankle"]] - points[:, JOINT_INDEX["right_ankle"]]) / track.size
     steps = max(count_alternations(ankles[:, 0], STEP_AMPLITUDE), count_alternations(ankles[:, 1], STEP_AMPLITUDE / 2))
-    centers = np.stack(track.centers)
+    return float(steps * (0.25 + min(travel(track, first), 4.0)))
+
+
+def travel(track: Track, first: int = 0) -> float:
+    """Way from the first to the last tenth of the track from sample ``first`` on, in body sizes."""
+    centers = np.stack(track.centers[first:])
     tenth = max(1, len(centers) // 10)
-    travel = np.linalg.norm(np.median(centers[-tenth:], axis=0) - np.median(centers[:tenth], axis=0)) / track.size
-    return float(steps * (0.25 + min(travel, 4.0)))
+    way = np.median(centers[-tenth:], axis=0) - np.median(centers[:tenth], axis=0)
+    return float(np.linalg.norm(way)) / track.size
 
 
 def count_alternations(signal: FloatArray, amplitude: float) -> int:
@@ -121,7 +107,7 @@ def count_alternations(signal: FloatArray, amplitude: float) -> int:
 
 
 def as_arrays(track: Track, frames: int) -> tuple[FloatArray, FloatArray]:
-    """(T, J, 2) points and (T, J) confidence over all ``frames`` of the clip; NaN and 0 where the person is not seen."""
+    """(T, J, 2) points and (T, J) confidence over all ``frames`` of the clip; NaN and 0 where he is not seen."""
     points = np.full((frames, len(JOINTS), 2), np.nan)
     confidence = np.zeros((frames, len(JOINTS)))
     points[track.frames] = np.stack(track.points)
@@ -129,24 +115,19 @@ def as_arrays(track: Track, frames: int) -> tuple[FloatArray, FloatArray]:
     return points, confidence
 
 
-def _center(pose: PersonPose) -> FloatArray:
+def trunk_center(pose: PersonPose) -> FloatArray:
+    """(2,) mean of shoulders and hips."""
     center: FloatArray = pose.points[_TRUNK].mean(axis=0)
     return center
 
 
-def _size(pose: PersonPose) -> float:
-    # Trunk times three is about body height, and steadier than the extent of limbs that swing.
+def body_size(pose: PersonPose) -> float:
+    """About the body's height in pixels: three trunks, which is steadier than the extent of limbs that swing."""
     shoulders, hips = pose.points[_TRUNK[0::2]].mean(axis=0), pose.points[_TRUNK[1::2]].mean(axis=0)
     extent = float(np.nanmax(pose.points[:, 1]) - np.nanmin(pose.points[:, 1]))
     return max(3.0 * float(np.linalg.norm(shoulders - hips)), 0.5 * extent, 1.0)
 
 
-def _distance(track: Track, pose: PersonPose, time_s: float) -> float:
-    size = _size(pose)
-    if not 0.4 < size / track.size < 2.5:
-        return np.inf
-    return float(np.linalg.norm(track.expected(time_s) - _center(pose))) / track.size
-
-
-def _same(pose: PersonPose, other: PersonPose) -> bool:
-    return float(np.linalg.norm(_center(pose) - _center(other))) < SAME_PERSON * _size(other)
+def same_person(pose: PersonPose, other: PersonPose) -> bool:
+    """Whether two poses of one frame are one person found twice."""
+    return float(np.linalg.norm(trunk_center(pose) - trunk_center(other))) < SAME_PERSON * body_size(other)

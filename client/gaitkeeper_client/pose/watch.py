@@ -9,7 +9,8 @@ import numpy as np
 
 from gaitkeeper_client.capture.video import VideoFile
 from gaitkeeper_client.pose.base import PoseEstimator
-from gaitkeeper_client.pose.tracking import Tracker, as_arrays, walker
+from gaitkeeper_client.pose.people import People
+from gaitkeeper_client.pose.tracking import as_arrays, walker
 from gaitkeeper_shared.recording import JointTrajectories
 
 SHORTEST_TRACK = 5
@@ -29,16 +30,16 @@ def follow_walker(
     video: VideoFile, estimator: PoseEstimator, on_progress: Callable[[int, int], None] | None = None
 ) -> Sighting:
     """Run the estimator over every frame and pick the walker. Keeps points, never frames."""
-    tracker = Tracker()
+    people = People(estimator)
     for frame in video:
-        tracker.add(frame.time_s, estimator.detect(frame.image, frame.time_s))
+        people.see(frame)
         if on_progress is not None:
-            on_progress(len(tracker.times), video.info.frames)
-    tracks = [track for track in tracker.tracks if len(track.frames) >= SHORTEST_TRACK]
+            on_progress(len(people.times), video.info.frames)
+    tracks = [track for track in people.tracks if len(track.frames) >= SHORTEST_TRACK]
     chosen = walker(tracks)
     if chosen is None:
-        return Sighting(None, len(tracker.times), 0)
-    points, confidence = as_arrays(chosen, len(tracker.times))
+        return Sighting(None, len(people.times), 0)
+    points, confidence = as_arrays(chosen, len(people.times))
     points[..., 1] = video.info.height - points[..., 1]
-    trajectories = JointTrajectories(np.array(tracker.times), points, "px", confidence)
-    return Sighting(trajectories, len(tracker.times), len(tracks))
+    trajectories = JointTrajectories(np.array(people.times), points, "px", confidence)
+    return Sighting(trajectories, len(people.times), len(tracks))

@@ -1,0 +1,194 @@
+"""Follows everyone in view who may be the walker, each through a cut-out of the picture that moves along.
+
+Every :data:`FIND_EVERY` frames the whole picture is searched. Whoever is new gets a follower of his own, which first
+goes back through the frames since the last search, so that nobody's first step is lost. Who stands still for a while
+is not followed until he is seen to move. Time per frame is thus that of one network, plus a twelfth of a search.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaitkeeper_client.capture.video import Frame
+from gaitkeeper_client.pose.base import PersonPose, PoseEstimator, PoseFollower
+from gaitkeeper_client.pose.tracking import (
+    LONGEST_ABSENCE_S,
+    STEP_AMPLITUDE,
+    Track,
+    same_person,
+    trunk_center,
+    walking_score,
+)
+from gaitkeeper_shared.skeleton import JOINT_INDEX
+
+FIND_EVERY = 12
+"""Frames between two searches, which are also the frames kept in memory (75 MB at full HD)."""
+FOLLOWED = 3
+"""People followed at once; a fourth takes the place of the one who walks least."""
+PATIENCE_S = 2.0
+"""Who takes no step for so long is standing."""
+LOST_AFTER_S = 0.4
+CUTOUT = 1.8
+"""Side of the square cut-out in body sizes: outstretched legs and a fast step stay inside."""
+CENTER_BELOW_TRUNK = 0.15
+"""The middle of the body is below that of the trunk, in body sizes."""
+
+
+@dataclass(slots=True)
+class _Person:
+    track: Track
+    follower: PoseFollower
+    since_s: float
+    seen_s: float
+
+
+class People:
+    """Everyone in a recording. Feed frames in order with :meth:`see`; ``tracks`` holds who was seen."""
+
+    def __init__(self, estimator: PoseEstimator) -> None:
+        self.tracks: list[Track] = []
+        self.times: list[float] = []
+        self._estimator = estimator
+        self._people: list[_Person] = []
+        self._standing: list[PersonPose] = []
+        self._free: list[PoseFollower] = []
+        self._recent: deque[Frame] = deque(maxlen=FIND_EVERY)
+
+    def see(self, frame: Frame) -> None:
+        """Take in the next frame."""
+        number = len(self.times)
+        self.times.append(frame.time_s)
+        self._recent.append(Frame(number, frame.time_s, frame.image))
+        for person in list(self._people):
+            self._follow(person, self._recent[-1])
+        if number % FIND_EVERY == 0:
+            self._search(self._recent[-1])
+
+    def _follow(self, person: _Person, frame: Frame) -> None:
+        pose = _look(person.follower, person.track, frame, frame.time_s - self._last_time(frame))
+        others = [p.track for p in self._people if p is not person and p.track.frames[-1] == frame.index]
+        if pose is not None and person.track.fits(pose, frame.time_s) and not _taken(pose, others):
+            person.track.add(frame.index, frame.time_s, pose)
+            person.seen_s = frame.time_s
+        elif frame.time_s - person.seen_s > LOST_AFTER_S:
+            self._release(person)
+            return
+        waited = frame.time_s - max(person.since_s, frame.time_s - PATIENCE_S)
+        if waited >= PATIENCE_S and walking_score(person.track, PATIENCE_S) < 0.5:
+            self._release(person)
+            self._standing.append(PersonPose(person.track.points[-1], person.track.confidence[-1]))
+
+    def _last_time(self, frame: Frame) -> float:
+        return self.times[frame.index - 1] if frame.index > 0 else frame.time_s - 0.033
+
+    def _search(self, frame: Frame) -> None:
+        found = self._estimator.find(frame.image)
+        standing = self._standing
+        self._standing = [other for pose in found if (other := _still_there(pose, standing)) is not None]
+        for pose in found:
+            if _still_there(pose, standing) is not None:
+                continue
+            if any(p.track.distance(pose, frame.time_s) < 1.0 and _near(p.track, pose) for p in self._people):
+                continue
+            self._welcome(pose, frame)
+
+    def _welcome(self, pose: PersonPose, frame: Frame) -> None:
+        if len(self._people) >= FOLLOWED:
+            least = min(self._people, key=lambda person: walking_score(person.track))
+            if walking_score(least.track, PATIENCE_S) > 0.0:
+                return
+            self._release(least)
+        follower = self._free.pop() if self._free else self._estimator.follower()
+        track = self._known(pose, frame.time_s)
+        if track is None:
+            track = Track()
+            self.tracks.append(track)
+            track.add(frame.index, frame.time_s, pose)
+            self._go_back(follower, track, frame.index)
+        else:
+            track.add(frame.index, frame.time_s, pose)
+        self._people.append(_Person(track, follower, frame.time_s, frame.time_s))
+
+    def _known(self, pose: PersonPose, time_s: float) -> Track | None:
+        """The person who was lost a moment ago just there."""
+        followed = {id(person.track) for person in self._people}
+        for track in self.tracks:
+            if id(track) not in followed and 0.0 < time_s - track.times[-1] <= LONGEST_ABSENCE_S:
+                if track.fits(pose, time_s):
+                    return track
+        return None
+
+    def _go_back(self, follower: PoseFollower, track: Track, index: int) -> None:
+        """From where somebody was found, back through the frames since the last search."""
+        others = [person.track for person in self._people]
+        later = track.times[0]
+        for frame in reversed(self._recent):
+            if frame.index >= index:
+                continue
+            pose = _look(follower, track, frame, later - frame.time_s)
+            if pose is None or not track.fits(pose, frame.time_s):
+                break
+            if any(_taken(pose, [other], frame.index) for other in others):
+                break
+            track.add(frame.index, frame.time_s, pose)
+            later = frame.time_s
+        follower.forget()
+
+    def _release(self, person: _Person) -> None:
+        self._people.remove(person)
+        person.follower.forget()
+        self._free.append(person.follower)
+
+
+def _look(follower: PoseFollower, track: Track, frame: Frame, seconds: float) -> PersonPose | None:
+    """The followed person in a frame, in the frame's own pixels."""
+    side = max(32, round(CUTOUT * track.size))
+    center = track.expected(frame.time_s) + np.array([0.0, CENTER_BELOW_TRUNK * track.size])
+    corner = np.round(center - side / 2).astype(int)
+    pose = follower.follow(_cut(frame.image, int(corner[0]), int(corner[1]), side), seconds)
+    return None if pose is None else PersonPose(pose.points + corner, pose.confidence)
+
+
+def _cut(image: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
+    """A square of the picture; black where it reaches over the edge."""
+    height, width = image.shape[:2]
+    out = np.zeros((side, side, 3), dtype=np.uint8)
+    x0, x1 = max(0, left), min(width, left + side)
+    y0, y1 = max(0, top), min(height, top + side)
+    if x1 > x0 and y1 > y0:
+        out[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
+    return out
+
+
+def _taken(pose: PersonPose, tracks: list[Track], index: int | None = None) -> bool:
+    """Whether one of the tracks has this very pose in the frame (its latest, or number ``index``)."""
+    for track in tracks:
+        if index is None:
+            at = len(track.frames) - 1
+        elif index in track.frames:
+            at = track.frames.index(index)
+        else:
+            continue
+        if same_person(pose, PersonPose(track.points[at], track.confidence[at])):
+            return True
+    return False
+
+
+def _near(track: Track, pose: PersonPose) -> bool:
+    return float(np.linalg.norm(track.centers[-1] - trunk_center(pose))) < 0.35 * track.size
+
+
+def _still_there(pose: PersonPose, standing: list[PersonPose]) -> PersonPose | None:
+    """Who of those who stood there this is, if he still stands: same place, feet together."""
+    ankles = pose.points[JOINT_INDEX["left_ankle"]] - pose.points[JOINT_INDEX["right_ankle"]]
+    for other in standing:
+        before = other.points[JOINT_INDEX["left_ankle"]] - other.points[JOINT_INDEX["right_ankle"]]
+        moved = abs(abs(float(ankles[0])) - abs(float(before[0])))
+        size = float(np.ptp(other.points[:, 1])) or 1.0
+        if same_person(pose, other) and moved < STEP_AMPLITUDE * size:
+            return other
+    return None
