@@ -47,7 +47,6 @@ def analyze(
     says so and holds the measurements alone.
     """
     from gaitkeeper_client.cli.output import print_analysis, progress, write_results
-    from gaitkeeper_client.insight.deployed import deployed_findings
     from gaitkeeper_client.sources import analyse_file
     from gaitkeeper_client.vault.home import SiteHome
 
@@ -56,7 +55,7 @@ def analyze(
     context = _patient(place, patient, height)
     with progress(recording.name) as on_progress:
         analysis = analyse_file(recording, height_m=context.height_m, on_progress=on_progress)
-    findings = deployed_findings(place, analysis)
+    findings = _findings(place, analysis)
     folder = output if output is not None else Path(f"{recording.stem}-gait")
     document = write_results(folder, analysis, findings, context)
     _audit(place, context, analysis, findings)
@@ -85,6 +84,22 @@ def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> Pati
         raise GaitkeeperError("patient-unknown", patient=wanted)
     height = found.height_m if height_m is None else height_m
     return PatientContext(found.pseudonym, found.age, found.sex or "", height)
+
+
+def _findings(home: SiteHome, analysis: Analysis) -> Findings:
+    """What the site's active release says. Raises ``release-damaged`` or ``signature-*``: then it is not asked."""
+    from gaitkeeper_client.agent.releases import active_release
+    from gaitkeeper_client.agent.studies import find_offer
+    from gaitkeeper_client.insight.deployed import NO_MODEL, released_findings
+
+    release = active_release(home)
+    if release is None:
+        return NO_MODEL
+    try:
+        study = find_offer(home, release.manifest.study_hash).study
+    except GaitkeeperError:  # a model may come from a study that this site was never offered
+        study = None
+    return released_findings(analysis, release.manifest, release.model, study)
 
 
 def _audit(home: SiteHome, patient: PatientContext, analysis: Analysis, findings: Findings) -> None:
