@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from trust_fixtures import Consortium, new_site, running
 
-from gaitkeeper_client.agent.connection import CoordinatorConnection
-from gaitkeeper_client.agent.enrol import enrol
-from gaitkeeper_client.agent.studies import fetch_offers
+from gaitkeeper_client.consortium.connection import CoordinatorConnection
+from gaitkeeper_client.consortium.enrol import enrol
+from gaitkeeper_client.consortium.studies import fetch_offers
 from gaitkeeper_server.enrolment.invitations import invite
 from gaitkeeper_server.services import start_services
 from gaitkeeper_shared.errors import GaitkeeperError

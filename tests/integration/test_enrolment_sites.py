@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from trust_fixtures import Consortium, new_site, running
 
-from gaitkeeper_client.agent.connection import CoordinatorConnection, KeyFiles
-from gaitkeeper_client.agent.enrol import enrol, renew_if_due
-from gaitkeeper_client.agent.releases import pull_once
-from gaitkeeper_client.agent.studies import (
+from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFiles
+from gaitkeeper_client.consortium.enrol import enrol, renew_if_due
+from gaitkeeper_client.consortium.releases import pull_once
+from gaitkeeper_client.consortium.studies import (
     approve,
     approved_study,
     fetch_offers,
@@ -101,7 +101,7 @@ def test_a_lost_answer_is_given_again_to_the_same_keys(consortium: Consortium, m
     home = new_site(consortium.folder / "north", "north")
     invitation = consortium.invitation("north")
     with monkeypatch.context() as patched:
-        patched.setattr("gaitkeeper_client.agent.enrol._install", _crash)
+        patched.setattr("gaitkeeper_client.consortium.enrol._install", _crash)
         with pytest.raises(KeyboardInterrupt):
             enrol(home, invitation)
     assert_not_enrolled(home)

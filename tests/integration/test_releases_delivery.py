@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from trust_fixtures import Consortium, model_of, running
 
-from gaitkeeper_client.agent.releases import active_release, pull_once
+from gaitkeeper_client.consortium.releases import active_release, pull_once
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_server.enrolment.studies import SignedStudy
 from gaitkeeper_server.releases.deployments import deploy, deployments, roll_back
@@ -273,7 +273,7 @@ def test_an_interrupted_pull_leaves_the_old_one_and_goes_on(
     deploy(consortium.home, 2)
     for step in ("store_release", "activate"):
         with monkeypatch.context() as patched:
-            patched.setattr(f"gaitkeeper_client.agent.releases.{step}", _killed)
+            patched.setattr(f"gaitkeeper_client.consortium.releases.{step}", _killed)
             with pytest.raises(KeyboardInterrupt):
                 pull_once(home)
         assert_runs(home, 1, old)
@@ -294,7 +294,7 @@ def test_an_acknowledgement_that_got_lost_is_sent_again(
     release(consortium, study, 1)
     deploy(consortium.home, 1)
     with monkeypatch.context() as patched:
-        patched.setattr("gaitkeeper_client.agent.releases._Pull._acknowledge", lambda *_, **__: False)
+        patched.setattr("gaitkeeper_client.consortium.releases._Pull._acknowledge", lambda *_, **__: False)
         assert pull_once(home).state == "activated"
     assert deployments(consortium.home)[0].state == "ordered"
     assert pull_once(home).state == "current"

@@ -11,9 +11,9 @@ import typer
 from insight_walk_file import write_walk
 from typer.testing import CliRunner, Result
 
-from gaitkeeper_client.agent.enrol import enrol
-from gaitkeeper_client.agent.releases import pull_once
 from gaitkeeper_client.cli import site_analyze
+from gaitkeeper_client.consortium.enrol import enrol
+from gaitkeeper_client.consortium.releases import pull_once
 from gaitkeeper_client.vault.home import SiteHome, create_home
 from gaitkeeper_client.vault.keys import create_key, unlock
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts

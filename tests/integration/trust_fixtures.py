@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaitkeeper_client.agent.enrol import enrol
+from gaitkeeper_client.consortium.enrol import enrol
 from gaitkeeper_client.vault.home import SiteHome, create_home
 from gaitkeeper_server.enrolment.example import example_study
 from gaitkeeper_server.enrolment.invitations import invite

@@ -88,8 +88,8 @@ def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> Pati
 
 def _findings(home: SiteHome, analysis: Analysis) -> Findings:
     """What the site's active release says. Raises ``release-damaged`` or ``signature-*``: then it is not asked."""
-    from gaitkeeper_client.agent.releases import active_release
-    from gaitkeeper_client.agent.studies import find_offer
+    from gaitkeeper_client.consortium.releases import active_release
+    from gaitkeeper_client.consortium.studies import find_offer
     from gaitkeeper_client.insight.deployed import NO_MODEL, released_findings
 
     release = active_release(home)

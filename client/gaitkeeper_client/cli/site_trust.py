@@ -11,7 +11,7 @@ import typer
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
-    from gaitkeeper_client.agent.studies import Offer, Offers
+    from gaitkeeper_client.consortium.studies import Offer, Offers
 
 Home = Annotated[
     Path | None,
@@ -36,7 +36,7 @@ def enrol(
     again: Annotated[bool, typer.Option("--again", help="Replace an enrolment that is there, with new keys.")] = False,
 ) -> None:
     """Join a consortium: make this site's keys and fetch its certificate. Private keys stay here."""
-    from gaitkeeper_client.agent.enrol import enrol as enrol_site
+    from gaitkeeper_client.consortium.enrol import enrol as enrol_site
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_shared.trust.certificates import spoken
 
@@ -49,7 +49,7 @@ def enrol(
 
 def studies(home: Home = None, as_json: AsJson = False) -> None:
     """List the studies that the coordinator offers, and which of them this site approved."""
-    from gaitkeeper_client.agent.studies import known_offers
+    from gaitkeeper_client.consortium.studies import known_offers
     from gaitkeeper_client.vault.home import SiteHome
 
     place = SiteHome.resolve(home)
@@ -75,7 +75,7 @@ def approve(
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the approval back instead.")] = False,
 ) -> None:
     """Agree that this site trains a study. Nothing is trained without it."""
-    from gaitkeeper_client.agent import studies as at_site
+    from gaitkeeper_client.consortium import studies as at_site
     from gaitkeeper_client.vault.home import SiteHome
 
     place = SiteHome.resolve(home)
@@ -111,7 +111,7 @@ def audit(home: Home = None, as_json: AsJson = False) -> None:
 
 def _fetch(path: Path) -> GaitkeeperError | None:
     """Fetch what is offered; the reason where the coordinator could not be asked."""
-    from gaitkeeper_client.agent.studies import fetch_offers
+    from gaitkeeper_client.consortium.studies import fetch_offers
     from gaitkeeper_client.vault.home import SiteHome
 
     try:
@@ -125,7 +125,7 @@ def _fetch(path: Path) -> GaitkeeperError | None:
 
 
 def _show(offer: Offer) -> None:
-    from gaitkeeper_client.agent.study_words import in_plain_words
+    from gaitkeeper_client.consortium.study_words import in_plain_words
 
     state = f"approved {offer.approved_at[:10]}" if offer.approved_at else "NOT approved"
     typer.secho(f"{offer.study.name}  ({offer.hash[:12]})  {state}", bold=True)

@@ -47,7 +47,7 @@ class HomeRuntime:
 
     def approved_study(self, study_hash: str) -> Study:
         """The study, where this site approved it."""
-        from gaitkeeper_client.agent.studies import approved_study
+        from gaitkeeper_client.consortium.studies import approved_study
 
         return approved_study(self.home, study_hash)
 

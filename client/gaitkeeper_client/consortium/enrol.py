@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 from cryptography.x509.oid import NameOID
 
-from gaitkeeper_client.agent.connection import CoordinatorConnection, KeyFiles
+from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFiles
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.durable import make_private_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError

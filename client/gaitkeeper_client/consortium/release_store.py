@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaitkeeper_client.agent.connection import CoordinatorConnection
+from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.durable import full_disk_is_an_error, make_private_folder, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
