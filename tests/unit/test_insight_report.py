@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import stat
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -168,6 +169,13 @@ def test_a_walk_with_one_cycle_and_unknown_joints_is_reported() -> None:
     page = Page(render_report(dataclasses.replace(analysis, cycles=(cycle,))))
     assert "nan" not in page.text.lower().replace("nanometre", "")
     assert not any("nan" in (value or "") for _, attributes in page.elements for value in attributes.values())
+
+
+def test_the_same_analysis_gives_the_same_page() -> None:
+    now = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    first, second = (render_report(walk_analysis(), planted_findings(), now=now) for _ in range(2))
+    assert first == second
+    assert "2026-01-02 03:04 UTC" in first
 
 
 def test_the_file_is_private_whole_and_replaced(tmp_path: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from itertools import count
 
 from markupsafe import Markup, escape
-
-_serial = count(1)
 
 
 class Canvas:
@@ -41,14 +39,14 @@ class Canvas:
 
     def render(self) -> Markup:
         """The finished ``<svg>`` element."""
-        number = next(_serial)
+        content = Markup("").join(self._parts)
+        # Named by what it shows: the same analysis gives the same page, and two charts of a page differ.
+        name = hashlib.sha256(f"{self._title}|{self._description}|{content}".encode()).hexdigest()[:10]
         head = Markup(
             '<svg viewBox="0 0 {w} {h}" role="img" aria-labelledby="t{n} d{n}" xmlns="http://www.w3.org/2000/svg">'
             '<title id="t{n}">{title}</title><desc id="d{n}">{description}</desc>'
-        ).format(
-            w=_value(self.width), h=_value(self.height), n=number, title=self._title, description=self._description
-        )
-        return head + Markup("").join(self._parts) + Markup("</svg>")
+        ).format(w=_value(self.width), h=_value(self.height), n=name, title=self._title, description=self._description)
+        return head + content + Markup("</svg>")
 
 
 def _name(name: str) -> str:
