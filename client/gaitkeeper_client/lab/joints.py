@@ -107,7 +107,7 @@ def to_trajectories(markers: Markers, path: Path) -> tuple[JointTrajectories, La
     if _is_mirrored(frame.points(raw)):
         frame = LabFrame(frame.vertical, frame.scale, mirrored=True)
     positions = frame.points(raw)
-    confidence = np.isfinite(positions).all(axis=2).astype(np.float64)
+    confidence = np.asarray(np.isfinite(positions).all(axis=2), dtype=np.float64)
     return JointTrajectories(markers.time_s, positions, "m", confidence), frame
 
 
@@ -157,8 +157,9 @@ class _Picker:
 
     def _ankles(self) -> FloatArray:
         left, right = self._best_pair([self._pair(option) for option in marker_sets().joints["ankle"]])
-        whole = left is not None and right is not None
-        return 0.5 * (left + right) if whole else np.full((self._markers.time_s.size, 3), np.nan)
+        if left is None or right is None:
+            return np.full((self._markers.time_s.size, 3), np.nan)
+        return 0.5 * (left + right)
 
     def _pair(self, option: tuple[str, ...]) -> tuple[FloatArray | None, FloatArray | None]:
         if option == ("pelvis",):

@@ -1,0 +1,134 @@
+"""Every kind of file of points that is read, in one table: how it is recognised and what reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gaitkeeper_client.lab.walk import LabWalk
+from gaitkeeper_shared.errors import GaitkeeperError
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a file may not say of itself.
+
+    ``rate_hz``: the camera's. ``mapping``: our joint to the file's own name. ``size_px``: width, height of the picture.
+    """
+
+    rate_hz: float | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    size_px: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One kind of source. ``recognises`` gets the path and the first line (empty for a folder or no text)."""
+
+    kind: str
+    title: str
+    recognises: Callable[[Path, str], bool]
+    read: Callable[[Path, ReadOptions], LabWalk]
+
+
+def reader_of(path: Path) -> Reader | None:
+    """The reader for a file or folder, by suffix and first line; None where no reader knows it."""
+    first = _first_line(path)
+    return next((reader for reader in READERS if reader.recognises(path, first)), None)
+
+
+def read_walk(path: Path, options: ReadOptions | None = None) -> LabWalk:
+    """Read a walk of any known kind. Raises ``source-unknown`` and what its reader raises."""
+    reader = reader_of(path)
+    if reader is None:
+        raise GaitkeeperError("source-unknown", path=path, kinds="; ".join(reader.title for reader in READERS))
+    return reader.read(path, options or ReadOptions())
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.readline(65_536).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _suffix(*suffixes: str) -> Callable[[Path, str], bool]:
+    return lambda path, _: path.suffix.lower() in suffixes and not path.is_dir()
+
+
+def _csv(looks: str) -> Callable[[Path, str], bool]:
+    def recognises(path: Path, first: str) -> bool:
+        from gaitkeeper_client.lab.motive import looks_like_motive
+        from gaitkeeper_client.pose.readers.deeplabcut import looks_like_deeplabcut
+        from gaitkeeper_client.pose.readers.mediapipe_csv import looks_like_landmarks
+
+        tests = {"motive": looks_like_motive, "dlc": looks_like_deeplabcut, "landmarks": looks_like_landmarks}
+        return path.suffix.lower() == ".csv" and tests[looks](first)
+
+    return recognises
+
+
+def _bvh(path: Path, _: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.lab.bvh import read_bvh
+
+    return LabWalk("bvh", read_bvh(path))
+
+
+def _c3d(path: Path, _: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.lab.c3d import read_c3d
+
+    return read_c3d(path)
+
+
+def _trc(path: Path, _: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.lab.trc import read_trc
+
+    return read_trc(path)
+
+
+def _motive(path: Path, _: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.lab.motive import read_motive
+
+    return read_motive(path)
+
+
+def _openpose(path: Path, options: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.pose.readers.openpose import read_openpose
+
+    return read_openpose(path, rate_hz=options.rate_hz)
+
+
+def _is_openpose(path: Path, _: str) -> bool:
+    if not path.is_dir():
+        return False
+    from gaitkeeper_client.pose.readers.openpose import keypoint_files
+
+    return bool(keypoint_files(path))
+
+
+def _deeplabcut(path: Path, options: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.pose.readers.deeplabcut import read_deeplabcut
+
+    height = options.size_px[1] if options.size_px else None
+    return read_deeplabcut(path, rate_hz=options.rate_hz, mapping=options.mapping, height_px=height)
+
+
+def _landmarks(path: Path, options: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.pose.readers.mediapipe_csv import read_landmarks
+
+    return read_landmarks(path, rate_hz=options.rate_hz, mapping=options.mapping, size_px=options.size_px)
+
+
+READERS: tuple[Reader, ...] = (
+    Reader("c3d", "C3D (.c3d)", _suffix(".c3d"), _c3d),
+    Reader("trc", "markers as TRC (.trc)", _suffix(".trc"), _trc),
+    Reader("bvh", "BVH (.bvh)", _suffix(".bvh"), _bvh),
+    Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive),
+    Reader("deeplabcut", "DeepLabCut (.csv)", _csv("dlc"), _deeplabcut),
+    Reader("deeplabcut", "DeepLabCut (.h5)", _suffix(".h5", ".hdf5"), _deeplabcut),
+    Reader("landmark-csv", "landmarks as NAME_x, NAME_y (.csv)", _csv("landmarks"), _landmarks),
+    Reader("openpose", "a folder of OpenPose's *_keypoints.json", _is_openpose, _openpose),
+)
+"""All kinds of walks. Force series and angle tables are no walks: ``mot`` and ``footforce`` read them."""

@@ -1,0 +1,1 @@
+"""Readers of keypoints that other programs found: OpenPose, DeepLabCut, MediaPipe tables."""

@@ -1,0 +1,97 @@
+"""DeepLabCut: keypoints of one or several individuals over the frames of a video, as CSV or HDF5.
+
+Three header rows (scorer, bodyparts, coords), four with ``individuals`` for several (Lauer et al. 2022,
+doi:10.1038/s41592-022-01443-0). Coordinates are x, y, likelihood per body part. The file does not say the frame rate.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gaitkeeper_client.lab.text import broken, numbers, read_lines
+from gaitkeeper_client.lab.walk import LabWalk
+from gaitkeeper_client.pose.readers.tables import KeypointTable, walk_of_table
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.errors import GaitkeeperError
+
+_FORMAT = "DeepLabCut"
+_HEADER = ("scorer", "individuals", "bodyparts", "coords")
+Column = tuple[str, str, str]
+"""Individual (empty for one animal), body part, coordinate."""
+
+
+def read_deeplabcut(
+    path: Path, *, rate_hz: float | None, mapping: Mapping[str, str] | None = None, height_px: float | None = None
+) -> LabWalk:
+    """The walker of a DeepLabCut file, in pixels with y up.
+
+    ``mapping``: our joint to the file's body part, for names that are not understood by themselves. Raises
+    ``pose-rate-needed``, ``pose-points-unknown``, ``pose-mapping-wrong``, ``pose-nobody``, ``lab-file-unreadable``,
+    ``lab-file-broken``.
+    """
+    if rate_hz is None:
+        raise GaitkeeperError("pose-rate-needed", path=path)
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        from gaitkeeper_client.pose.readers.deeplabcut_h5 import read_columns
+
+        columns, values = read_columns(path)
+    else:
+        columns, values = _read_csv(path)
+    table = _table(path, columns, values)
+    time_s = np.arange(values.shape[0], dtype=np.float64) / rate_hz
+    return walk_of_table("deeplabcut", table, time_s, path, mapping or {}, height_px)
+
+
+def looks_like_deeplabcut(first_line: str) -> bool:
+    """Whether a CSV file's first line is that of DeepLabCut."""
+    return first_line.lstrip("\ufeff").split(",")[0].strip() == "scorer"
+
+
+def _read_csv(path: Path) -> tuple[list[Column], FloatArray]:
+    lines = read_lines(path, _FORMAT)
+    try:
+        rows = list(csv.reader(lines, strict=True))
+    except csv.Error as error:
+        broken(path, _FORMAT, str(error))
+    head = {row[0].strip(): row[1:] for row in rows[:4] if row and row[0].strip() in _HEADER}
+    if not {"scorer", "bodyparts", "coords"} <= set(head):
+        broken(path, _FORMAT, "its first rows are not scorer, bodyparts and coords")
+    width = len(head["coords"])
+    individuals = head.get("individuals", [""] * width)
+    if not len(head["bodyparts"]) == len(individuals) == width:
+        broken(path, _FORMAT, "its header rows are of different lengths")
+    columns = list(zip(individuals, head["bodyparts"], head["coords"], strict=True))
+    body = [(number, row) for number, row in enumerate(rows[len(head) :], start=len(head) + 1) if any(row)]
+    values = np.empty((len(body), width))
+    for at, (number, row) in enumerate(body):
+        if len(row) != width + 1:
+            broken(path, _FORMAT, f"line {number}: {len(row) - 1} values in {width} columns")
+        values[at] = numbers(row[1:], path, _FORMAT, number)
+    return columns, values
+
+
+def _table(path: Path, columns: Sequence[Column], values: FloatArray) -> KeypointTable:
+    if values.shape[0] < 2:
+        broken(path, _FORMAT, f"it holds {values.shape[0]} frames")
+    place = {column: number for number, column in enumerate(columns)}
+    if len(place) != len(columns):
+        broken(path, _FORMAT, "a body part stands twice in its header")
+    individuals = list(dict.fromkeys(individual for individual, _, _ in columns))
+    names = list(dict.fromkeys(part for _, part, _ in columns))
+    points, likelihood = {}, {}
+    for individual in individuals:
+        xy = np.full((values.shape[0], len(names), 2), np.nan)
+        sure = np.zeros((values.shape[0], len(names)))
+        for number, name in enumerate(names):
+            at = [place.get((individual, name, axis)) for axis in ("x", "y", "likelihood")]
+            if at[0] is not None and at[1] is not None:
+                xy[:, number, 0], xy[:, number, 1] = values[:, at[0]], values[:, at[1]]
+                sure[:, number] = 1.0 if at[2] is None else np.nan_to_num(values[:, at[2]])
+        points[individual], likelihood[individual] = xy, sure
+    if not any(np.isfinite(xy).any() for xy in points.values()):
+        broken(path, _FORMAT, "it holds no x and y of any body part")
+    return KeypointTable(tuple(names), points, likelihood)
