@@ -11,7 +11,7 @@ from gaitkeeper_shared.simulation.appearance import Appearance, Colour
 from gaitkeeper_shared.simulation.camera import Camera
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
-FAR_LIGHT = 0.6
+FAR_LIGHT = 0.55
 """The far limbs stand in the body's shade: without it a pose estimator confuses left and right."""
 _UP = np.array([0.0, 0.0, 1.0])
 _HIP_RAISE = 0.03
@@ -86,9 +86,9 @@ def _leg(body: _Body, side: str, light: float) -> list[Group]:
     calf = knee + 0.30 * (ankle - knee) - 0.02 * body.scale * body.front
     cuff = ankle + 0.012 * _unit(ankle - knee)
     trousers = (
-        Capsule(hip + _HIP_RAISE * body.scale * _UP, 0.088 * girth, knee, 0.060 * girth),
-        Capsule(knee, 0.058 * girth, calf, 0.060 * girth),
-        Capsule(calf, 0.060 * girth, cuff, 0.043 * girth),
+        Capsule(hip + _HIP_RAISE * body.scale * _UP, 0.086 * girth, knee, 0.053 * girth),
+        Capsule(knee, 0.052 * girth, calf, 0.055 * girth),
+        Capsule(calf, 0.055 * girth, cuff, 0.040 * girth),
     )
     return [*_shoe(body, side, light), Group(trousers, body.look.trousers, light)]
 
