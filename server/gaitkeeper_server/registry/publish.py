@@ -1,0 +1,104 @@
+"""From the journal to MLflow: the metrics of each committed round, and the model that came out of a run.
+
+Everything is derived from the journal, so that a registry that was away for a while is caught up with later.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from gaitkeeper_server.registry.registry import MetricPoint, Registry
+from gaitkeeper_server.rounds.aggregate import mean_of_updates
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.states import Outcome, RoundRecord, RoundState, RunState, SiteOutcome
+from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_shared.models.bundle import ModelBundle
+
+
+def publish_run(journal: Journal, registry: Registry, run: str) -> int | None:
+    """Log all rounds of a run that has ended; register its model where it has one. Returns the version's number."""
+    record = journal.run(run)
+    _, study_data = journal.study(run)
+    points = [point for item in journal.rounds(run) for point in round_points(item, journal.outcomes(run, item.number))]
+    registry.log(run, study_data, points, record.state)
+    if record.state not in (RunState.SUCCEEDED, RunState.DEGRADED):
+        return None
+    version = registry.register(trained_bundle(journal, run), study_data, (), final_metrics(journal, run), run=run)
+    journal.set_model_version(run, version)
+    return version
+
+
+def trained_bundle(journal: Journal, run: str) -> ModelBundle:
+    """The model that came out of a run: of its last committed round, or the mean over its last ones where the study
+    asks for that (``training.average``)."""
+    from gaitkeeper_shared.models.bundle import ModelBundle
+    from gaitkeeper_shared.models.spec import ModelSpec
+
+    study, _ = journal.study(run)
+    checkpoint = journal.checkpoint(run)
+    if checkpoint is None:
+        raise GaitkeeperError("journal-damaged", path="of the run", detail="its weights are missing")
+    weights = dict(checkpoint.weights)
+    if study.training.average > 0 and checkpoint.number > 0:
+        averaged = max(1, math.ceil(study.training.average * study.training.rounds))
+        weights = mean_of_updates(journal.checkpoints(run, checkpoint.number - averaged + 1))
+    return ModelBundle(ModelSpec.of(study, journal.run(run).study_hash), weights)
+
+
+def round_points(item: RoundRecord, outcomes: tuple[SiteOutcome, ...]) -> Iterator[MetricPoint]:
+    """The metrics of one round: per site as the site sent them, over all sites as sums and means."""
+    if item.state is not RoundState.COMMITTED or item.finished_at is None:
+        return
+    moment = datetime.fromisoformat(item.finished_at).timestamp()
+
+    def point(name: str, value: float) -> MetricPoint:
+        return MetricPoint(name, value, item.number, moment)
+
+    included = [outcome for outcome in outcomes if outcome.outcome is Outcome.INCLUDED]
+    yield point("sites_included", float(len(included)))
+    yield point("round_seconds", moment - datetime.fromisoformat(item.started_at).timestamp())
+    for outcome in included:
+        yield point(f"epsilon_spent.{outcome.site}", outcome.epsilon_spent)
+        yield point(f"site_seconds.{outcome.site}", outcome.seconds)
+        for name, value in outcome.metrics.items():
+            yield point(f"{name}.{outcome.site}", value)
+    if included:
+        yield point("epsilon_spent.max", max(outcome.epsilon_spent for outcome in included))
+        yield point("site_seconds.mean", fmean(outcome.seconds for outcome in included))
+    if (accuracy := pooled_accuracy(included)) is not None:
+        # The evaluated model is the one that came in: that of the round before.
+        yield MetricPoint("noised_accuracy", accuracy, item.number - 1, moment)
+
+
+def pooled_accuracy(outcomes: list[SiteOutcome]) -> float | None:
+    """Share of held-out patients judged right, from the sums of the sites' noised counts, clipped to [0, 1].
+
+    None where nothing was evaluated, or where the noise is larger than the count itself.
+    """
+    evaluated = [o for o in outcomes if "evaluated" in o.metrics and "correct" in o.metrics]
+    total = sum(o.metrics["evaluated"] for o in evaluated)
+    deviation = sum(o.metrics.get("noise_std", 0.0) ** 2 for o in evaluated) ** 0.5
+    if not evaluated or total <= deviation or total <= 0:
+        return None
+    return min(1.0, max(0.0, sum(o.metrics["correct"] for o in evaluated) / total))
+
+
+def final_metrics(journal: Journal, run: str) -> dict[str, float]:
+    """What is worth telling beside a version: rounds, sites, epsilon spent, the last noised accuracy."""
+    metrics: dict[str, float] = {}
+    for item in journal.rounds(run):
+        included = [o for o in journal.outcomes(run, item.number) if o.outcome is Outcome.INCLUDED]
+        if item.state is not RoundState.COMMITTED or not included:
+            continue
+        metrics["sites"] = float(len(included))
+        metrics["epsilon_spent"] = max(o.epsilon_spent for o in included)
+        if (accuracy := pooled_accuracy(included)) is not None:
+            metrics["noised_accuracy"] = accuracy
+    metrics["rounds"] = float(journal.run(run).committed)
+    return metrics
