@@ -74,12 +74,20 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Rounds of the federation and the private steps that a site takes in each."""
+    """Rounds of the federation and the private steps that a site takes in each.
+
+    ``class_weights``: one per label, at most 1, multiplied onto a patient's clipped gradient; none are all 1. Public
+    numbers of the protocol, for labels of which far fewer patients are expected. ``average``: share of the last rounds
+    whose models are averaged into the final one (Polyak & Juditsky 1992, doi:10.1137/0330046); 0 takes the last.
+    Momentum and averaging work on noised numbers and cost no privacy.
+    """
 
     rounds: int
     local_steps: int = 1
     learning_rate: float = 0.5
     momentum: float = 0.9
+    class_weights: tuple[float, ...] = ()
+    average: float = 0.0
     strategy: Literal["fedavg"] = "fedavg"
 
 
@@ -194,6 +202,10 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         choices = typing.get_args(hint)
         _require(value in choices, key, value, f"it must be one of {', '.join(map(repr, choices))}")
         return value
+    if hint == tuple[float, ...]:
+        numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
+        _require(numbers, key, value, "a list of numbers is expected")
+        return tuple(float(item) for item in value)
     if origin is tuple:
         _require(
             isinstance(value, list) and all(isinstance(item, str) for item in value),
@@ -248,6 +260,13 @@ def _check(study: Study) -> None:
         ),
         (0 < training.learning_rate <= 100, "training.learning_rate", training.learning_rate, "it must be above 0"),
         (0 <= training.momentum < 1, "training.momentum", training.momentum, "it must lie in [0, 1)"),
+        (0 <= training.average <= 1, "training.average", training.average, "it must lie in [0, 1]"),
+        (
+            len(training.class_weights) in (0, len(task.labels)) and all(0 < w <= 1 for w in training.class_weights),
+            "training.class_weights",
+            list(training.class_weights),
+            "one number above 0 and at most 1 is needed for each label",
+        ),
         (privacy.epsilon > 0, "privacy.epsilon", privacy.epsilon, "privacy needs an epsilon above 0"),
         (0 < privacy.delta < 1, "privacy.delta", privacy.delta, "it must lie between 0 and 1"),
         (0 < privacy.clip_norm < math.inf, "privacy.clip_norm", privacy.clip_norm, "it must be above 0 and finite"),

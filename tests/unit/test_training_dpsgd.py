@@ -129,6 +129,17 @@ def test_patients_are_drawn_at_the_public_rate(monkeypatch: pytest.MonkeyPatch) 
     assert len(set(drawn)) > 3
 
 
+def test_class_weights_shrink_clipped_gradients_and_never_exceed_the_clip() -> None:
+    for index, weight in ((0, 1.0), (1, 0.25)):
+        plain, weighed = build(spec("lstm")), build(spec("lstm"))
+        person = (people(2, 3)[index],)
+        before = [p.detach().clone() for p in plain.private_parameters()]
+        train_private(plain, person, PrivateSteps(1, 1.0, 0.0, 0.05, 1.0, 1.0, 0.0))
+        train_private(weighed, person, PrivateSteps(1, 1.0, 0.0, 0.05, 1.0, 1.0, 0.0, (1.0, 0.25)))
+        for old, a, b in zip(before, plain.private_parameters(), weighed.private_parameters(), strict=True):
+            np.testing.assert_allclose((b.detach() - old).numpy(), weight * (a.detach() - old).numpy(), atol=2e-6)
+
+
 def _counting(drawn: list[int], real):  # type: ignore[no-untyped-def]
     def count(model, patients) -> None:  # type: ignore[no-untyped-def]
         drawn.append(len(patients))

@@ -31,6 +31,7 @@ class PrivateSteps:
 
     ``noise_multiplier``: standard deviation of the noise in units of ``clip_norm``; 0 only in a rehearsal.
     ``normaliser``: the clipped, noised sum is divided by it: sample rate times the study's nominal patients per site.
+    ``class_weights``: at most 1 each, multiplied onto clipped gradients; empty for none.
     """
 
     steps: int
@@ -40,6 +41,7 @@ class PrivateSteps:
     sample_rate: float
     normaliser: float
     noise_multiplier: float
+    class_weights: tuple[float, ...] = ()
 
 
 class PatientOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is not typed
@@ -82,6 +84,8 @@ def train_private(
         drawn = [batches[index] for index in np.flatnonzero(poisson_sample(len(batches), steps.sample_rate))]
         optimizer.zero_grad(set_to_none=True)
         patient_gradients(model, drawn)
+        if steps.class_weights:
+            _weigh(parameters, [steps.class_weights[patient.class_index] for patient in drawn], steps.clip_norm)
         optimizer.step()
     model.eval()
     return _state(optimizer, dict(zip(names, parameters, strict=True)))
@@ -93,11 +97,13 @@ class _Batch:
 
     windows: torch.Tensor
     labels: torch.Tensor
+    class_index: int
 
     @classmethod
     def of(cls, person: Person, device: torch.device) -> _Batch:
         windows = torch.from_numpy(person.windows).to(device)
-        return cls(windows, torch.full((windows.shape[0],), person.class_index, dtype=torch.long, device=device))
+        labels = torch.full((windows.shape[0],), person.class_index, dtype=torch.long, device=device)
+        return cls(windows, labels, person.class_index)
 
 
 def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
@@ -116,6 +122,19 @@ def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
         row[broken] = 0.0  # one patient's overflow must neither spoil the sum nor show in it
     for parameter, row in zip(parameters, rows, strict=True):
         parameter.grad_sample = row  # type: ignore[attr-defined]  # where Opacus' optimiser looks for it
+
+
+def _weigh(parameters: Sequence[nn.Parameter], weights: Sequence[float], clip_norm: float) -> None:
+    """Clip each patient's row and multiply it by their class' weight, at most 1.
+
+    No row is longer than ``clip_norm`` then, so that the optimiser's own clipping, which the guarantee rests on, leaves
+    it as it is. Weights before clipping would be undone by it.
+    """
+    rows = [parameter.grad_sample for parameter in parameters]  # type: ignore[attr-defined]
+    norms = torch.stack([row.flatten(1).norm(dim=1) for row in rows], dim=1).norm(dim=1)
+    factors = torch.tensor(weights, device=norms.device) * (clip_norm / (norms + 1e-6)).clamp(max=1.0)
+    for row in rows:
+        row *= factors.reshape(-1, *[1] * (row.dim() - 1))
 
 
 def correct_people(model: GaitModel, people: Sequence[Person]) -> int:

@@ -171,6 +171,7 @@ def steps_of(study: Study, prices: PrivacyPlan) -> PrivateSteps:
         sample_rate=privacy.sample_rate,
         normaliser=privacy.sample_rate * privacy.patients_per_site,
         noise_multiplier=0.0 if prices.train is None else prices.train.noise_multiplier,
+        class_weights=training.class_weights,
     )
 
 

@@ -27,9 +27,7 @@ def register(app: typer.Typer) -> None:
 def rehearse(
     study: Annotated[Path, typer.Argument(help="The study file.")],
     cohort: Annotated[Path, typer.Option(help="cohort.csv of recordings that the coordinator may see.")],
-    holdout: Annotated[
-        Path | None, typer.Option(help="cohort.csv of other people, judged and never trained on.")
-    ] = None,
+    holdout: Annotated[Path | None, typer.Option(help="cohort.csv of other people, only judged.")] = None,
     sites: Annotated[int, typer.Option(min=1, max=64, help="Sites to spread people over (or a 'site' column).")] = 3,
     folds: Annotated[int, typer.Option(min=0, max=50, help="Folds of the cross-validation over people; 0: none.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Repetitions; the means over them are reported.")] = 1,
@@ -39,8 +37,8 @@ def rehearse(
 ) -> None:
     """Run a study's real rounds on simulated sites, and say what it would learn and cost.
 
-    The same server and client applications as in the deployment, on Flower's simulation engine. People are never on both
-    sides of a split. Ends with the model, trained on the whole cohort, as a version of the registry.
+    The same server and client applications as in the deployment, on Flower's simulation engine. People are never on
+    both sides of a split. Ends with the model, trained on the whole cohort, as a version of the registry.
     """
     from gaitkeeper_server.rounds.rehearsal import rehearse as run
     from gaitkeeper_server.rounds.rehearsal_plan import RehearsalOptions
@@ -174,9 +172,7 @@ def _print(report: RehearsalReport, name: str, version: int, left_out: tuple[str
     for scores in (report.cross_validation, report.holdout):
         if scores is not None:
             seeds = f"; mean of {scores.seeds} seeds, standard deviation {scores.sd_over_seeds:.2f}"
-            console.print(
-                f"Chance: {scores.chance:.2f}" + (seeds if scores.seeds > 1 else "; one seed, noise moves it")
-            )
+            console.print(f"Chance: {scores.chance:.2f}" + (seeds if scores.seeds > 1 else "; one seed only"))
             break
     if math.isfinite(report.epsilon):
         price = f"epsilon {report.epsilon:.2f} at delta {report.delta:g} per patient"

@@ -253,6 +253,15 @@ class Journal:
             return None
         return Checkpoint(row["number"], self._checked(row, f"weights of round {row['number']}"))
 
+    def checkpoints(self, run: str, first: int) -> Iterator[Weights]:
+        """The committed weights of the rounds from ``first`` on, in order, one after the other."""
+        with self._read() as database:
+            rows = database.execute(
+                "SELECT number, sha256, weights FROM weights WHERE run = ? AND number >= ? ORDER BY number", (run, first)
+            )
+            for row in rows:
+                yield self._checked(row, f"weights of round {row['number']}")
+
     def each_reply(self, run: str, number: int) -> Iterator[Weights]:
         """The recorded weights of a round in the order of the sites' names, one after the other."""
         with self._read() as database:

@@ -196,7 +196,7 @@ def _roll_call(grid: Grid, sites: int) -> Roster:
             pending.discard(reply.metadata.reply_to_message_id)
             if reply.has_error():
                 raise GaitkeeperError("rehearsal-failed", detail=reply.error.reason or "a site could not be started")
-            name = reply.content[ROLL_RECORD][ROLL_KEY]  # type: ignore[index]
+            name = reply.content[ROLL_RECORD][ROLL_KEY]
             known[str(name)] = Presence(reply.metadata.src_node_id, "")
         if time.monotonic() > deadline:
             raise GaitkeeperError("timeout", what="Starting the simulation", seconds=ROLL_CALL_S, hint="Try again.")

@@ -40,7 +40,8 @@ def placed_windows(signals: Signals, window: Input) -> tuple[FloatArray, Float32
         return np.empty(0), empty
     stack = np.nan_to_num(np.stack([cut for _, cut in kept]), nan=0.0, posinf=LARGEST, neginf=-LARGEST)
     times = float(signals.time_s[0]) + np.array([start for start, _ in kept]) / window.rate_hz
-    return times, np.clip(stack, -LARGEST, LARGEST).astype(np.float32)
+    limited: Float32Array = np.clip(stack, -LARGEST, LARGEST).astype(np.float32)
+    return times, limited
 
 
 def windows_of_person(recordings: Iterable[Signals], window: Input) -> Float32Array:
@@ -51,7 +52,8 @@ def windows_of_person(recordings: Iterable[Signals], window: Input) -> Float32Ar
     if everything.shape[0] <= window.max_windows:
         return everything
     picked = np.linspace(0, everything.shape[0] - 1, window.max_windows).round().astype(int)
-    return everything[picked]
+    spread: Float32Array = everything[picked]
+    return spread
 
 
 def _resample(signals: Signals, window: Input) -> Float32Array:

@@ -1,0 +1,147 @@
+"""A rehearsal with the real ServerApp, ClientApp and simulation engine, on people who differ plainly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gaitkeeper_client.training.rehearsal import provider
+from gaitkeeper_server.rounds.rehearsal import rehearse
+from gaitkeeper_server.rounds.rehearsal_plan import RehearsalOptions, plan_rehearsal, rehearsal_study, stratified
+from gaitkeeper_server.rounds.rehearsal_score import auc, balanced_accuracy, score
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.rehearsal import RehearsalPerson
+from gaitkeeper_shared.study import parse_study, study_hash
+
+STUDY = b"""
+name = "rehearsal-test"
+[task]
+labels = ["healthy", "patient"]
+[input]
+channels = ["knee_flexion_left", "pelvis_speed"]
+rate_hz = 10.0
+window_s = 1.0
+[model]
+hidden = 6
+[training]
+rounds = 8
+learning_rate = 1.0
+average = 0.5
+[privacy]
+epsilon = 8.0
+delta = 1e-2
+clip_norm = 1.0
+sample_rate = 0.5
+patients_per_site = 12
+"""
+
+
+def people(count: int, prefix: str, sites: tuple[str, ...] = ("",), apart: float = 1.5) -> list[RehearsalPerson]:
+    random = np.random.default_rng(len(prefix))
+    return [
+        RehearsalPerson(
+            f"{prefix}{i:02d}",
+            sites[i % len(sites)],
+            i % 2,
+            (random.normal(size=(4, 10, 2)) * 0.3 + apart * (2 * (i % 2) - 1)).astype(np.float32),
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.slow
+def test_it_learns_pays_and_reports_on_the_real_engine() -> None:
+    seen: list[tuple[int, int]] = []
+    study = parse_study(STUDY)
+    report = rehearse(
+        study, STUDY, provider, people(36, "p"), people(10, "new"), RehearsalOptions(3, 2, 1), lambda *n: seen.append(n)
+    )
+    assert seen[-1] == (24, 24)
+    assert report.sites == {"site-1": 12, "site-2": 12, "site-3": 12}
+    assert 7.0 < report.epsilon <= 8.0
+    assert report.noise_multiplier > 0.5
+    assert report.cross_validation is not None
+    assert report.cross_validation.people == 36
+    assert report.cross_validation.auc.value > 0.9
+    assert report.holdout is not None
+    assert report.holdout.people == 10
+    assert report.holdout.auc.value > 0.9
+    assert report.bundle.spec.study_hash == study_hash(STUDY)
+    json.dumps(report.bundle.spec.to_json())
+
+
+def test_nobody_is_on_both_sides_of_a_split() -> None:
+    study, cohort = parse_study(STUDY), people(31, "p")
+    planned = plan_rehearsal(study, STUDY, cohort, RehearsalOptions(3, 5, 2))
+    runs = {run.name: run for run in planned.plan.runs}
+    assert len({study_hash(run.study) for run in planned.plan.runs}) == len(runs) == 12
+    for seed in planned.seeds:
+        judged: list[str] = []
+        for name, test in seed.folds:
+            assert not runs[name].people & set(test)
+            judged += test
+        assert sorted(judged) == sorted(person.person for person in cohort)
+        assert runs[seed.whole].people == {person.person for person in cohort}
+    assert planned.seeds[0].folds[0][1] != planned.seeds[1].folds[0][1]
+    at_sites = [person.person for site in planned.plan.sites.values() for person in site]
+    assert sorted(at_sites) == sorted(person.person for person in cohort)
+
+
+def test_the_cohorts_own_sites_are_kept() -> None:
+    study = parse_study(STUDY)
+    planned = plan_rehearsal(study, STUDY, people(20, "p", ("north", "south")), RehearsalOptions(5, 2, 1))
+    assert {site: len(members) for site, members in planned.plan.sites.items()} == {"north": 10, "south": 10}
+    with pytest.raises(GaitkeeperError) as error:
+        plan_rehearsal(study, STUDY, people(20, "p", ("north", "")), RehearsalOptions(5, 2, 1))
+    assert error.value.code == "rehearsal-site-column"
+
+
+def test_too_few_people_of_a_label_are_refused() -> None:
+    with pytest.raises(GaitkeeperError) as error:
+        plan_rehearsal(parse_study(STUDY), STUDY, people(8, "p"), RehearsalOptions(3, 5, 1))
+    assert error.value.code == "rehearsal-too-few"
+
+
+def test_a_runs_study_differs_only_where_it_must() -> None:
+    study = parse_study(rehearsal_study(STUDY, "s1-f2", 1, 4, privacy=False))
+    assert study.name == "rehearsal-test-s1-f2"
+    assert study.model.seed == 1
+    assert study.evaluation.holdout == 0.0
+    assert study.federation.quorum == 4
+    assert study.privacy.epsilon == float("inf")
+    assert study.training == parse_study(STUDY).training
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=60), st.integers(1, 6), st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_classes_are_dealt_evenly(classes: list[int], groups: int, seed: int) -> None:
+    values = np.array(classes, dtype=np.int64)
+    dealt = stratified(values, groups, seed)
+    sizes = np.bincount(dealt, minlength=groups)
+    assert sizes.max() - sizes.min() <= 1
+    for index in set(classes):
+        counts = np.bincount(dealt[values == index], minlength=groups)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_scores_are_the_textbooks() -> None:
+    classes = np.array([0, 0, 0, 0, 1, 1])
+    one = np.array([0.1, 0.2, 0.3, 0.6, 0.55, 0.9])
+    probabilities = np.stack([1 - one, one], axis=1)
+    assert balanced_accuracy(classes, probabilities) == pytest.approx((3 / 4 + 2 / 2) / 2)
+    assert auc(classes, probabilities) == pytest.approx(7 / 8)
+    result = score(classes, [probabilities, probabilities], 2)
+    assert result.balanced_accuracy.low <= result.balanced_accuracy.value <= result.balanced_accuracy.high
+    assert result.chance == 0.5
+    assert score(classes, [np.full((6, 2), 0.5)], 2).auc.value == 0.5
+
+
+def test_a_missing_cohort_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(GaitkeeperError) as error:
+        provider.load(tmp_path / "none.csv", parse_study(STUDY), lambda *_: None)
+    assert error.value.exit_status == 2
