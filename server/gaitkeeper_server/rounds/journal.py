@@ -257,7 +257,8 @@ class Journal:
         """The committed weights of the rounds from ``first`` on, in order, one after the other."""
         with self._read() as database:
             rows = database.execute(
-                "SELECT number, sha256, weights FROM weights WHERE run = ? AND number >= ? ORDER BY number", (run, first)
+                "SELECT number, sha256, weights FROM weights WHERE run = ? AND number >= ? ORDER BY number",
+                (run, first),
             )
             for row in rows:
                 yield self._checked(row, f"weights of round {row['number']}")
