@@ -38,7 +38,7 @@ def read_columns(path: Path) -> tuple[list[Column], FloatArray]:
         if error.errno is not None:
             raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror) from error
         broken(path, _FORMAT, "it is no HDF5 file, or is cut off")
-    except (KeyError, ValueError, TypeError, IndexError, UnicodeDecodeError) as error:
+    except Exception as error:  # the library raises whatever its C part meets
         broken(path, _FORMAT, f"its layout is not that of a pandas table ({error})")
     columns: list[Column] = []
     for label in labels:
