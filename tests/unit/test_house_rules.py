@@ -34,6 +34,7 @@ SERVER_ROOMS = (
     ("enrolment", "registry"),
     ("rounds", "releases"),
     ("services",),
+    ("daemon",),
     ("cli",),
 )
 

@@ -2,8 +2,48 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper coordinator``."""
+    app.command()(models)
+
+
+def models(
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            help="The coordinator's folder [default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder].",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """List the registered versions of the model, the newest first."""
+    from dataclasses import asdict
+
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_server.registry import Registry
+
+    place = CoordinatorHome.resolve(home)
+    place.config()
+    registry = Registry(place)
+    versions = registry.versions()[::-1]
+    if as_json:
+        items = [{**asdict(item), "metrics": dict(item.metrics), "parents": list(item.parents)} for item in versions]
+        typer.echo(json.dumps(items, indent=2))
+        return
+    if not versions:
+        typer.echo("No model version yet. One is registered when a run has ended: gaitkeeper coordinator train STUDY")
+    for item in versions:
+        metrics = ", ".join(f"{name} {value:.3g}" for name, value in sorted(item.metrics.items()))
+        typer.echo(
+            f"{item.version}  {item.study_name}  {item.created_at}  {item.sha256[:12]}  run {item.run}  {metrics}"
+        )
+    if registry.embedded:
+        typer.echo(f"To browse: mlflow ui --backend-store-uri {registry.tracking_uri}")

@@ -1,9 +1,246 @@
-"""``gaitkeeper coordinator`` start, train and runs: the federation at work."""
+"""``gaitkeeper coordinator`` start, train, runs, pause, resume and stop: the federation at work."""
 
 from __future__ import annotations
 
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_server.rounds.journal import Journal
+    from gaitkeeper_server.rounds.states import RoundRecord, RunRecord
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="The coordinator's folder [default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder].",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
+_AWAY_S = 30.0
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper coordinator``."""
+    for command in (start, train, runs, pause, resume, stop):
+        app.command()(command)
+
+
+def start(home: Home = None) -> None:
+    """Run the coordinator until it is stopped: Flower's SuperLink, our services for sites, and every open run."""
+    import threading
+
+    from gaitkeeper_server.daemon import CoordinatorService
+    from gaitkeeper_server.home import CoordinatorHome
+
+    service = CoordinatorService(CoordinatorHome.resolve(home), lambda line: print(line, flush=True))
+    service.run(threading.Event())
+
+
+def train(
+    study: Annotated[str, typer.Argument(help="A signed study: its file, its name or its hash.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run until it has ended.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a run of a signed study over all enrolled sites. The running coordinator conducts it."""
+    from gaitkeeper_server.daemon import is_running, journal_path
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_server.rounds.journal import Journal
+    from gaitkeeper_server.rounds.request import request_run
+
+    place = CoordinatorHome.resolve(home)
+    place.config()
+    if not is_running(place):
+        raise GaitkeeperError("coordinator-not-running", home=place.path)
+    journal = Journal(journal_path(place))
+    record = request_run(place, journal, study)
+    if not as_json:
+        typer.echo(f"Run {record.run} of study {record.study_name} over {', '.join(record.sites)}.")
+    if wait:
+        record = _follow(place, journal, record, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(_run_json(journal, record), indent=2))
+    if wait and record.state in ("failed", "stopped"):
+        raise GaitkeeperError("run-ended", run=record.run, state=record.state, detail=record.detail)
+
+
+def runs(
+    run: Annotated[str | None, typer.Argument(help="Show one run, with its rounds and sites.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs, the newest first; or one run's rounds, and what each site did in them."""
+    journal = _journal(home)
+    if run is not None:
+        record = journal.run(run)
+        if as_json:
+            typer.echo(json.dumps(_run_json(journal, record), indent=2))
+        else:
+            _show_run(journal, record)
+        return
+    records = journal.runs()[::-1]
+    if as_json:
+        typer.echo(json.dumps([_run_json(journal, record) for record in records], indent=2))
+        return
+    if not records:
+        typer.echo("No run yet. Ask for one with: gaitkeeper coordinator train STUDY")
+    for record in records:
+        version = f"  model version {record.model_version}" if record.model_version is not None else ""
+        typer.echo(
+            f"{record.run}  {record.study_name}  {record.state}  "
+            f"{record.committed} of {record.rounds} rounds  {len(record.sites)} sites{version}"
+        )
+
+
+def pause(run: RunId, home: Home = None) -> None:
+    """Let a run rest after its present round."""
+    _wish(home, run, "pause")
+
+
+def resume(run: RunId, home: Home = None) -> None:
+    """Let a paused run go on."""
+    _wish(home, run, "go")
+
+
+def stop(run: RunId, home: Home = None) -> None:
+    """End a run for good; the round that is open does not count."""
+    _wish(home, run, "stop")
+
+
+def _wish(home: Path | None, run: str, wish: str) -> None:
+    from gaitkeeper_server.rounds.states import Wish
+
+    journal = _journal(home)
+    record = journal.run(run)
+    if record.state.terminal:
+        raise GaitkeeperError("run-over", run=record.run, state=record.state)
+    journal.set_wish(record.run, Wish(wish))
+    words = {"pause": "is asked to pause after its present round", "go": "goes on", "stop": "is asked to stop"}
+    typer.echo(f"Run {record.run} {words[wish]}.")
+
+
+def _journal(home: Path | None) -> Journal:
+    from gaitkeeper_server.daemon import journal_path
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_server.rounds.journal import Journal
+
+    place = CoordinatorHome.resolve(home)
+    place.config()
+    return Journal(journal_path(place))
+
+
+def _follow(home: CoordinatorHome, journal: Journal, record: RunRecord, *, quiet: bool) -> RunRecord:
+    """Tell each round as it is committed, until the run has ended and the registry has it."""
+    from gaitkeeper_server.daemon import is_running
+
+    told: set[int] = set()
+    last_seen = time.monotonic()
+    while True:
+        ended = record.state.terminal
+        for item in journal.rounds(record.run):
+            if item.number not in told and item.finished_at is not None:
+                told.add(item.number)
+                if not quiet:
+                    typer.echo(_round_line(journal, record, item))
+        if ended and record.published:
+            break
+        if is_running(home):
+            last_seen = time.monotonic()
+        elif time.monotonic() - last_seen > _AWAY_S:
+            raise GaitkeeperError("coordinator-not-running", home=home.path)
+        time.sleep(0.2)
+        record = journal.run(record.run)
+    if not quiet:
+        version = f" Model version {record.model_version}." if record.model_version is not None else ""
+        detail = f" ({record.detail})" if record.detail else ""
+        typer.echo(f"The run {record.state}{detail}.{version}")
+    return record
+
+
+def _round_line(journal: Journal, record: RunRecord, item: RoundRecord) -> str:
+    from gaitkeeper_server.rounds.publish import pooled_accuracy
+
+    outcomes = journal.outcomes(record.run, item.number)
+    included = [o for o in outcomes if o.outcome == "included"]
+    name = f"Round {item.number} of {record.rounds}" if item.number <= record.rounds else "Final evaluation"
+    words = [f"{name}: {len(included)} of {len(outcomes)} sites in {_seconds(item):.1f} s"]
+    if included:
+        words.append(f"epsilon {max(o.epsilon_spent for o in included):.2f}")
+    if (accuracy := pooled_accuracy(included)) is not None:
+        words.append(f"noised accuracy of the model before {accuracy:.2f}")
+    words += [f"{o.site} {o.outcome}: {o.message or o.code}" for o in outcomes if o.outcome != "included"]
+    return "; ".join(words)
+
+
+def _seconds(item: RoundRecord) -> float:
+    from datetime import datetime
+
+    if item.finished_at is None:
+        return 0.0
+    return (datetime.fromisoformat(item.finished_at) - datetime.fromisoformat(item.started_at)).total_seconds()
+
+
+def _show_run(journal: Journal, record: RunRecord) -> None:
+    typer.echo(f"Run {record.run}: {record.state}" + (f" ({record.detail})" if record.detail else ""))
+    typer.echo(f"Study {record.study_name} ({record.study_hash[:12]}), sites {', '.join(record.sites)}")
+    if record.model_version is not None:
+        typer.echo(f"Model version {record.model_version}")
+    for item in journal.rounds(record.run):
+        typer.echo(_round_line(journal, record, item) + f" [{item.state}]")
+
+
+def _run_json(journal: Journal, record: RunRecord) -> dict[str, Any]:
+    rounds = []
+    spent: dict[str, float] = {}
+    for item in journal.rounds(record.run):
+        outcomes = journal.outcomes(record.run, item.number)
+        spent |= {o.site: o.epsilon_spent for o in outcomes if o.outcome == "included"}
+        sites = [
+            {
+                "site": o.site,
+                "outcome": str(o.outcome),
+                "code": o.code,
+                "message": o.message,
+                "epsilon_spent": o.epsilon_spent,
+                "delta": o.delta,
+                "seconds": o.seconds,
+                "metrics": dict(o.metrics),
+            }
+            for o in outcomes
+        ]
+        rounds.append(
+            {
+                "round": item.number,
+                "kind": "train" if item.number <= record.rounds else "evaluate",
+                "state": str(item.state),
+                "started_at": item.started_at,
+                "finished_at": item.finished_at,
+                "seconds": _seconds(item),
+                "weights_sha256": item.weights_sha256,
+                "sites": sites,
+            }
+        )
+    return {
+        "run": record.run,
+        "study": record.study_name,
+        "study_hash": record.study_hash,
+        "state": str(record.state),
+        "detail": record.detail,
+        "rounds_planned": record.rounds,
+        "rounds_committed": record.committed,
+        "sites": list(record.sites),
+        "epsilon_spent": spent,
+        "model_version": record.model_version,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "rounds": rounds,
+    }

@@ -36,7 +36,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     run TEXT PRIMARY KEY, study_name TEXT NOT NULL, study_hash TEXT NOT NULL, study BLOB NOT NULL,
     state TEXT NOT NULL, detail TEXT NOT NULL, wish TEXT NOT NULL, rounds INTEGER NOT NULL, sites TEXT NOT NULL,
-    created_at TEXT NOT NULL, updated_at TEXT NOT NULL, model_version INTEGER
+    created_at TEXT NOT NULL, updated_at TEXT NOT NULL, model_version INTEGER,
+    published INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS rounds (
     run TEXT NOT NULL REFERENCES runs, number INTEGER NOT NULL, state TEXT NOT NULL,
@@ -56,7 +57,9 @@ CREATE TABLE IF NOT EXISTS weights (
     PRIMARY KEY (run, number)
 ) STRICT;
 """
-_RUN_COLUMNS = "run, study_name, study_hash, state, detail, wish, rounds, sites, created_at, updated_at, model_version"
+_RUN_COLUMNS = (
+    "run, study_name, study_hash, state, detail, wish, rounds, sites, created_at, updated_at, model_version, published"
+)
 
 
 def weights_to_bytes(weights: Weights) -> bytes:
@@ -93,13 +96,15 @@ class Journal:
                 if statement.strip():
                     database.execute(statement)
 
-    def request_run(self, run: str, study_data: bytes, sites: Sequence[str]) -> RunRecord:
-        """Enter a run, to be conducted by the coordinator's service."""
+    def request_run(
+        self, run: str, study_data: bytes, sites: Sequence[str], initial: Weights | None = None
+    ) -> RunRecord:
+        """Enter a run with its untrained weights, to be conducted by the coordinator's service."""
         study = parse_study(study_data)
         moment = _now()
         with self._write() as database:
             database.execute(
-                f"INSERT INTO runs ({_RUN_COLUMNS}, study) VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?, NULL, ?)",  # noqa: S608
+                f"INSERT INTO runs ({_RUN_COLUMNS}, study) VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?, NULL, 0, ?)",  # noqa: S608
                 (
                     run,
                     study.name,
@@ -113,6 +118,8 @@ class Journal:
                     study_data,
                 ),
             )
+            if initial is not None:
+                _insert_initial(database, run, initial)
         return self.run(run)
 
     def run(self, run: str) -> RunRecord:
@@ -163,10 +170,10 @@ class Journal:
             row = database.execute("SELECT wish FROM runs WHERE run = ?", (run,)).fetchone()
         return Wish(row["wish"])
 
-    def set_model_version(self, run: str, version: int) -> None:
-        """Note the registered version that came out of a run."""
+    def set_published(self, run: str, version: int | None) -> None:
+        """Note that the registry has the run, and the version that came out of it."""
         with self._write() as database:
-            database.execute("UPDATE runs SET model_version = ? WHERE run = ?", (version, run))
+            database.execute("UPDATE runs SET published = 1, model_version = ? WHERE run = ?", (version, run))
 
     def open_round(self, run: str, number: int, sites: Sequence[str]) -> None:
         """Invite the sites to a round. Opening it again after a crash keeps the replies that were recorded."""
@@ -236,12 +243,8 @@ class Journal:
 
     def set_initial_weights(self, run: str, weights: Weights) -> None:
         """Store the untrained weights, once."""
-        data = weights_to_bytes(weights)
         with self._write() as database:
-            database.execute(
-                "INSERT INTO weights VALUES (?, 0, ?, ?) ON CONFLICT DO NOTHING",
-                (run, hashlib.sha256(data).hexdigest(), data),
-            )
+            _insert_initial(database, run, weights)
 
     def checkpoint(self, run: str) -> Checkpoint | None:
         """The last committed weights. Raises ``journal-damaged`` where their hash does not hold."""
@@ -326,6 +329,7 @@ class Journal:
             created_at=row["created_at"],
             updated_at=row["updated_at"],
             model_version=row["model_version"],
+            published=bool(row["published"]),
         )
 
     def _checked(self, row: sqlite3.Row, what: str) -> Weights:
@@ -363,6 +367,14 @@ class Journal:
                 database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
+
+
+def _insert_initial(database: sqlite3.Connection, run: str, weights: Weights) -> None:
+    data = weights_to_bytes(weights)
+    database.execute(
+        "INSERT INTO weights VALUES (?, 0, ?, ?) ON CONFLICT DO NOTHING",
+        (run, hashlib.sha256(data).hexdigest(), data),
+    )
 
 
 def _now() -> str:

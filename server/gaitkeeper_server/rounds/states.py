@@ -78,6 +78,8 @@ class RunRecord:
     created_at: str
     updated_at: str
     model_version: int | None
+    published: bool
+    """Whether the registry has it: metrics, and a model version where one came out of the run."""
 
 
 @dataclass(frozen=True, slots=True)

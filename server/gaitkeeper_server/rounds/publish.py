@@ -5,7 +5,6 @@ Everything is derived from the journal, so that a registry that was away for a w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from datetime import datetime
 from statistics import fmean
@@ -15,7 +14,9 @@ from gaitkeeper_server.registry.registry import MetricPoint, Registry
 from gaitkeeper_server.rounds.aggregate import mean_of_updates
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import Outcome, RoundRecord, RoundState, RunState, SiteOutcome
-from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_shared.models.bundle import ModelBundle
 
 if TYPE_CHECKING:
     from gaitkeeper_shared.models.bundle import ModelBundle
@@ -25,30 +26,28 @@ def publish_run(journal: Journal, registry: Registry, run: str) -> int | None:
     """Log all rounds of a run that has ended; register its model where it has one. Returns the version's number."""
     record = journal.run(run)
     _, study_data = journal.study(run)
+    if record.published:
+        return record.model_version
     points = [point for item in journal.rounds(run) for point in round_points(item, journal.outcomes(run, item.number))]
     registry.log(run, study_data, points, record.state)
     if record.state not in (RunState.SUCCEEDED, RunState.DEGRADED):
+        journal.set_published(run, None)
         return None
     version = registry.register(trained_bundle(journal, run), study_data, (), final_metrics(journal, run), run=run)
-    journal.set_model_version(run, version)
+    journal.set_published(run, version)
     return version
 
 
 def trained_bundle(journal: Journal, run: str) -> ModelBundle:
-    """The model that came out of a run: of its last committed round, or the mean over its last ones where the study
-    asks for that (``training.average``)."""
+    """The model that a run made: of its last committed round, or the mean of the last ones (``training.average``)."""
     from gaitkeeper_shared.models.bundle import ModelBundle
     from gaitkeeper_shared.models.spec import ModelSpec
 
     study, _ = journal.study(run)
-    checkpoint = journal.checkpoint(run)
-    if checkpoint is None:
-        raise GaitkeeperError("journal-damaged", path="of the run", detail="its weights are missing")
-    weights = dict(checkpoint.weights)
-    if study.training.average > 0 and checkpoint.number > 0:
-        averaged = max(1, math.ceil(study.training.average * study.training.rounds))
-        weights = mean_of_updates(journal.checkpoints(run, checkpoint.number - averaged + 1))
-    return ModelBundle(ModelSpec.of(study, journal.run(run).study_hash), weights)
+    record = journal.run(run)
+    averaged = max(1, round(study.training.average * record.committed))
+    weights = mean_of_updates(journal.checkpoints(run, max(1, record.committed - averaged + 1)))
+    return ModelBundle(ModelSpec.of(study, record.study_hash), weights)
 
 
 def round_points(item: RoundRecord, outcomes: tuple[SiteOutcome, ...]) -> Iterator[MetricPoint]:
@@ -102,3 +101,31 @@ def final_metrics(journal: Journal, run: str) -> dict[str, float]:
             metrics["noised_accuracy"] = accuracy
     metrics["rounds"] = float(journal.run(run).committed)
     return metrics
+
+
+def main() -> None:
+    """Entry point of the child process: publish one run, or only make the registry's database."""
+    import logging
+    import sys
+    from pathlib import Path
+
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_shared.cli import quiet_environment
+    from gaitkeeper_shared.errors import GaitkeeperError
+    from gaitkeeper_shared.processes import read_settings
+
+    quiet_environment()
+    settings = read_settings()
+    registry = Registry(CoordinatorHome(Path(settings["home"])))
+    try:
+        if settings["run"]:
+            publish_run(Journal(Path(settings["journal"])), registry, settings["run"])
+        else:
+            registry.prepare()
+    except GaitkeeperError as error:
+        logging.getLogger("gaitkeeper.registry").error("%s", error)
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The coordinator's service: keeps the SuperLink and our gRPC services up, and a conductor for every run of the journal.
+
+Whatever dies is started again; what a run has reached is in the journal, so that the same run goes on. The service
+itself may be killed too: its children end with it, and the next start finds the runs that were open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.states import RunRecord, RunState
+from gaitkeeper_server.services import start_services
+from gaitkeeper_shared.durable import make_private_folder, write_durably
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.processes import ChildSpec, Supervisor
+
+_SUPERLINK_DEADLINE_S = 90.0
+_TICK_S = 0.1
+_FRUITLESS_STARTS = 12
+"""Starts of a conductor, with growing pauses, without a round committed in between, after which a run has failed."""
+_SUPERLINK, _REGISTRY = "superlink", "registry"
+
+
+def journal_path(home: CoordinatorHome) -> Path:
+    """Where a coordinator's journal lies."""
+    return home.path / "journal.sqlite"
+
+
+def is_running(home: CoordinatorHome) -> bool:
+    """Whether a service runs on this home now."""
+    try:
+        with (home.run / "coordinator.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _only_one(home: CoordinatorHome) -> Iterator[None]:
+    """Two services on one journal would conduct each run twice."""
+    make_private_folder(home.run)
+    with (home.run / "coordinator.lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise GaitkeeperError("coordinator-running", home=home.path, pid=file.read().strip() or "?") from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+class CoordinatorService:
+    """The service of one home. ``run`` blocks until ``stop`` is set or a signal comes."""
+
+    def __init__(self, home: CoordinatorHome, say: Callable[[str], None]) -> None:
+        self._home, self._say = home, say
+        self._config = home.config()
+        self._journal = Journal(journal_path(home))
+        self._secret = secrets.token_hex(32)
+        self._children = Supervisor(self._write_status)
+        self._progress: dict[str, tuple[int, int]] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve until ``stop``; then end every child."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        with _only_one(self._home):
+            services = start_services(self._home)
+            try:
+                self._start_superlink(stop)
+                if not stop.is_set():
+                    config = self._config
+                    self._say(
+                        f"Coordinator {config.name}: enrolment {services.enrolment_address}, "
+                        f"sites {services.site_address}, Flower {config.bound(config.fleet_port)}."
+                    )
+                    self._say("The coordinator is ready. Stop it with Ctrl-C or SIGTERM.")
+                while not stop.wait(_TICK_S):
+                    self._tick()
+            finally:
+                self._children.stop()
+                services.stop()
+                (self._home.run / "coordinator.json").unlink(missing_ok=True)
+
+    def _start_superlink(self, stop: threading.Event) -> None:
+        ready = self._home.run / "superlink.ready"
+        ready.unlink(missing_ok=True)
+        log = self._home.logs / "superlink.log"
+        settings = {"home": str(self._home.path), "operator_secret": self._secret, "ready": str(ready)}
+        self._children.add(ChildSpec(_SUPERLINK, "gaitkeeper_server.rounds.superlink", settings, log))
+        # MLflow takes seconds to make its database; a first run should not wait for it.
+        if not (self._home.path / "mlflow" / "mlflow.sqlite").exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
+            self._start_registry("")
+        deadline = time.monotonic() + _SUPERLINK_DEADLINE_S
+        while not ready.exists() and not stop.is_set():
+            self._children.tick()
+            if time.monotonic() > deadline:
+                raise GaitkeeperError(
+                    "coordinator-part-failed", part="The Flower SuperLink", seconds=_SUPERLINK_DEADLINE_S, log=log
+                )
+            time.sleep(0.05)
+
+    def _tick(self) -> None:
+        self._children.tick()
+        for record in self._journal.runs():
+            name = f"run-{record.run}"
+            conducted = name in self._children.names()
+            if record.state.terminal:
+                if conducted:
+                    self._children.remove(name)
+                if not record.published:
+                    self._publish(record)
+            elif not conducted:
+                self._conduct(record, name)
+            else:
+                self._give_up_if_fruitless(record, name)
+
+    def _conduct(self, record: RunRecord, name: str) -> None:
+        settings = {
+            "journal": str(journal_path(self._home)),
+            "run": record.run,
+            "operator_port": self._config.control_port,
+            "operator_secret": self._secret,
+            "lock": str(self._home.run / "claim.lock"),
+        }
+        self._children.add(
+            ChildSpec(name, "gaitkeeper_server.rounds.runner", settings, self._home.logs / f"{name}.log")
+        )
+
+    def _give_up_if_fruitless(self, record: RunRecord, name: str) -> None:
+        starts = next((child.starts for child in self._children.status() if child.name == name), 0)
+        committed, since = self._progress.get(record.run, (-1, starts))
+        if record.committed != committed:
+            self._progress[record.run] = (record.committed, starts)
+        elif starts - since >= _FRUITLESS_STARTS:
+            detail = (
+                f"its conductor ended {starts} times, the last {_FRUITLESS_STARTS} without a round; see logs/{name}.log"
+            )
+            self._journal.set_run_state(record.run, RunState.FAILED, detail)
+
+    def _publish(self, record: RunRecord) -> None:
+        if _REGISTRY in self._children.names():
+            if self._children.ended(_REGISTRY) is None:
+                return
+            self._children.remove(_REGISTRY)
+            if time.monotonic() < self._next_publish:
+                return
+        self._start_registry(record.run)
+
+    _next_publish = 0.0
+
+    def _start_registry(self, run: str) -> None:
+        settings = {"home": str(self._home.path), "journal": str(journal_path(self._home)), "run": run}
+        spec = ChildSpec(
+            _REGISTRY, "gaitkeeper_server.rounds.publish", settings, self._home.logs / "registry.log", restart=False
+        )
+        self._children.add(spec)
+        self._next_publish = time.monotonic() + 15.0
+
+    def _write_status(self) -> None:
+        status = {
+            "pid": os.getpid(),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "ports": {
+                "enrolment": self._config.enrolment_port,
+                "site": self._config.site_port,
+                "fleet": self._config.fleet_port,
+                "control": self._config.control_port,
+            },
+            "children": [asdict(child) for child in self._children.status()],
+        }
+        write_durably(self._home.run / "coordinator.json", json.dumps(status, indent=1).encode())

@@ -1,0 +1,37 @@
+"""A run is asked for: the study checked, the sites counted, the untrained weights drawn, all entered in one step."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from datetime import UTC, datetime
+
+from gaitkeeper_server.enrolment.studies import signed_study
+from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.states import RunRecord
+from gaitkeeper_server.store import CoordinatorStore
+from gaitkeeper_shared.errors import GaitkeeperError
+
+
+def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecord:
+    """Enter a run of the signed study ``which`` (path, name or hash) for all sites that are enrolled now.
+
+    Raises ``study-*``, ``signature-*``, ``run-infinite-epsilon``, ``no-sites`` or ``quorum-impossible``.
+    """
+    signed = signed_study(home, which)
+    study = signed.study
+    if not math.isfinite(study.privacy.epsilon):
+        raise GaitkeeperError("run-infinite-epsilon", study=study.name)
+    sites = [site.name for site in CoordinatorStore(home.store).enrolled_sites()]
+    if not sites:
+        raise GaitkeeperError("no-sites")
+    if len(sites) < study.federation.quorum:
+        raise GaitkeeperError("quorum-impossible", quorum=study.federation.quorum, enrolled=len(sites))
+
+    from gaitkeeper_shared.models.bundle import ModelBundle
+    from gaitkeeper_shared.models.spec import ModelSpec
+
+    initial = ModelBundle.initial(ModelSpec.of(study, signed.hash))
+    run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    return journal.request_run(run, signed.data, sites, initial.weights)
