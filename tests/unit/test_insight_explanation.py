@@ -7,10 +7,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from insight_fixtures import (
     INPUT,
+    PLANTED_CHANNEL,
     PLANTED_DEGREES,
     PLANTED_PHASE,
     analysis_of,
@@ -21,11 +23,13 @@ from insight_fixtures import (
 )
 
 from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.insight.explanation import explain
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings
 from gaitkeeper_client.insight.heatmap import heatmap, place
 from gaitkeeper_client.insight.inference import FEWEST_WINDOWS, card_of, judge
 from gaitkeeper_client.insight.phases import side_phases
 from gaitkeeper_shared.models.bundle import ModelBundle
+from gaitkeeper_shared.models.windows import placed_windows
 from gaitkeeper_shared.recording import GaitEvent
 
 SEED = 42
@@ -52,7 +56,7 @@ def test_the_heatmap_finds_the_planted_joint_and_phase() -> None:
     assert (top.joint, top.side, top.channel) == ("knee", "left", "knee_flexion_left")
     assert PLANTED_PHASE[0] * 100 - 5 <= top.from_percent < top.to_percent <= PLANTED_PHASE[1] * 100 + 5
     assert top.deviation == pytest.approx(PLANTED_DEGREES, abs=12)
-    assert explanation.residual < 0.05
+    assert explanation.residual < 0.01
     assert explanation.deletion is not None
     assert explanation.deletion.marked_drop > 3 * abs(explanation.deletion.random_drop)
 
@@ -63,6 +67,24 @@ def test_an_untrained_model_marks_the_planted_cell_no_more_than_chance_would() -
     untrained = findings_on(walk, ModelBundle.initial(spec)).explanations[0]
     trained = planted_findings().explanations[0]
     assert planted_share(trained) > 3 * planted_share(untrained)
+
+
+class Switch(torch.nn.Module):
+    """Goes from one label to the other on a five-thousandth of the way to the reference walk."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        level = windows[..., INPUT.channels.index(PLANTED_CHANNEL)].mean(dim=1)
+        odds = 12.0 * torch.tanh(5000.0 * (level + 0.03)) + level
+        return torch.stack([-odds, odds], dim=1)
+
+
+def test_contributions_add_up_even_where_the_model_switches_suddenly() -> None:
+    recording = planted(walk_recording(SEED))
+    starts_s, windows = placed_windows(recording.signals, INPUT)
+    found = explain(Switch(), windows, starts_s, INPUT, recording.events, "usual", 0)
+    assert found is not None
+    assert abs(found.log_odds - found.reference_log_odds) > 5
+    assert found.residual < 0.01
 
 
 def test_without_the_planted_difference_the_model_says_so() -> None:

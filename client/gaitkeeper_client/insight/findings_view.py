@@ -115,7 +115,7 @@ def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
     return (
         f"{where.capitalize()}, {item.from_percent:.0f} to {item.to_percent:.0f} % of the cycle{phase}: "
         f"{item.share:.0%} of all contributions. "
-        f"There {name} is on average {amount} {direction} than in the reference walk."
+        f"There the {name} is on average {amount} {direction} than in the reference walk."
     )
 
 
