@@ -1,4 +1,4 @@
-"""The coordinator's service: keeps the SuperLink and our gRPC services up, and a conductor for every run of the journal.
+"""The coordinator's service: keeps the SuperLink and our gRPC services up, and a conductor for every open run.
 
 Whatever dies is started again; what a run has reached is in the journal, so that the same run goes on. The service
 itself may be killed too: its children end with it, and the next start finds the runs that were open.

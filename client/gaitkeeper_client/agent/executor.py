@@ -16,6 +16,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaitkeeper_shared.cli import quiet_environment
@@ -43,6 +44,8 @@ class ExecutorSettings:
     runtime_secret: str
     application: str = "gaitkeeper_client.training.app:app"
     audit_log: str = ""
+    ready: str = ""
+    """A file to make once the application is loaded."""
 
 
 Auditor = Callable[[str], None]
@@ -181,8 +184,6 @@ def _sign_of_life(client: RuntimeHttpClient) -> Iterator[None]:
 def _auditor(path: str) -> Auditor:
     def note(digest: str) -> None:
         if path:
-            from pathlib import Path
-
             from gaitkeeper_shared.trust.audit import AuditLog
 
             AuditLog(Path(path)).append("foreign-bundle-ignored", bundle_sha256=digest)
@@ -203,7 +204,10 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     options = ExecutorSettings(**settings)
-    Executor(options, _auditor(options.audit_log)).serve(stop)
+    executor = Executor(options, _auditor(options.audit_log))
+    if options.ready:
+        Path(options.ready).touch()
+    executor.serve(stop)
 
 
 def hand_over_passphrase(passphrase: str) -> None:

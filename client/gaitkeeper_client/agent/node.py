@@ -35,6 +35,8 @@ class NodeSettings:
     node_key: str
     runtime_port: int
     runtime_secret: str
+    ready: str = ""
+    """A file to make once the coordinator has answered."""
 
 
 class RuntimeGate:
@@ -72,13 +74,17 @@ class PollPace:
     node may ask again at once; one that answers at once (a stock SuperLink) is asked once a second.
     """
 
-    def __init__(self, on_message: Callable[[], None]) -> None:
-        self._on_message = on_message
+    def __init__(self, on_message: Callable[[], None], on_connected: Callable[[], None]) -> None:
+        self._on_message, self._on_connected = on_message, on_connected
+        self._connected = False
         self._waiting = False
         self._asked_at = 0.0
 
     def sleep(self, seconds: float) -> None:
-        """Sleep for the time that fits what flwr waits for."""
+        """Sleep for the time that fits what flwr waits for. To be called at all, it must have been answered once."""
+        if not self._connected:
+            self._connected = True
+            self._on_connected()
         if seconds < 1:
             if not self._waiting:
                 self._waiting = True
@@ -128,7 +134,7 @@ def run_node(settings: NodeSettings) -> None:
     # Daemon: flwr leaves the process by sys.exit, and nothing here has to outlive it.
     threading.Thread(target=server.run, name="runtime-api", daemon=True).start()
     key = load_node_key(Path(settings.node_key))
-    worker.time = PollPace(gate.ring)  # type: ignore[assignment]
+    worker.time = PollPace(gate.ring, lambda: Path(settings.ready).touch() if settings.ready else None)  # type: ignore[assignment]
     worker.start_client_internal(
         state_factory=states,
         server_address=settings.fleet_address,

@@ -2,8 +2,77 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper site``."""
+    app.command()(start)
+    app.command()(status)
+
+
+def start(home: Home = None) -> None:
+    """Run the site until it is stopped: it trains approved studies and follows signed releases."""
+    import threading
+
+    from gaitkeeper_client.agent.supervisor import SiteService
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import open_sealed, read_passphrase, unlock
+
+    place = SiteHome.resolve(home)
+    passphrase = None
+    if place.config().key_mode == "passphrase":
+        passphrase = read_passphrase("Passphrase of this site: ")
+        open_sealed(place.sealed_key_file, passphrase)
+    else:
+        unlock(place)
+    service = SiteService(place, lambda line: print(line, flush=True), passphrase=passphrase)
+    service.run(threading.Event())
+
+
+def status(
+    home: Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Say whether the site runs, what it approved, what it spent, and which model it runs."""
+    from dataclasses import asdict
+
+    from gaitkeeper_client.agent.status import site_status
+    from gaitkeeper_client.vault.home import SiteHome
+
+    found = site_status(SiteHome.resolve(home))
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+        return
+    running = ("running" if found.ready else "starting, or waiting for its coordinator") if found.running else "stopped"
+    typer.echo(f"Site {found.site}: {running}")
+    reach = {True: "reachable", False: f"not reachable: {found.contact_detail}", None: "not asked, the site is stopped"}
+    typer.echo(f"Coordinator {found.coordinator}: {reach[found.reachable]}" if found.coordinator else "Not enrolled.")
+    for study in found.studies:
+        approved = "approved" if study.approved else "not approved"
+        typer.echo(
+            f"Study {study.name} ({study.hash[:12]}): {approved}; "
+            f"epsilon {study.epsilon_spent:.2f} of {study.epsilon:g} spent at delta {study.delta:g}"
+        )
+    if found.last_round is not None:
+        last = found.last_round
+        typer.echo(f"Last round: {last.round} of run {last.run}, {last.at}")
+    release = f"version {found.active_release}" if found.active_release is not None else "none"
+    typer.echo(f"Active release: {release}")
+    for problem in found.problems:
+        typer.secho(problem, fg="red", err=True)
+    if found.problems:
+        raise GaitkeeperError("site-has-problems", count=len(found.problems))
