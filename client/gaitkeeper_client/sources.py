@@ -11,6 +11,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
     from gaitkeeper_client.gait.analysis import Analysis
+    from gaitkeeper_client.lab.readers import Reader, ReadOptions
 
 Progress = Callable[[int, int], None]
 """Called with frames done and frames in all (0 where the file does not say)."""
@@ -18,29 +19,41 @@ Progress = Callable[[int, int], None]
 SHORTEST_M, TALLEST_M = 0.4, 2.6
 
 
-def analyse_file(path: Path, *, height_m: float | None = None, on_progress: Progress | None = None) -> Analysis:
-    """Analyse the walk in a video or a BVH file.
+def analyse_file(
+    path: Path,
+    *,
+    height_m: float | None = None,
+    on_progress: Progress | None = None,
+    options: ReadOptions | None = None,
+) -> Analysis:
+    """Analyse the walk in a video, or in any file of points that ``lab.readers`` knows.
 
-    ``height_m``: the walker's height. Raises a catalogue error (exit 2) for a file that cannot be read; a file that can
-    be read and holds no usable walk gives an analysis with status ``refused``.
+    ``height_m``: the walker's height. ``options``: what a file of points does not say of itself. Raises a catalogue
+    error (exit 2) for a file that cannot be read; a file that can be read and holds no usable walk gives an analysis
+    with status ``refused``.
     """
+    from gaitkeeper_client.capture.container import check_exists
+    from gaitkeeper_client.lab.readers import ReadOptions, reader_of
+
     path = Path(path)
     if height_m is not None and not (math.isfinite(height_m) and SHORTEST_M <= height_m <= TALLEST_M):
         raise GaitkeeperError("height-unusable", height=height_m, low=SHORTEST_M, high=TALLEST_M)
-    if path.suffix.lower() == ".bvh":
-        return _analyse_bvh(path, height_m)
+    if not path.is_dir():
+        check_exists(path)
+    if reader := reader_of(path):
+        return _analyse_points(path, reader, height_m, options or ReadOptions())
     return _analyse_video(path, height_m, on_progress)
 
 
-def _analyse_bvh(path: Path, height_m: float | None) -> Analysis:
-    from gaitkeeper_client.capture.container import check_exists, sha256_of
+def _analyse_points(path: Path, reader: Reader, height_m: float | None, options: ReadOptions) -> Analysis:
+    from gaitkeeper_client.capture.container import sha256_of
     from gaitkeeper_client.gait.pipeline import analyse
-    from gaitkeeper_client.lab.bvh import read_bvh
 
-    check_exists(path)
-    trajectories = read_bvh(path)
-    source = {"kind": "bvh", "sha256": sha256_of(path), "bytes": path.stat().st_size, "height_m": height_m}
-    return analyse(trajectories, height_m=height_m, source=source)
+    walk = reader.read(path, options)
+    source: dict[str, Any] = {"kind": walk.kind, "height_m": height_m, "notes": list(walk.notes)}
+    if path.is_file():
+        source |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    return analyse(walk.trajectories, height_m=height_m, source=source)
 
 
 def _analyse_video(path: Path, height_m: float | None, on_progress: Progress | None) -> Analysis:

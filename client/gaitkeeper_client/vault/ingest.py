@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from gaitkeeper_client.lab.readers import reader_of
 from gaitkeeper_client.vault.cohort import COHORT_NAME, read_cohort
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
@@ -83,7 +84,7 @@ def plan(paths: Sequence[Path], patient: PatientFacts | None, recorded_at: str |
             raise GaitkeeperError("ingest-nothing", path=path, why="there is no such file or folder")
         if not cohort.exists():
             raise GaitkeeperError("ingest-nothing", path=path, why=f"the folder holds no {COHORT_NAME}")
-        if cohort.suffix.lower() == ".csv":
+        if cohort.suffix.lower() == ".csv" and reader_of(cohort) is None:  # keypoints come as CSV too
             if patient is not None:
                 raise GaitkeeperError("ingest-options-with-cohort", options="--patient and what describes them")
             sources += [Source(row.path, row.facts, row.recorded_at) for row in read_cohort(cohort)]

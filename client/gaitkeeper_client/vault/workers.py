@@ -78,10 +78,11 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.job: Job | None = None
-        self.deadline = 0.0
+        self.since = self.deadline = 0.0
 
     def give(self, job: Job, deadline_s: float) -> None:
-        self.job, self.deadline = job, time.monotonic() + deadline_s
+        self.job, self.since = job, time.monotonic()
+        self.deadline = self.since + deadline_s
         self.connection.send(job)
 
     def end(self) -> None:
@@ -113,6 +114,9 @@ def run_jobs(
 
 
 def _free(crew: list[_Worker], context: SpawnContext, most: int, analyse: Analyse) -> _Worker | None:
+    for worker in [worker for worker in crew if worker.job is None and not worker.process.is_alive()]:
+        crew.remove(worker)  # killed while it had nothing to do
+        worker.end()
     idle = next((worker for worker in crew if worker.job is None), None)
     if idle is None and len(crew) < most:
         idle = _Worker(context, analyse)
@@ -140,7 +144,7 @@ def _collect(crew: list[_Worker]) -> Iterator[JobResult]:
         elif time.monotonic() >= worker.deadline:
             crew.remove(worker)
             worker.end()
-            minutes = (time.monotonic() - worker.deadline + JOB_DEADLINE_S) / 60.0
+            minutes = (time.monotonic() - worker.since) / 60.0
             yield JobResult(job.number, error=GaitkeeperError("ingest-stalled", minutes=minutes))
 
 
