@@ -105,8 +105,8 @@ def _print(analysis: Analysis, folder: Path) -> None:
         for name, parameter in analysis.parameters.items():
             table.add_row(name, *_cells(parameter), str(parameter.n))
         console.print(table)
-        for parameter in dict.fromkeys(p.refused.message for p in analysis.parameters.values() if p.refused):
-            console.print(f"[dim]- {parameter}[/dim]")
+        for message in dict.fromkeys(p.refused.message for p in analysis.parameters.values() if p.refused):
+            console.print(f"[dim]- {message}[/dim]")
     console.print(f"{folder / 'analysis.json'}\n{folder / 'report.html'}", soft_wrap=True)
 
 

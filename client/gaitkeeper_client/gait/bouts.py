@@ -56,7 +56,7 @@ def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
     leg = leg_length(positions)
     if not np.isfinite(leg) or leg <= 0.0 or positions.shape[0] < 5:
         return ()
-    seen = np.isfinite(planar[:, _needed()]).all(axis=(1, 2))
+    seen: BoolArray = np.all(np.isfinite(planar[:, _needed()]), axis=(1, 2))
     velocity = _velocity(tracks, leg)
     bouts: list[Bout] = []
     for start, stop in _straight(velocity, seen):
@@ -68,7 +68,8 @@ def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
 
 
 def _norm_xy(positions: FloatArray) -> FloatArray:
-    return np.linalg.norm(positions[..., :2], axis=-1)
+    distance: FloatArray = np.linalg.norm(positions[..., :2], axis=-1)
+    return distance
 
 
 def _needed() -> list[int]:
@@ -82,7 +83,7 @@ def _velocity(tracks: JointTrajectories, leg: float) -> FloatArray:
     hips = midpoint(tracks.positions, "hip")[:, : tracks.dimensions - 1]
     window = max(3, round(SPEED_WINDOW_S * tracks.sample_rate_hz))
     velocity = np.full_like(hips, np.nan)
-    for start, stop in stretches(np.isfinite(hips).all(axis=1)):
+    for start, stop in stretches(np.asarray(np.isfinite(hips).all(axis=1))):
         if stop - start > 2:
             raw = np.gradient(hips[start:stop], axis=0) * tracks.sample_rate_hz
             velocity[start:stop] = uniform_filter1d(raw, size=min(window, stop - start), axis=0, mode="nearest")

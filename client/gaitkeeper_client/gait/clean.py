@@ -64,7 +64,7 @@ def clean(raw: JointTrajectories) -> CleanTracks:
     residual = np.abs(even - smooth)
     noise = float(np.nanmedian(residual)) if np.isfinite(residual).any() else float("nan")
     tracks = JointTrajectories(time_s, smooth, raw.unit, np.nan_to_num(confidence))
-    legs = known[:, _LEGS].all(axis=1)
+    legs: BoolArray = np.all(known[:, _LEGS], axis=1)
     return CleanTracks(tracks, filled, noise, float(swapped.mean()), float(legs.mean()), _longest_gap(raw.time_s, legs))
 
 
@@ -72,10 +72,10 @@ _LEGS = [7, 8, 9, 10, 11, 12]  # hips, knees and ankles in the order of JOINTS
 
 
 def low_pass(positions: FloatArray, rate_hz: float, cutoff_hz: float) -> FloatArray:
-    """Zero-lag Butterworth along the first axis, each stretch without NaN by itself; short stretches stay as they are."""
+    """Zero-lag Butterworth along the first axis, each stretch without NaN by itself; short ones stay as they are."""
     if cutoff_hz >= 0.45 * rate_hz:
         return positions
-    # Two passes of a second-order filter; the cut-off is raised so that the cascade has its -3 dB where it is asked for.
+    # Two passes of a second-order filter: the cut-off is raised so that the cascade has -3 dB where it is asked for.
     corrected = min(cutoff_hz / 0.802, 0.49 * rate_hz)
     sos = butter(2, corrected, fs=rate_hz, output="sos")
     flat = positions.reshape(positions.shape[0], -1)
@@ -107,9 +107,9 @@ def _without_outliers(positions: FloatArray) -> FloatArray:
         spread = _MAD_TO_SIGMA * median_filter(np.abs(bend), size=width, mode="nearest")
         floor = _MAD_TO_SIGMA * float(np.median(np.abs(np.diff(values, n=2)))) if values.size > 2 else 0.0
         out[known[np.abs(bend) > HAMPEL_SIGMAS * np.maximum(spread, floor) + 1e-9], column] = np.nan
-    out = out.reshape(positions.shape)
-    out[~np.isfinite(out).all(axis=-1)] = np.nan
-    return out
+    shaped: FloatArray = out.reshape(positions.shape)
+    shaped[~np.all(np.isfinite(shaped), axis=-1)] = np.nan
+    return shaped
 
 
 def _resample(from_s: FloatArray, values: FloatArray, to_s: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,7 +23,7 @@ LARGEST_DEVIATION = 0.5
 def find_cycles(bout: Bout, events: Sequence[GaitEvent]) -> tuple[Cycle, ...]:
     """Complete cycles of both feet in one straight walk, in order of their start."""
     angles = joint_angles(bout.points)
-    pairs = [pair for side in ("left", "right") for pair in _strides(events, side)]  # type: ignore[arg-type]
+    pairs = [pair for side in ("left", "right") for pair in _strides(events, side)]
     if not pairs:
         return ()
     typical = float(np.median([end - start for _, start, end in pairs]))
@@ -36,11 +37,7 @@ def find_cycles(bout: Bout, events: Sequence[GaitEvent]) -> tuple[Cycle, ...]:
 
 def _strides(events: Sequence[GaitEvent], side: Side) -> list[tuple[Side, float, float]]:
     strikes = [e.time_s for e in events if e.side == side and e.type == "foot_strike"]
-    return [
-        (side, start, end)
-        for start, end in zip(strikes, strikes[1:], strict=False)
-        if SHORTEST_S <= end - start <= LONGEST_S
-    ]
+    return [(side, start, end) for start, end in pairwise(strikes) if SHORTEST_S <= end - start <= LONGEST_S]
 
 
 def _cycle(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from gaitkeeper_client.gait.analysis import Cycle, Parameter
+from gaitkeeper_client.gait.analysis import Cycle, Parameter, Reason
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.refusals import refused
@@ -63,14 +64,14 @@ def parameters(walks: Sequence[Walk]) -> dict[str, Parameter]:
     return {name: out[name] for name in DEFINITIONS}
 
 
-def all_refused(code: str, **values: object) -> dict[str, Parameter]:
+def all_refused(why: Reason) -> dict[str, Parameter]:
     """Every parameter withheld for one reason."""
-    return {name: refused(row.unit, code, **values) for name, row in DEFINITIONS.items()}
+    return {name: Parameter(row.unit, refused=why) for name, row in DEFINITIONS.items()}
 
 
 def _steps(walk: Walk) -> list[_Step]:
     strikes = [event for event in walk.events if event.type == "foot_strike"]
-    pairs = [_Step(walk, a, b) for a, b in zip(strikes, strikes[1:], strict=False) if a.side != b.side]
+    pairs = [_Step(walk, a, b) for a, b in pairwise(strikes) if a.side != b.side]
     if not pairs:
         return []
     typical = float(np.median([step.seconds for step in pairs]))

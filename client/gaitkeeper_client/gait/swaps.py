@@ -15,9 +15,9 @@ from gaitkeeper_shared.skeleton import JOINT_INDEX
 
 _PARTS = ("hip", "knee", "ankle", "heel", "toe")
 _JUDGED = ("knee", "ankle", "heel", "toe")
-CHANGE_COST = 0.4
+CHANGE_COST = 0.2
 """Of going from one reading to the other, in leg lengths of unsteadiness summed over eight points."""
-EXCHANGED_COST = 0.05
+EXCHANGED_COST = 0.08
 """Per exchanged sample: with all else equal, the network is right."""
 LARGEST_JUMP = 0.35
 """Of one point, in leg lengths: a single wild point must not outvote the others."""
@@ -25,10 +25,10 @@ LARGEST_JUMP = 0.35
 
 def repair_swaps(positions: FloatArray) -> tuple[FloatArray, BoolArray]:
     """(T, J, D) positions with legs put back, and (T,) true where they were exchanged."""
-    left = [JOINT_INDEX[f"left_{part}"] for part in _PARTS]
-    right = [JOINT_INDEX[f"right_{part}"] for part in _PARTS]
+    left = np.array([JOINT_INDEX[f"left_{part}"] for part in _PARTS])
+    right = np.array([JOINT_INDEX[f"right_{part}"] for part in _PARTS])
     exchanged = np.zeros(positions.shape[0], dtype=np.bool_)
-    seen = np.flatnonzero(np.isfinite(positions[:, left + right]).all(axis=(1, 2)))
+    seen = np.flatnonzero(np.isfinite(positions[:, np.concatenate([left, right])]).all(axis=(1, 2)))
     if seen.size < 5:
         return positions, exchanged
     exchanged[seen] = _best_reading(positions[seen])

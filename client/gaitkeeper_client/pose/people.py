@@ -117,9 +117,9 @@ class People:
         """The person who was lost a moment ago just there."""
         followed = {id(person.track) for person in self._people}
         for track in self.tracks:
-            if id(track) not in followed and 0.0 < time_s - track.times[-1] <= LONGEST_ABSENCE_S:
-                if track.fits(pose, time_s):
-                    return track
+            absent = time_s - track.times[-1]
+            if id(track) not in followed and 0.0 < absent <= LONGEST_ABSENCE_S and track.fits(pose, time_s):
+                return track
         return None
 
     def _go_back(self, follower: PoseFollower, track: Track, index: int) -> None:
