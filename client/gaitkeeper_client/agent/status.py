@@ -112,7 +112,7 @@ def _studies(home: SiteHome) -> tuple[StudyStatus, ...]:
 def _last_round(home: SiteHome) -> RoundStatus | None:
     from gaitkeeper_client.vault.ledger import Ledger
 
-    entries = Ledger(home.ledger).entries()
+    entries = Ledger(home.ledger).entries
     if not entries:
         return None
     last = entries[-1]

@@ -78,12 +78,12 @@ def round_points(item: RoundRecord, outcomes: tuple[SiteOutcome, ...]) -> Iterat
 def pooled_accuracy(outcomes: list[SiteOutcome]) -> float | None:
     """Share of held-out patients judged right, from the sums of the sites' noised counts, clipped to [0, 1].
 
-    None where nothing was evaluated, or where the noise is larger than the count itself.
+    None where nothing was evaluated, or where the noise would drown the number: three deviations of it reach the count.
     """
     evaluated = [o for o in outcomes if "evaluated" in o.metrics and "correct" in o.metrics]
     total = sum(o.metrics["evaluated"] for o in evaluated)
     deviation = sum(o.metrics.get("noise_std", 0.0) ** 2 for o in evaluated) ** 0.5
-    if not evaluated or total <= deviation or total <= 0:
+    if not evaluated or total <= 3 * deviation or total <= 0:
         return None
     return min(1.0, max(0.0, sum(o.metrics["correct"] for o in evaluated) / total))
 
