@@ -13,13 +13,17 @@ import binascii
 import contextlib
 import hashlib
 import hmac
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from flwr.common.constant import ACCESS_TOKEN_KEY
+from flwr.proto.fleet_pb2 import PushMessagesResponse
+from flwr.proto.runtime_pb2 import PushAppMessagesResponse
 from flwr.supercore.auth.typing import AccountInfo
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TASK_TOKEN_HEADER
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
+from google.protobuf.message import DecodeError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,7 +50,7 @@ FLEET_PATHS = frozenset(
 _LARGEST_REQUEST = 64 * 1024 * 1024
 _EMPTY_ANSWER = 64
 """Bytes that an answer without a message stays below."""
-_QUIET_S = 0.03
+_PARTS_WITHIN_S = 2.0
 _TOKEN_HEADER = TASK_TOKEN_HEADER.lower().encode("ascii")
 _KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.lower().encode("ascii")
 
@@ -55,21 +59,28 @@ class Bell:
     """Wakes those who wait for messages: a question for messages is held until there may be some, or for a while.
 
     Flower's nodes and grids ask again and again, each time at the price of a whole request. Held back, they hear at
-    once and cost nothing. Correctness rests on nothing here: a held question goes on by itself after ``hold_s``.
+    once and cost nothing. A message comes in parts; who asks before the last one is there waits a second for it
+    (flwr's back-off), so the bell rings after the last. Correctness rests on nothing here: a held question goes on by
+    itself after ``hold_s``.
     """
 
     def __init__(self, hold_s: float) -> None:
         self._hold_s = hold_s
         self._rings = 0
         self._event = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
         self._heard: dict[str, int] = {}
+        self._missing: dict[str, tuple[int, float]] = {}
 
-    def ring_soon(self) -> None:
-        """Ring when nothing more came for a moment: the parts of a message come one by one after it."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(_QUIET_S, self._ring)
+    def expect(self, sender: str, parts: int) -> None:
+        """A message of ``sender`` came; ``parts`` of it are still to come."""
+        self._missing[sender] = (self._missing.get(sender, (0, 0.0))[0] + parts, time.monotonic() + _PARTS_WITHIN_S)
+        self._ring_if_whole()
+
+    def part(self, sender: str) -> None:
+        """One part came."""
+        left, until = self._missing.get(sender, (0, 0.0))
+        self._missing[sender] = (left - 1, until)
+        self._ring_if_whole()
 
     def again(self, who: str) -> None:
         """Let ``who`` pass the next time without waiting."""
@@ -82,10 +93,15 @@ class Bell:
                 await asyncio.wait_for(self._event.wait(), self._hold_s)
         self._heard[who] = self._rings
 
-    def _ring(self) -> None:
-        self._rings += 1
-        self._event.set()
-        self._event = asyncio.Event()
+    def _ring_if_whole(self) -> None:
+        moment = time.monotonic()
+        self._missing = {
+            sender: (left, until) for sender, (left, until) in self._missing.items() if left > 0 and until > moment
+        }
+        if not self._missing:
+            self._rings += 1
+            self._event.set()
+            self._event = asyncio.Event()
 
 
 class EnrolledKeys:
@@ -126,13 +142,16 @@ class FleetGate:
             if self._site(scope) is None:
                 await _refuse(send, 401, b"The enrolment of this node was revoked")
                 return
-            size = await _serve_and_measure(self._application, scope, receive, send)
-            if size > _EMPTY_ANSWER:
+            answer = await _serve_and_keep(self._application, scope, receive, send)
+            if len(answer) > _EMPTY_ANSWER:
                 self._orders.again(site)
+        elif scope["path"] == "/v1/fleet/push-messages":
+            answer = await _serve_and_keep(self._application, scope, receive, send)
+            self._replies.expect(site, _parts_to_come(PushMessagesResponse(), answer))
         else:
             await self._application(scope, receive, send)
-            if scope["path"] in ("/v1/fleet/push-messages", "/v1/fleet/push-object"):
-                self._replies.ring_soon()
+            if scope["path"] == "/v1/fleet/push-object":
+                self._replies.part(site)
 
     def _site(self, scope: Scope) -> str | None:
         # Flower itself checks the signature made with this key; here it only has to be one of the enrolled.
@@ -156,9 +175,13 @@ class OperatorGate:
         path = scope.get("path", "")
         if path == "/v1/runtime/pull-messages":
             await self._replies.wait(_conductor(scope))
+        if path == "/v1/runtime/push-messages":
+            answer = await _serve_and_keep(self._application, scope, receive, send)
+            self._orders.expect(_conductor(scope), _parts_to_come(PushAppMessagesResponse(), answer))
+            return
         await self._application(scope, receive, send)
-        if path in ("/v1/runtime/push-messages", "/v1/runtime/push-object"):
-            self._orders.ring_soon()
+        if path == "/v1/runtime/push-object":
+            self._orders.part(_conductor(scope))
 
 
 class OperatorAuthn(NoOpControlAuthnPlugin):  # type: ignore[misc]
@@ -198,17 +221,25 @@ def _conductor(scope: Scope) -> str:
     return ""
 
 
-async def _serve_and_measure(application: Application, scope: Scope, receive: Receive, send: Send) -> int:
-    """Serve a request and return the size of the answer's body in bytes."""
-    size = 0
+async def _serve_and_keep(application: Application, scope: Scope, receive: Receive, send: Send) -> bytes:
+    """Serve a request and return the answer's body."""
+    body = bytearray()
 
-    async def measure(message: MutableMapping[str, Any]) -> None:
-        nonlocal size
-        size += len(message.get("body", b""))
+    async def keep(message: MutableMapping[str, Any]) -> None:
+        body.extend(message.get("body", b""))
         await send(message)
 
-    await application(scope, receive, measure)
-    return size
+    await application(scope, receive, keep)
+    return bytes(body)
+
+
+def _parts_to_come(response: PushMessagesResponse | PushAppMessagesResponse, answer: bytes) -> int:
+    """How many objects the sender was asked for; none where the answer is an error."""
+    try:
+        response.ParseFromString(answer)
+    except DecodeError:
+        return 0
+    return len(response.objects_to_push)
 
 
 async def _refuse(send: Send, status: int, body: bytes) -> None:

@@ -208,7 +208,7 @@ def _roll_call(grid: Grid, sites: int) -> Roster:
 
 
 def _trained(journal: Journal, run: str) -> ModelBundle:
-    from gaitkeeper_server.registry.publish import trained_bundle
+    from gaitkeeper_server.rounds.publish import trained_bundle
 
     record = journal.run(run)
     if record.state is not RunState.SUCCEEDED:

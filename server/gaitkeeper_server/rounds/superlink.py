@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from flwr.server.superlink.linkstate import LinkState
 
 _SYNC_EVERY_S = 0.5
+_IDLE = {"ControlLicenseMiddleware", "ControlEventLogMiddleware", "FleetEventLogMiddleware", "RuntimeTracingMiddleware"}
 _HOLD_NODES_S, _HOLD_CONDUCTOR_S = 5.0, 1.0
 
 
@@ -118,7 +119,10 @@ def _application(settings: SuperLinkSettings) -> FastAPI:
         isolation="process",
         runtime_dependency_install=False,
     )
-    return create_app(config, SuperLinkLifespan)
+    application = create_app(config, SuperLinkLifespan)
+    # Each costs a task and two queues per request, and does nothing without its plug-in, which there is none of here.
+    application.user_middleware = [item for item in application.user_middleware if item.cls.__name__ not in _IDLE]
+    return application
 
 
 async def _serve_both(
