@@ -51,6 +51,7 @@ _LARGEST_REQUEST = 64 * 1024 * 1024
 _EMPTY_ANSWER = 64
 """Bytes that an answer without a message stays below."""
 _PARTS_WITHIN_S = 2.0
+_BODY_WITHIN_S = 30.0
 _TOKEN_HEADER = TASK_TOKEN_HEADER.lower().encode("ascii")
 _KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.lower().encode("ascii")
 
@@ -104,6 +105,47 @@ class Bell:
             self._event = asyncio.Event()
 
 
+class InTurn:
+    """Serves one request after the other.
+
+    Each of Flower's requests writes to its SQLite database; several at a time wait for each other's locks in sleeps of
+    up to a tenth of a second, longer than a request takes. Bodies are read before the turn and answers sent after it,
+    so that a slow or silent peer holds up nobody.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.plain = application
+        self._turn = asyncio.Lock()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> bytes:
+        """Serve a request in its turn; the answer's body is given back as well."""
+        try:
+            body = await asyncio.wait_for(_whole_body(receive), _BODY_WITHIN_S)
+        except TimeoutError:
+            await _refuse(send, 408, b"The request did not arrive in time")
+            return b""
+        if body is None:
+            return b""
+        answer: list[MutableMapping[str, Any]] = []
+        given = False
+
+        async def replay() -> MutableMapping[str, Any]:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def keep(message: MutableMapping[str, Any]) -> None:
+            answer.append(message)
+
+        async with self._turn:
+            await self.plain(scope, replay, keep)
+        for message in answer:
+            await send(message)
+        return b"".join(message.get("body", b"") for message in answer)
+
+
 class EnrolledKeys:
     """Public keys (PEM) of the nodes that are enrolled now. Replaced as a whole, so that a revocation works at once."""
 
@@ -122,14 +164,12 @@ class EnrolledKeys:
 class FleetGate:
     """The ASGI application of the public port: Fleet for enrolled nodes; everything else does not exist there."""
 
-    def __init__(self, application: Application, enrolled: EnrolledKeys, orders: Bell, replies: Bell) -> None:
+    def __init__(self, application: InTurn, enrolled: EnrolledKeys, orders: Bell, replies: Bell) -> None:
         self._application, self._enrolled, self._orders, self._replies = application, enrolled, orders, replies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "lifespan":
-            await self._application(scope, receive, send)
-        elif scope["type"] != "http":
+        if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["path"] not in FLEET_PATHS or scope["method"] != "POST":
             await _refuse(send, 404, b"Not found")
@@ -142,15 +182,14 @@ class FleetGate:
             if self._site(scope) is None:
                 await _refuse(send, 401, b"The enrolment of this node was revoked")
                 return
-            answer = await _serve_and_keep(self._application, scope, receive, send)
+            answer = await self._application.serve(scope, receive, send)
             if len(answer) > _EMPTY_ANSWER:
                 self._orders.again(site)
-        elif scope["path"] == "/v1/fleet/push-messages":
-            answer = await _serve_and_keep(self._application, scope, receive, send)
-            self._replies.expect(site, _parts_to_come(PushMessagesResponse(), answer))
         else:
-            await self._application(scope, receive, send)
-            if scope["path"] == "/v1/fleet/push-object":
+            answer = await self._application.serve(scope, receive, send)
+            if scope["path"] == "/v1/fleet/push-messages":
+                self._replies.expect(site, _parts_to_come(PushMessagesResponse(), answer))
+            elif scope["path"] == "/v1/fleet/push-object":
                 self._replies.part(site)
 
     def _site(self, scope: Scope) -> str | None:
@@ -167,20 +206,24 @@ class FleetGate:
 class OperatorGate:
     """The ASGI application of the operator's port: everything, and the bells of both directions."""
 
-    def __init__(self, application: Application, orders: Bell, replies: Bell) -> None:
+    def __init__(self, application: InTurn, orders: Bell, replies: Bell) -> None:
         self._application, self._orders, self._replies = application, orders, replies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        path = scope.get("path", "")
+        if scope["type"] != "http":
+            await self._application.plain(scope, receive, send)
+            return
+        path = scope["path"]
         if path == "/v1/runtime/pull-messages":
             await self._replies.wait(_conductor(scope))
-        if path == "/v1/runtime/push-messages":
-            answer = await _serve_and_keep(self._application, scope, receive, send)
-            self._orders.expect(_conductor(scope), _parts_to_come(PushAppMessagesResponse(), answer))
+        if path.endswith("/stream-logs") or path.endswith("/stream-run-events"):
+            await self._application.plain(scope, receive, send)
             return
-        await self._application(scope, receive, send)
-        if path == "/v1/runtime/push-object":
+        answer = await self._application.serve(scope, receive, send)
+        if path == "/v1/runtime/push-messages":
+            self._orders.expect(_conductor(scope), _parts_to_come(PushAppMessagesResponse(), answer))
+        elif path == "/v1/runtime/push-object":
             self._orders.part(_conductor(scope))
 
 
@@ -221,16 +264,16 @@ def _conductor(scope: Scope) -> str:
     return ""
 
 
-async def _serve_and_keep(application: Application, scope: Scope, receive: Receive, send: Send) -> bytes:
-    """Serve a request and return the answer's body."""
-    body = bytearray()
-
-    async def keep(message: MutableMapping[str, Any]) -> None:
-        body.extend(message.get("body", b""))
-        await send(message)
-
-    await application(scope, receive, keep)
-    return bytes(body)
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The request's body, None where the peer left. Its length was checked; a server enforces what it announces."""
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _parts_to_come(response: PushMessagesResponse | PushAppMessagesResponse, answer: bytes) -> int:

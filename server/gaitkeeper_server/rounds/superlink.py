@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from gaitkeeper_server.home import CoordinatorHome
-from gaitkeeper_server.rounds.gate import Bell, EnrolledKeys, FleetGate, OperatorAuthn, OperatorGate
+from gaitkeeper_server.rounds.gate import Bell, EnrolledKeys, FleetGate, InTurn, OperatorAuthn, OperatorGate
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.durable import write_durably
@@ -128,10 +128,11 @@ def _application(settings: SuperLinkSettings) -> FastAPI:
 async def _serve_both(
     settings: SuperLinkSettings, application: FastAPI, keys: EnrolledKeys, on_ready: Callable[[], None]
 ) -> None:
+    in_turn = InTurn(application)
     orders, replies = Bell(_HOLD_NODES_S), Bell(_HOLD_CONDUCTOR_S)
     public = _Server(
         uvicorn.Config(
-            FleetGate(application, keys, orders, replies),  # type: ignore[arg-type]
+            FleetGate(in_turn, keys, orders, replies),  # type: ignore[arg-type]
             ssl_certfile=str(settings.certificate),
             ssl_keyfile=str(settings.key),
             lifespan="off",
@@ -143,7 +144,7 @@ async def _serve_both(
     )
     operator = _Server(
         uvicorn.Config(
-            OperatorGate(application, orders, replies),  # type: ignore[arg-type]
+            OperatorGate(in_turn, orders, replies),  # type: ignore[arg-type]
             lifespan="on",
             access_log=False,
             log_level="warning",
