@@ -12,7 +12,7 @@ from torch import nn
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.spec import ModelSpec
 
-_FILES = ("lstm", "gru", "tcn", "transformer")
+_FILES = ("lstm", "gru", "tcn", "transformer", "symmetry")
 _KINDS: dict[str, Callable[[ModelSpec], TemporalEncoder]] = {}
 
 

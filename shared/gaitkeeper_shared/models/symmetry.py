@@ -1,0 +1,61 @@
+"""Left-right symmetry: a fixed encoder of very few numbers, for studies of few patients.
+
+Symmetry is what clinical gait analysis looks at first (Sadeghi et al. 2000, doi:10.1016/S0966-6362(00)00070-9), and
+noise costs accuracy in proportion to the number of privately trained parameters, so that a head over a handful of such
+numbers learns from some ten patients a clinic, where a whole recurrent network learns nothing at the same epsilon.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from gaitkeeper_shared.models.registry import TemporalEncoder, register
+from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.skeleton import SIDES
+
+_LIMIT = 3.0
+_LENGTH = 2.0
+"""Length of a typical feature vector: its gradient's, too, which the clipping norm of a study is chosen for."""
+
+# Mean and standard deviation, in spreads of the channel, of the left-right difference between means over a window: of
+# 400 synthetic patients, half of them healthy (``gaitkeeper simulate``). Published constants, the same at every site.
+_PUBLISHED = {
+    "hip_flexion": (0.167, 0.129),
+    "knee_flexion": (0.141, 0.108),
+    "ankle_dorsiflexion": (0.118, 0.133),
+    "foot_forward": (0.168, 0.134),
+    "foot_height": (0.031, 0.023),
+    "hand_forward": (0.189, 0.197),
+}
+
+
+@register("symmetry")
+class SymmetryEncoder(TemporalEncoder):
+    """Per pair of left and right channels the difference between their means; per other channel its mean.
+
+    No parameter is trained; ``hidden`` and ``layers`` of the study do not matter.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        names = spec.input.channels
+        stems = [name.removesuffix("_left") for name in names if name.endswith("_left")]
+        pairs = [stem for stem in stems if f"{stem}_right" in names]
+        self.pairs = [tuple(names.index(f"{stem}_{side}") for side in SIDES) for stem in pairs]
+        paired = {place for pair in self.pairs for place in pair}
+        self.single = [place for place in range(len(names)) if place not in paired]
+        self.published = [_PUBLISHED[stem] for stem in pairs]
+        self.width = len(self.pairs) + len(self.single)
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """(N, T, C) to (N, pairs + single channels), scaled to a length of about 2."""
+        means = windows.mean(dim=1)
+        columns = [
+            ((means[:, left] - means[:, right]).abs() - center) / spread
+            for (left, right), (center, spread) in zip(self.pairs, self.published, strict=True)
+        ]
+        columns += [means[:, place] for place in self.single]
+        features = torch.stack(columns, dim=1).clamp(-_LIMIT, _LIMIT)
+        return features * (_LENGTH / math.sqrt(self.width))
