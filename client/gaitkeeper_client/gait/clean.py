@@ -26,8 +26,8 @@ LONGEST_FILL_S = 0.25
 """A fifth of a stride: a longer gap could hide an event."""
 HAMPEL_HALF_WIDTH = 3
 HAMPEL_SIGMAS = 4.0
-CUTOFF_HZ = 6.0
-"""Low-pass for positions; walking has its energy below 6 Hz (Winter 2009)."""
+CUTOFF_HZ = 8.0
+"""Low-pass for positions. Walking has its energy below 6 Hz (Winter 2009); at 8 the swinging knee keeps its peak."""
 _MAD_TO_SIGMA = 1.4826
 
 

@@ -16,7 +16,7 @@ from gaitkeeper_shared.skeleton import other_side
 
 SHORTEST_S, LONGEST_S = 0.6, 2.6
 """Stride times of walking, from fast (2 steps/0.6 s) to very slow; anything else is a missed or a false event."""
-LARGEST_DEVIATION = 0.5
+LARGEST_DEVIATION = 0.3
 """From the median stride time of the walk: a missed strike doubles a stride."""
 
 

@@ -23,7 +23,7 @@ class Definition:
 DEFINITIONS: dict[str, Definition] = {
     row.name: row
     for row in (
-        Definition("cadence", "steps/min", "60 s over the mean step time.", WHITTLE),
+        Definition("cadence", "steps/min", "Two steps a stride: 120 s over the mean stride time.", WHITTLE),
         Definition("stride_time", "s", "From a foot strike to the next of the same foot.", WHITTLE),
         Definition("step_time", "s", "From a foot strike to the next of the other foot.", WHITTLE),
         Definition("stance_percent", "%", "Foot strike to foot off of the same foot, of the gait cycle.", WHITTLE),

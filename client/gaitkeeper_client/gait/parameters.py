@@ -49,7 +49,7 @@ def parameters(walks: Sequence[Walk]) -> dict[str, Parameter]:
     stances = [(c, c.foot_off_s - c.start_s) for c in cycles if c.foot_off_s is not None]
     stance_percent = [100.0 * stance / cycle.duration_s for cycle, stance in stances]
     out = {
-        "cadence": _cadence([step.seconds for step in steps]),
+        "cadence": _cadence([cycle.duration_s for cycle in cycles]),
         "stride_time": _mean("stride_time", [cycle.duration_s for cycle in cycles]),
         "step_time": _mean("step_time", [step.seconds for step in steps]),
         "stance_percent": _mean("stance_percent", stance_percent),
@@ -87,15 +87,16 @@ def _mean(name: str, values: Sequence[float]) -> Parameter:
     return Parameter(row.unit, mean, interval, len(known))
 
 
-def _cadence(step_times: Sequence[float]) -> Parameter:
-    seconds = _mean("step_time", step_times)
+def _cadence(stride_times: Sequence[float]) -> Parameter:
+    # Over strides, not steps: a strike that is late on one side only, or missed, leaves them as they are.
+    seconds = _mean("stride_time", stride_times)
     unit = DEFINITIONS["cadence"].unit
     if seconds.value is None:
         return Parameter(unit, n=seconds.n, refused=seconds.refused)
     interval = None
     if seconds.ci95 is not None and seconds.ci95[0] > 0.0:
-        interval = (60.0 / seconds.ci95[1], 60.0 / seconds.ci95[0])
-    return Parameter(unit, 60.0 / seconds.value, interval, seconds.n)
+        interval = (120.0 / seconds.ci95[1], 120.0 / seconds.ci95[0])
+    return Parameter(unit, 120.0 / seconds.value, interval, seconds.n)
 
 
 def _double_support(cycles: Sequence[Cycle]) -> list[float]:

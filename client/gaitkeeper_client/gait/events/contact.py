@@ -31,6 +31,8 @@ STRIKE_DELAY_S, OFF_DELAY_S = -0.003, 0.012
 """Constant errors of this method, taken off."""
 ZENI_STRIKE_S, ZENI_OFF_S = -0.031, 0.025
 """Constant errors of the coordinate method on the same walkers (early, late), taken off where it stands alone."""
+EDGE_S = 0.1
+"""Smoothing has no neighbours at a walk's ends; an event this near to them is as likely an artefact."""
 WEIGHT = 0.5
 """Of this method against the coordinate method, whose errors are of another kind."""
 
@@ -53,7 +55,7 @@ class Contact:
                 delay = STRIKE_DELAY_S if event.type == "foot_strike" else OFF_DELAY_S
                 sure = 1.0 - min(0.5, abs(contact - delay - time_s) / SEARCH_S)
                 time_s = WEIGHT * (contact - delay) + (1.0 - WEIGHT) * time_s
-            if bout.time_s[0] <= time_s <= bout.time_s[-1]:
+            if bout.time_s[0] + EDGE_S <= time_s <= bout.time_s[-1] - EDGE_S:
                 found.append(replace(event, time_s=time_s, confidence=event.confidence * sure))
         return enforce_order(found)
 

@@ -1,7 +1,8 @@
 """Physiological order: what no walk can do is removed, the weaker event first.
 
 Per foot, strikes and offs alternate, with a stance and a swing of at least :data:`SHORTEST_PHASE_S`. The feet strike in
-turn; a strike of the same foot within half a typical stride of the last is a false one.
+turn; a strike of the same foot within half a typical stride of the last is a false one, and so is one of two strikes
+of different feet that are less than :data:`SHORTEST_STEP` of a typical step apart.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import SIDES
 
 SHORTEST_PHASE_S = 0.15
+SHORTEST_STEP = 0.55
+"""Of the median step time; the short step of a marked limp is about 0.7 of it."""
 
 
 def enforce_order(events: Sequence[GaitEvent]) -> tuple[GaitEvent, ...]:
@@ -24,7 +27,29 @@ def enforce_order(events: Sequence[GaitEvent]) -> tuple[GaitEvent, ...]:
         one = _apart(one, "foot_strike")
         one = _apart(one, "foot_off")
         kept.extend(_alternating(one))
-    return tuple(sorted(kept, key=lambda e: e.time_s))
+    kept.sort(key=lambda e: e.time_s)
+    false = _hasty_strikes([e for e in kept if e.type == "foot_strike"])
+    return tuple(event for event in kept if id(event) not in false)
+
+
+def _hasty_strikes(strikes: list[GaitEvent]) -> set[int]:
+    """Of two strikes that are too close, the one whose removal leaves the more even steps; by ``id``."""
+    false: set[int] = set()
+    strikes = list(strikes)
+    while len(strikes) >= 4:
+        times = np.array([e.time_s for e in strikes])
+        steps = np.diff(times)
+        typical = float(np.median(steps))
+        at = int(steps.argmin())
+        if steps[at] >= SHORTEST_STEP * typical:
+            break
+        unevenness = [float(np.abs(np.diff(np.delete(times, at + k)) - typical).max()) for k in (0, 1)]
+        if abs(unevenness[0] - unevenness[1]) < 0.1 * typical:
+            drop = at if strikes[at].confidence < strikes[at + 1].confidence else at + 1
+        else:
+            drop = at + int(np.argmin(unevenness))
+        false.add(id(strikes.pop(drop)))
+    return false
 
 
 def _apart(events: list[GaitEvent], kind: str) -> list[GaitEvent]:
