@@ -1,0 +1,163 @@
+"""``gaitkeeper site`` budget: what privacy has been spent here, what the next study would cost, who is exhausted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gaitkeeper_client.cli.site_vault import AsJson, Home
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.ledger import Ledger
+    from gaitkeeper_shared.privacy.accounting import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class StudySpent:
+    """One study in the ledger. ``rounds``: charged here; ``epsilon``: of a patient who was in each of them."""
+
+    study: str
+    study_hash: str
+    rounds: int
+    epsilon: float
+    delta: float
+    limit: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PatientSpent:
+    """One patient, over all studies, at the site's delta. ``exhausted``: the next study asked for does not fit."""
+
+    pseudonym: str
+    epsilon: float
+    exhausted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NextStudy:
+    """What a study that did not run yet would cost a patient who is in every round."""
+
+    study: str
+    epsilon: float
+    delta: float
+    noise_multiplier: float
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to ``gaitkeeper site``."""
+    app.command()(budget)
+
+
+def budget(
+    home: Home = None,
+    study: Annotated[
+        Path | None, typer.Option(help="A study file: what it would cost, and who could be in it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the privacy ledger: spent by study, spent by patient, and what a further study would cost."""
+    from gaitkeeper_client.training.home_runtime import budget_cap
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.ledger import Ledger
+
+    place = SiteHome.resolve(home)
+    place.config()
+    ledger = Ledger(place.ledger)
+    cap = budget_cap(place)
+    studies = _by_study(place, ledger)
+    coming = None if study is None else _coming(study)
+    patients = _by_patient(ledger, cap, study)
+    if as_json:
+        table = {
+            "schema": "gaitkeeper.budget/1",
+            "entries": len(ledger.entries),
+            "cap": None if cap is None else asdict(cap),
+            "studies": [asdict(item) for item in studies],
+            "patients": [asdict(item) for item in patients],
+            "next_study": None if coming is None else asdict(coming),
+        }
+        typer.echo(json.dumps(table, indent=1))
+        return
+    _print(studies, patients, coming, cap, len(ledger.entries))
+
+
+def _by_study(place: SiteHome, ledger: Ledger) -> tuple[StudySpent, ...]:
+    from gaitkeeper_client.consortium.studies import approved_study
+    from gaitkeeper_shared.errors import GaitkeeperError
+
+    hashes = dict.fromkeys(entry.key.study_hash for entry in ledger.entries)
+    spent = []
+    for study_hash in hashes:
+        rounds = sum(entry.kind == "train" and entry.key.study_hash == study_hash for entry in ledger.entries)
+        try:
+            study = approved_study(place, study_hash)
+            name, delta, limit = study.name, study.privacy.delta, study.privacy.epsilon
+        except GaitkeeperError:  # approval was withdrawn since; what was spent stays spent
+            name, delta, limit = "", 1e-5, None
+        spent.append(StudySpent(name, study_hash, rounds, ledger.study_epsilon(study_hash, delta), delta, limit))
+    return tuple(spent)
+
+
+def _by_patient(ledger: Ledger, cap: Budget | None, study: Path | None) -> tuple[PatientSpent, ...]:
+    from gaitkeeper_shared.privacy.accounting import Spend, epsilon, within
+    from gaitkeeper_shared.privacy.plan import plan
+    from gaitkeeper_shared.study import load_study
+
+    further: list[Spend] = []
+    if study is not None:
+        loaded, _ = load_study(study)
+        if (train := plan(loaded).train) is not None:
+            further = [train] * loaded.training.rounds
+    delta = 1e-5 if cap is None else cap.delta
+    patients = []
+    for pseudonym in ledger.patients():
+        spent = list(ledger.spent(pseudonym))
+        exhausted = cap is not None and not within([*spent, *further], cap)
+        patients.append(PatientSpent(pseudonym, epsilon(spent, delta), exhausted))
+    return tuple(patients)
+
+
+def _coming(study: Path) -> NextStudy | None:
+    from gaitkeeper_shared.privacy.accounting import epsilon
+    from gaitkeeper_shared.privacy.plan import plan
+    from gaitkeeper_shared.study import load_study
+
+    loaded, _ = load_study(study)
+    train = plan(loaded).train
+    if train is None:
+        return None
+    cost = epsilon([train] * loaded.training.rounds, loaded.privacy.delta)
+    return NextStudy(loaded.name, cost, loaded.privacy.delta, train.noise_multiplier)
+
+
+def _print(
+    studies: tuple[StudySpent, ...],
+    patients: tuple[PatientSpent, ...],
+    coming: NextStudy | None,
+    cap: Budget | None,
+    entries: int,
+) -> None:
+    typer.echo(f"The ledger is whole: {entries} entries.")
+    for item in studies:
+        limit = "" if item.limit is None else f" of {item.limit:g}"
+        name = item.study or "a study that is no longer approved"
+        price = f"epsilon {item.epsilon:.2f}{limit} at delta {item.delta:g}"
+        typer.echo(f"  {name} ({item.study_hash[:12]}): {item.rounds} rounds, {price}")
+    if patients:
+        most = max(patient.epsilon for patient in patients)
+        typer.echo(f"{len(patients)} patients were charged; the most that one spent in all is epsilon {most:.2f}.")
+    if cap is None:
+        typer.echo("This site sets no cap over all studies ([privacy] epsilon_cap in site.toml).")
+    else:
+        exhausted = [patient.pseudonym for patient in patients if patient.exhausted]
+        typer.echo(f"Cap over all studies: epsilon {cap.epsilon:g} at delta {cap.delta:g}.")
+        if exhausted:
+            typer.echo(f"{len(exhausted)} patients are exhausted: {', '.join(exhausted[:20])}")
+    if coming is not None:
+        price = f"epsilon {coming.epsilon:.2f} at delta {coming.delta:g}"
+        typer.echo(f"{coming.study} would cost a patient {price} (noise multiplier {coming.noise_multiplier:g}).")

@@ -1,0 +1,79 @@
+"""``gaitkeeper privacy``: what a study would cost its patients, from public numbers alone. Reads nobody's data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.callback()
+def privacy() -> None:
+    """Plan the privacy of a study: noise for a wished epsilon, epsilon for a given noise."""
+
+
+@app.command()
+def plan(
+    study: Annotated[
+        Path | None, typer.Argument(help="A study file; options given beside it replace its values.")
+    ] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Wished epsilon; the noise is computed.")] = None,
+    noise: Annotated[float | None, typer.Option(help="Noise multiplier; epsilon is computed.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Delta, well below one over the number of patients.")] = None,
+    sample_rate: Annotated[float | None, typer.Option(help="Chance of a patient to be in a step.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of the study.")] = None,
+    local_steps: Annotated[int | None, typer.Option(help="Private steps of a site in a round.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Say which noise a study's rounds carry and what they cost a patient, by two accountants.
+
+    Example: gaitkeeper privacy plan --epsilon 8 --delta 1e-3 --sample-rate 0.5 --rounds 20
+    """
+    from gaitkeeper_shared.privacy.accounting import Budget, Spend, epsilon_rdp, noise_multiplier
+    from gaitkeeper_shared.privacy.accounting import epsilon as composed
+    from gaitkeeper_shared.study import load_study
+
+    loaded = None if study is None else load_study(study)[0]
+    price, training = (None, None) if loaded is None else (loaded.privacy, loaded.training)
+    delta = _given("--delta", delta, None if price is None else price.delta, 0.0, 1.0)
+    rate = _given("--sample-rate", sample_rate, None if price is None else price.sample_rate, 0.0, 1.0, closed=True)
+    count = _given("--rounds", rounds, None if training is None else training.rounds, 0.0, 1e6)
+    per_round = _given("--local-steps", local_steps, 1 if training is None else training.local_steps, 0.0, 1e4)
+    steps = int(count) * int(per_round)
+    if noise is None:
+        wished = _given("--epsilon", epsilon, None if price is None else price.epsilon, 0.0, 1e6)
+        noise = noise_multiplier(Budget(wished, delta), rate, steps)
+    else:
+        noise = _given("--noise", noise, None, 0.0, 1e6)
+    spend = [Spend(noise, rate, steps)]
+    table = {
+        "epsilon": round(composed(spend, delta), 4),
+        "epsilon_rdp": round(epsilon_rdp(spend, delta), 4),
+        "delta": delta,
+        "noise_multiplier": noise,
+        "sample_rate": rate,
+        "steps": steps,
+    }
+    if as_json:
+        typer.echo(json.dumps(table, indent=1))
+        return
+    typer.echo(f"Noise multiplier {noise:g}: {steps} steps at sample rate {rate:g}")
+    typer.echo(f"cost a patient at most epsilon {table['epsilon']:.2f} at delta {delta:g} (PRV accountant);")
+    typer.echo(f"the looser cross-check (RDP) says {table['epsilon_rdp']:.2f}.")
+
+
+def _given(
+    option: str, value: float | None, fallback: float | None, low: float, high: float, *, closed: bool = False
+) -> float:
+    chosen = fallback if value is None else value
+    if chosen is None:
+        raise GaitkeeperError("privacy-option-missing", option=option)
+    if not (low < chosen < high or (closed and chosen == high)):
+        raise GaitkeeperError("privacy-option-bad", option=option, value=chosen, low=low, high=high)
+    return float(chosen)

@@ -1,0 +1,188 @@
+"""The deployed site's runtime over a real vault, and ``gaitkeeper site budget`` and ``privacy plan`` on top."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from flwr.app import Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from gaitkeeper_client.consortium import studies as consortium_studies
+from gaitkeeper_client.training import app as client_app
+from gaitkeeper_client.training.home_runtime import HomeRuntime, budget_cap
+from gaitkeeper_client.training.site_round import run_round
+from gaitkeeper_client.vault.home import SiteHome, create_home, write_table
+from gaitkeeper_client.vault.keys import SiteKey, create_key
+from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
+from gaitkeeper_client.vault.store import Vault
+from gaitkeeper_shared.cli import build_command
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.federation import MESSAGE_TYPE, RoundOrder, decode_reply, encode_order
+from gaitkeeper_shared.models.bundle import ModelBundle
+from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.recording import JointTrajectories, Recording, Signals
+from gaitkeeper_shared.skeleton import JOINTS
+from gaitkeeper_shared.study import Study, parse_study, study_hash
+
+STUDY = b"""
+name = "site-test"
+[task]
+labels = ["healthy", "patient"]
+[input]
+channels = ["knee_flexion_left", "pelvis_speed"]
+rate_hz = 10.0
+window_s = 1.0
+[model]
+hidden = 4
+[training]
+rounds = 2
+[privacy]
+epsilon = 4.0
+delta = 1e-3
+clip_norm = 0.5
+sample_rate = 0.5
+patients_per_site = 8
+"""
+HASH = study_hash(STUDY)
+
+
+def recording(seed: int) -> Recording:
+    time_s = np.arange(40) / 10.0
+    values = np.random.default_rng(seed).normal(size=(40, 2)).astype(np.float32)
+    signals = Signals(time_s, ("knee_flexion_left", "pelvis_speed"), values)
+    points = np.full((40, len(JOINTS), 2), np.nan)
+    return Recording(JointTrajectories(time_s, points, "px", np.ones((40, len(JOINTS)))), (), signals)
+
+
+def add(home: SiteHome, key: SiteKey, number: int, label: str) -> None:
+    facts = RecordingFacts(f"{number:064x}", f"{number}.mp4", "2026-01-01T00:00:00+00:00")
+    with Vault.open(home, key) as vault:
+        vault.add(PatientFacts(f"patient-{number}", label), recording(number), facts)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteHome:
+    place = SiteHome(tmp_path / "site")
+    key = create_key(place)
+    create_home(place, "north", "file")
+    for number in range(8):
+        add(place, key, number, ("healthy", "patient", "stroke")[number % 3])
+
+    def approved(_: SiteHome, wanted: str) -> Study:
+        if wanted != HASH:
+            raise GaitkeeperError("study-not-found", path=wanted)
+        return parse_study(STUDY)
+
+    # Signing and approving have their own tests; everything behind the approval is real here.
+    monkeypatch.setattr(consortium_studies, "approved_study", approved)
+    return place
+
+
+def order(number: int) -> RoundOrder:
+    return RoundOrder(HASH, "run", number, True, False)
+
+
+def weights() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    return dict(ModelBundle.initial(ModelSpec.of(parse_study(STUDY), HASH)).weights)
+
+
+def test_a_site_trains_on_its_vault_and_notices_new_patients(home: SiteHome) -> None:
+    runtime = HomeRuntime(home)
+    before = runtime.dataset(HASH, parse_study(STUDY), "run")
+    assert len(before.train) + len(before.held_out) == 6  # two have a label that the study does not use
+    assert runtime.dataset(HASH, parse_study(STUDY), "run") is before
+    reply = run_round(runtime, order(1), weights())
+    assert reply.report.status == "trained", reply.report
+    assert reply.report.site == "north"
+    from gaitkeeper_client.vault.keys import unlock
+
+    add(home, unlock(home), 99, "healthy")
+    after = runtime.dataset(HASH, parse_study(STUDY), "run")
+    assert len(after.train) + len(after.held_out) == 7
+    held_out = {person.pseudonym for person in before.held_out}
+    assert held_out <= {person.pseudonym for person in after.held_out}
+
+
+def test_the_installed_client_app_answers_a_message_and_never_raises(
+    home: SiteHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAITKEEPER_SITE_HOME", str(home.path))
+    for name in ("_run_id", "_node_id", "_task_id"):  # a message takes these from the process that it is made in
+        monkeypatch.setattr(TaskIdentity, name, 1)
+    context = Context(1, 2, {}, RecordDict(), {})
+
+    def ask(content: RecordDict) -> Message:
+        message = Message(content, 2, MESSAGE_TYPE)
+        return client_app.app(message, context)
+
+    good = decode_reply(ask(encode_order(order(1), weights())).content)
+    assert good.report.status == "trained"
+    assert good.weights is not None
+    assert list(good.weights) == list(weights())
+    bad = decode_reply(ask(RecordDict()).content)
+    assert (bad.report.status, bad.report.code) == ("refused", "round-message-unusable")
+    home.ledger.write_bytes(b"damaged" * 1000)
+    client_app._runtime_at.cache_clear()
+    damaged = decode_reply(ask(encode_order(order(2), weights())).content)
+    assert (damaged.report.status, damaged.report.code) == ("refused", "ledger-damaged")
+    client_app._runtime_at.cache_clear()
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    command = build_command()
+    assert isinstance(command, click.Group)
+    result = CliRunner().invoke(command, arguments)
+    if isinstance(result.exception, GaitkeeperError):
+        return result.exception.exit_status, result.exception.code
+    return result.exit_code, result.output
+
+
+def test_budget_shows_spending_caps_and_the_price_of_the_next_study(home: SiteHome, tmp_path: Path) -> None:
+    runtime = HomeRuntime(home)
+    for number in (1, 2):
+        assert run_round(runtime, order(number), weights()).report.status == "trained"
+    status, output = run("site", "budget", "--home", str(home.path))
+    assert status == 0
+    assert "site-test" in output
+    assert "2 rounds" in output
+    study = tmp_path / "next.toml"
+    study.write_bytes(STUDY.replace(b"site-test", b"next-test"))
+    write_table(home, "privacy", {"epsilon_cap": 5.0, "delta": 1e-3})
+    status, output = run("site", "budget", "--home", str(home.path), "--study", str(study), "--json")
+    assert status == 0
+    table = json.loads(output)
+    assert 3.5 < table["studies"][0]["epsilon"] <= 4.0
+    assert table["cap"] == {"epsilon": 5.0, "delta": 1e-3}
+    assert all(patient["exhausted"] for patient in table["patients"])
+    assert 3.5 < table["next_study"]["epsilon"] <= 4.0
+
+
+@pytest.mark.parametrize("table", [{"epsilon_cap": -1.0}, {"epsilon": 3.0}, {"epsilon_cap": 3.0, "delta": 2.0}])
+def test_a_broken_cap_is_an_error_and_never_no_cap(home: SiteHome, table: dict[str, float]) -> None:
+    write_table(home, "privacy", table)
+    with pytest.raises(GaitkeeperError) as error:
+        budget_cap(home)
+    assert error.value.code == "site-config-damaged"
+    assert run_round(HomeRuntime(home), order(1), weights()).report.code == "site-config-damaged"
+
+
+def test_privacy_plan_goes_there_and_back(tmp_path: Path) -> None:
+    public = ("--delta", "1e-3", "--sample-rate", "0.5", "--rounds", "10")
+    status, output = run("privacy", "plan", "--epsilon", "4", *public, "--json")
+    assert status == 0
+    there = json.loads(output)
+    assert 3.9 < there["epsilon"] <= 4.0 < there["epsilon_rdp"]
+    _, output = run("privacy", "plan", "--noise", str(there["noise_multiplier"]), *public, "--json")
+    assert json.loads(output)["epsilon"] == there["epsilon"]
+    study = tmp_path / "study.toml"
+    study.write_bytes(STUDY)
+    status, output = run("privacy", "plan", str(study))
+    assert status == 0
+    assert "2 steps" in output
+    assert run("privacy", "plan", "--epsilon", "4") == (2, "privacy-option-missing")
+    assert run("privacy", "plan", "--epsilon", "4", "--delta", "7", *public[2:]) == (2, "privacy-option-bad")
