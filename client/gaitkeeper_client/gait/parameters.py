@@ -18,6 +18,8 @@ from gaitkeeper_shared.kinematics import joint, midpoint
 from gaitkeeper_shared.recording import GaitEvent
 
 BOOTSTRAP_SAMPLES = 1000
+FLAT_S = (0.1, 0.3)
+"""Seconds after a strike in which the heel rests on the ground, from a fast walk to a slow one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +137,30 @@ def _at(walk: Walk, what: str, time_s: float) -> float:
     return float(np.interp(time_s, walk.bout.time_s, track[:, 0])) * (walk.metres or float("nan"))
 
 
+def _placed(walk: Walk, side: str, strike_s: float) -> float:
+    """Where a foot stands after a strike: its heel's median position while it is flat on the ground, in metres.
+
+    Steadier than the heel at the instant of the strike, which still moves. On a treadmill the foot moves on at once.
+    """
+    if walk.bout.constant_place:
+        return _at(walk, f"{side}_heel", strike_s)
+    low, high = FLAT_S
+    heel = joint(walk.bout.points, f"{side}_heel")[:, 0]
+    inside = (walk.bout.time_s >= strike_s + low) & (walk.bout.time_s <= strike_s + high)
+    if strike_s + high > walk.bout.time_s[-1] or not inside.any():
+        return float("nan")
+    return float(np.median(heel[inside])) * (walk.metres or float("nan"))
+
+
 def _step_length(step: _Step) -> float:
-    at = step.end.time_s
-    return _at(step.walk, f"{step.end.side}_heel", at) - _at(step.walk, f"{step.start.side}_heel", at)
+    walk, end = step.walk, step.end
+    if walk.bout.constant_place:
+        return _placed(walk, end.side, end.time_s) - _at(walk, f"{step.start.side}_heel", end.time_s)
+    return _placed(walk, end.side, end.time_s) - _placed(walk, step.start.side, step.start.time_s)
 
 
 def _stride_length(walk: Walk, cycle: Cycle) -> float:
-    heel = f"{cycle.side}_heel"
-    return _at(walk, heel, cycle.end_s) - _at(walk, heel, cycle.start_s)
+    return _placed(walk, cycle.side, cycle.end_s) - _placed(walk, cycle.side, cycle.start_s)
 
 
 def _speed(walk: Walk, cycle: Cycle) -> float:

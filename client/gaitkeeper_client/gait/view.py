@@ -17,8 +17,8 @@ from gaitkeeper_shared.kinematics import joint, midpoint
 
 WIDTH_OF_TRUNK = 0.62
 """Shoulder joints apart over trunk length: 0.18 x height over 0.29 x height (Winter 2009)."""
-SIDE_UP_TO_DEG = 35.0
-"""A foreshortening of at most 18 %; sagittal angles are still within 5 degrees."""
+SIDE_UP_TO_DEG = 25.0
+"""A foreshortening of at most 9 %. Lengths are withheld beyond it; times are good up to the next limit."""
 OBLIQUE_UP_TO_DEG = 60.0
 
 ViewName = Literal["side", "oblique", "front-or-rear", "laboratory"]

@@ -87,6 +87,8 @@ class People:
 
     def _search(self, frame: Frame) -> None:
         found = self._estimator.find(frame.image)
+        if not self._people and not found:
+            found = _find_far_away(self._estimator, frame.image)
         standing = self._standing
         self._standing = [other for pose in found if (other := _still_there(pose, standing)) is not None]
         for pose in found:
@@ -142,6 +144,21 @@ class People:
         self._people.remove(person)
         person.follower.forget()
         self._free.append(person.follower)
+
+
+def _find_far_away(estimator: PoseEstimator, image: NDArray[np.uint8]) -> tuple[PersonPose, ...]:
+    """Everyone in three overlapping squares of the picture: the detector sees people who are small in the whole."""
+    height, width = image.shape[:2]
+    side, reach = min(height, width), abs(width - height)
+    found: list[PersonPose] = []
+    for share in (0.0, 0.5, 1.0):
+        corner = np.array([round(share * reach), 0] if width > height else [0, round(share * reach)])
+        square = _cut(image, int(corner[0]), int(corner[1]), side)
+        for seen in estimator.find(square):
+            pose = PersonPose(seen.points + corner, seen.confidence)
+            if not any(same_person(pose, other) for other in found):
+                found.append(pose)
+    return tuple(found)
 
 
 def _look(follower: PoseFollower, track: Track, frame: Frame, seconds: float) -> PersonPose | None:

@@ -12,6 +12,11 @@ from gaitkeeper_client.pose.base import PoseEstimator
 from gaitkeeper_client.pose.people import People
 from gaitkeeper_client.pose.tracking import as_arrays, walker
 from gaitkeeper_shared.recording import JointTrajectories
+from gaitkeeper_shared.skeleton import JOINTS
+
+LEG_PARTS = ("hip", "knee", "ankle", "heel", "toe")
+
+LEG_JOINTS = [index for index, name in enumerate(JOINTS) if name.split("_")[-1] in LEG_PARTS]
 
 SHORTEST_TRACK = 5
 """Sightings; fewer are a flicker of the network, not a person."""
@@ -40,6 +45,12 @@ def follow_walker(
     if chosen is None:
         return Sighting(None, len(people.times), 0)
     points, confidence = as_arrays(chosen, len(people.times))
+    # The network guesses on where a limb has left the picture; a guess is not a measurement. With a leg outside, it
+    # is unsure of the other one, too.
+    inside = np.all((points >= 0.0) & (points <= (video.info.width, video.info.height)), axis=-1)
+    inside &= np.all(inside[:, LEG_JOINTS], axis=1, keepdims=True)
+    points[~inside] = np.nan
+    confidence[~inside] = 0.0
     points[..., 1] = video.info.height - points[..., 1]
     trajectories = JointTrajectories(np.array(people.times), points, "px", confidence)
     return Sighting(trajectories, len(people.times), len(tracks))

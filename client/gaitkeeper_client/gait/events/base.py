@@ -13,6 +13,10 @@ from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent
 
 
+NEARLY_BEST = 0.75
+"""Share of the best autocorrelation that an earlier repetition must reach."""
+
+
 class EventMethod(Protocol):
     """Finds the events of one straight walk."""
 
@@ -69,5 +73,7 @@ def stride_period_s(time_s: FloatArray, spread: FloatArray) -> float:
     found, _ = find_peaks(correlation[low : high + 1], prominence=0.1)
     if found.size == 0:
         return float("nan")
-    best = int(found[np.argmax(correlation[low + found])]) + low
+    # Two strides repeat as well as one: the first repetition that is nearly as good as the best is the stride.
+    heights = correlation[low + found]
+    best = int(found[np.flatnonzero(heights >= NEARLY_BEST * heights.max())[0]]) + low
     return (best + vertex(correlation, best)) / rate
