@@ -52,7 +52,7 @@ class Stage:
         shown = "gaitkeeper " + shlex.join(arguments)
         self.console.print(f"  [dim]$ {shown}[/]", highlight=False, soft_wrap=True)
         self._count += 1
-        log = self._logs / f"{self._count:02d}-{'-'.join(arguments[:2])}.log"
+        log = self._logs / f"{self._count:02d}-{'-'.join(word for word in arguments[:2] if word.isalpha())}.log"
         command = [sys.executable, "-m", "gaitkeeper_shared.cli", *arguments]
         with log.open("wb") as output:
             process = subprocess.Popen(

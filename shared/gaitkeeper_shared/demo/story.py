@@ -20,7 +20,7 @@ STUDY_NAME = "walking-patterns"
 
 @dataclass(frozen=True, slots=True)
 class Clinic:
-    """A clinic of the demo: its camera and its mix of patients."""
+    """A clinic of the demo: its camera and the mix of its patients."""
 
     name: str
     disorders: str
@@ -31,10 +31,11 @@ class Clinic:
 
 
 CLINICS = (
-    Clinic("north", "healthy:3,parkinsonian:4,hemiparetic:1", 30, "960x540", "side", 11),
-    Clinic("harbour", "healthy:4,hemiparetic:3,parkinsonian:1", 25, "640x360", "side", 22),
-    Clinic("valley", "healthy:2,parkinsonian:2,hemiparetic:2,antalgic:1,ataxic:1", 30, "1280x720", "side", 33),
+    Clinic("north", "healthy,parkinsonian,parkinsonian,healthy,hemiparetic", 30, "960x540", "side", 11),
+    Clinic("harbour", "healthy,hemiparetic,healthy,antalgic", 25, "640x360", "side", 22),
+    Clinic("valley", "parkinsonian,healthy,hemiparetic,ataxic,antalgic", 30, "1280x720", "side", 33),
 )
+"""Unequal cameras, and unequal mixes: the disorders are dealt out to a clinic's patients in turn."""
 
 
 @dataclass(slots=True)
