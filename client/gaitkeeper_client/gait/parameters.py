@@ -18,6 +18,8 @@ from gaitkeeper_shared.kinematics import joint, midpoint
 from gaitkeeper_shared.recording import GaitEvent
 
 BOOTSTRAP_SAMPLES = 1000
+AT_REST = 0.2
+"""A heel that moves farther than this while it should rest, in leg lengths, was lost by the network."""
 FLAT_S = (0.1, 0.3)
 """Seconds after a strike in which the heel rests on the ground, from a fast walk to a slow one."""
 
@@ -148,6 +150,8 @@ def _placed(walk: Walk, side: str, strike_s: float) -> float:
     heel = joint(walk.bout.points, f"{side}_heel")[:, 0]
     inside = (walk.bout.time_s >= strike_s + low) & (walk.bout.time_s <= strike_s + high)
     if strike_s + high > walk.bout.time_s[-1] or not inside.any():
+        return float("nan")
+    if float(np.ptp(heel[inside])) > AT_REST * walk.bout.leg:
         return float("nan")
     return float(np.median(heel[inside])) * (walk.metres or float("nan"))
 

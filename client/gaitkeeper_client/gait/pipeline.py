@@ -90,16 +90,15 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
     if raw.sample_rate_hz < LOWEST_RATE_HZ:
         reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
     view = estimate_view(cleaned.tracks.positions)
-    unfit = [
-        reason("view-unfit", what="Walking", view=f"front or rear, about {view.azimuth_deg:.0f} degrees off the side")
-    ]
+    name = view.name.replace("-", " ")
+    unfit = [reason("view-unfit", what="Walking", view=f"{name}, about {view.azimuth_deg:.0f} degrees off the side")]
     if not walks:
         still = [reason("not-walking", detail="no stretch of straight walking with alternating legs was found")]
         if view.name == "front-or-rear":
             # Somebody who comes nearer walks, and only the view hides it; else the view is the lesser matter.
             return reasons + (unfit if comes_nearer(cleaned.tracks.positions) else still + unfit)
         return reasons + still
-    if view.name == "front-or-rear":
+    if view.name == "front-or-rear" or (reasons and not view.sagittal):
         reasons += unfit
     if reasons:
         return reasons

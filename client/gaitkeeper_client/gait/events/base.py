@@ -12,7 +12,6 @@ from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent
 
-
 NEARLY_BEST = 0.75
 """Share of the best autocorrelation that an earlier repetition must reach."""
 
