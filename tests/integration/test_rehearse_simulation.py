@@ -141,6 +141,29 @@ def test_scores_are_the_textbooks() -> None:
     assert score(classes, [np.full((6, 2), 0.5)], 2).auc.value == 0.5
 
 
+def test_few_people_all_judged_right_do_not_look_certain() -> None:
+    classes = np.array([0] * 4 + [1] * 4)
+    sure = np.eye(2)[classes]
+    result = score(classes, [sure], 2)
+    assert (result.balanced_accuracy.value, result.auc.value) == (1.0, 1.0)
+    assert result.balanced_accuracy.low < 0.9
+    assert result.auc.low < 0.9
+    assert result.auc.high == 1.0
+    many = score(np.repeat(classes, 50), [np.repeat(sure, 50, axis=0)], 2)
+    assert many.balanced_accuracy.low > 0.98
+    assert many.auc.low > 0.97
+
+
+def test_the_auc_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    random, covered = np.random.default_rng(1), 0
+    classes = np.array([0] * 12 + [1] * 20)
+    for _ in range(300):
+        chance = 1 / (1 + np.exp(-(random.normal(size=32) + classes)))
+        interval = score(classes, [np.stack([1 - chance, chance], axis=1)], 2).auc
+        covered += interval.low <= 0.7602 <= interval.high  # Phi(1 / sqrt 2), the area for two Gaussians 1 sd apart
+    assert covered / 300 > 0.91
+
+
 def test_a_missing_cohort_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(GaitkeeperError) as error:
         provider.load(tmp_path / "none.csv", parse_study(STUDY), lambda *_: None)

@@ -64,7 +64,6 @@ class RehearsalReport:
     holdout: Scores | None
     seconds: float
     bundle: ModelBundle
-    left_out: tuple[str, ...]
 
 
 def rehearse(
@@ -101,7 +100,6 @@ def rehearse(
         holdout=_judged(holdout, [bundles[seed.whole] for seed in ours], len(study.task.labels)),
         seconds=time.monotonic() - started,
         bundle=ModelBundle(ModelSpec.of(study, study_hash(study_data)), bundles[ours[0].whole].weights),
-        left_out=(),
     )
 
 
