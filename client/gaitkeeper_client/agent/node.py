@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaitkeeper_shared.cli import quiet_environment
+from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.processes import read_settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _IDLE_POLL_S = 1.0
 _REPLY_POLL_S = 0.01
-_HOLD_S = 5.0
+_HOLD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class NodeSettings:
     runtime_secret: str
     ready: str = ""
     """A file to make once the coordinator has answered."""
+    identity: str = ""
+    """A file that keeps the number which the coordinator gave to this node."""
 
 
 class RuntimeGate:
@@ -121,6 +124,8 @@ def run_node(settings: NodeSettings) -> None:
 
     secret = settings.runtime_secret.encode()
     states = NodeStateFactory(objectstore_factory=ObjectStoreFactory())
+    key = load_node_key(Path(settings.node_key))
+    _sign_off(settings, key)
     gate = RuntimeGate(create_app(state_factory=states, superexec_auth_secret=secret))
     server = uvicorn.Server(
         uvicorn.Config(
@@ -133,8 +138,14 @@ def run_node(settings: NodeSettings) -> None:
     )
     # Daemon: flwr leaves the process by sys.exit, and nothing here has to outlive it.
     threading.Thread(target=server.run, name="runtime-api", daemon=True).start()
-    key = load_node_key(Path(settings.node_key))
-    worker.time = PollPace(gate.ring, lambda: Path(settings.ready).touch() if settings.ready else None)  # type: ignore[assignment]
+
+    def connected() -> None:
+        if settings.identity:
+            write_durably(Path(settings.identity), str(states.state().get_node_id()).encode())
+        if settings.ready:
+            Path(settings.ready).touch()
+
+    worker.time = PollPace(gate.ring, connected)  # type: ignore[assignment]
     worker.start_client_internal(
         state_factory=states,
         server_address=settings.fleet_address,
@@ -147,6 +158,26 @@ def run_node(settings: NodeSettings) -> None:
         superexec_auth_secret=secret,
         runtime_dependency_install=False,
     )
+
+
+def _sign_off(settings: NodeSettings, key: EllipticCurvePrivateKey) -> None:
+    """End what is left of a node that was killed: the coordinator would refuse a second one for another minute."""
+    import httpx
+    from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+    from flwr.supernode.fleet_http_client import FleetHttpClient
+    from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+    try:
+        number = int(Path(settings.identity).read_text("ascii")) if settings.identity else 0
+    except (OSError, ValueError):
+        return
+    root = Path(settings.root_certificate).read_bytes()
+    signed = NodeAuthHttpInterceptor(key, key.public_key())
+    with (
+        contextlib.suppress(httpx.HTTPError, ValueError),
+        FleetHttpClient.from_server_address(settings.fleet_address, False, root, interceptors=[signed]) as client,
+    ):
+        client.DeactivateNode(DeactivateNodeRequest(node_id=number))
 
 
 def main() -> None:

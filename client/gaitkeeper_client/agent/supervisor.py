@@ -118,6 +118,7 @@ class SiteService:
             "root_certificate": str(files.root_certificate),
             "node_key": str(files.node_key),
             "ready": str(self._ready[_NODE]),
+            "identity": str(self._home.run / "node.number"),
         }
         executor: dict[str, Any] = {
             **link,

@@ -7,6 +7,7 @@ ledger. The Flower grid may be the deployment's or the simulation engine's.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,19 +26,23 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 3
 """How often a site is asked in one round, when its node or its trainer dies over it."""
-_LOOK_EVERY_S, _LOOK_AGAIN_S = 0.5, 2.0
-"""How often to look who is there: while somebody is missing; when everybody was asked."""
 _MESSAGE_MARGIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Waits, in seconds. ``absent_grace_s``: for a site that is not there at a round's start, when quorum is there;
-    ``missing_grace_s``: for one that was not there in the round before either."""
+    """Waits, in seconds.
+
+    ``absent_grace_s``: for a site that is not there at a round's start, when quorum is there; ``missing_grace_s``: for
+    one that was not there in the round before either. ``look_s``: between looks who is there, while somebody is
+    missing; ``look_again_s``: when everybody was asked.
+    """
 
     poll_s: float = 0.05
     absent_grace_s: float = 15.0
     missing_grace_s: float = 1.0
+    look_s: float = 0.5
+    look_again_s: float = 2.0
 
 
 class _Stopped(Exception):  # noqa: N818 - a way out, not an error
@@ -54,6 +59,7 @@ class _Desk:
     asked: dict[str, Presence] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    present: set[str] = field(default_factory=set)
     pending: dict[str, str] = field(default_factory=dict)
     """Site by message id."""
 
@@ -133,7 +139,7 @@ class Conductor:
         self._journal.set_run_state(self._run, RunState.PAUSED, "paused by an operator")
         # No deadline: a pause lasts until the operator ends it.
         while (wish := self._journal.wish(self._run)) is Wish.PAUSE:
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(self._pace.look_s)
         if wish is Wish.STOP:
             raise _Stopped
 
@@ -180,15 +186,17 @@ class Conductor:
         )
 
     def _collect(self, desk: _Desk, weights: Weights) -> None:
-        next_look = 0.0
+        looked = heeded = -math.inf
         while True:
             moment = time.monotonic()
-            if moment >= next_look:
+            if moment >= heeded + self._pace.look_s:
                 if self._journal.wish(self._run) is Wish.STOP:
                     raise _Stopped
+                heeded = moment
+            everybody = set(self._record.sites) <= set(desk.asked) | set(desk.settled)
+            if moment >= looked + (self._pace.look_again_s if everybody else self._pace.look_s):
                 self._ask(desk, weights)
-                everybody = set(self._record.sites) <= set(desk.asked) | set(desk.settled)
-                next_look = moment + (_LOOK_AGAIN_S if everybody else _LOOK_EVERY_S)
+                looked = moment
             if desk.pending:
                 for message in self._grid.pull_messages(list(desk.pending)):
                     self._receive(desk, message, weights)
@@ -200,7 +208,9 @@ class Conductor:
         missing = set(self._record.sites) - set(desk.settled)
         if not missing or elapsed >= self._study.federation.deadline_s:
             return True
-        if missing & set(desk.asked) or len(desk.included) < self._study.federation.quorum:
+        # Those who may still answer: they were asked, or they are there and will be asked once more.
+        expected = set(desk.asked) | (set(desk.errors) & desk.present)
+        if missing & expected or len(desk.included) < self._study.federation.quorum:
             return False
         grace = self._pace.missing_grace_s if missing <= self._missing else self._pace.absent_grace_s
         return elapsed >= grace
@@ -210,6 +220,7 @@ class Conductor:
         from flwr.app import Message
 
         present = self._roster(self._grid)
+        desk.present = set(present)
         messages, sites = [], []
         order = order_for(self._study, self._record.study_hash, self._run, desk.number)
         for site in self._record.sites:

@@ -28,6 +28,8 @@ def conduct(journal_path: Path, run: str, operator_port: int, operator_secret: s
     from gaitkeeper_server.rounds.journal import Journal
 
     journal = Journal(journal_path)
+    if journal.run(run).state.terminal:
+        return 0
     access = OperatorAccess(operator_port, operator_secret, lock)
     try:
         with flower_task(access) as (grid, context):

@@ -139,6 +139,8 @@ async def _serve_both(
             access_log=False,
             log_level="warning",
             server_header=False,
+            # Questions that are held back are not worth waiting for at the end.
+            timeout_graceful_shutdown=1,
             limit_concurrency=1_000,
         )
     )
@@ -149,6 +151,8 @@ async def _serve_both(
             access_log=False,
             log_level="warning",
             server_header=False,
+            # Questions that are held back are not worth waiting for at the end.
+            timeout_graceful_shutdown=1,
         )
     )
     servers = (public, operator)

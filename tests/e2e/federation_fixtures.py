@@ -1,0 +1,118 @@
+"""A real deployment on loopback without the command: SuperLink, nodes and executors as child processes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flwr.supercore.primitives.asymmetric import generate_key_pairs, private_key_to_bytes, public_key_to_bytes
+from tests.unit.rounds_fixtures import STUDY, weights
+
+from gaitkeeper_server.enrolment.setup import create_coordinator
+from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.rounds.flower_task import OperatorAccess
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.states import RunRecord
+from gaitkeeper_server.store import CoordinatorStore
+from gaitkeeper_shared.processes import ChildSpec, Supervisor, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Deployment:
+    """One coordinator's SuperLink and any number of sites with a made-up application."""
+
+    folder: Path
+    children: Supervisor = field(default_factory=Supervisor)
+    secret: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    def __post_init__(self) -> None:
+        self.home = CoordinatorHome(self.folder / "coordinator")
+        ports = dict.fromkeys(("enrolment_port", "site_port", "fleet_port", "control_port"), 0)
+        create_coordinator(self.home, "test", ("127.0.0.1",), bind="127.0.0.1", ports=ports)
+        self.config = self.home.config()
+        self.store = CoordinatorStore(self.home.store)
+        self.journal = Journal(self.home.path / "journal.sqlite")
+        self.access = OperatorAccess(self.config.control_port, self.secret, self.home.run / "claim.lock")
+
+    def start_superlink(self) -> None:
+        """Start it and wait until it answers."""
+        ready = self.home.run / "superlink.ready"
+        settings = {"home": str(self.home.path), "operator_secret": self.secret, "ready": str(ready)}
+        log = self.home.logs / "superlink.log"
+        self.children.add(ChildSpec("superlink", "gaitkeeper_server.rounds.superlink", settings, log))
+        self.wait(ready.exists, 60)
+
+    def enrol(self, site: str) -> Path:
+        """Admit a site; the path of its node's key."""
+        key, public = generate_key_pairs()
+        path = self.folder / site / "node.key"
+        path.parent.mkdir()
+        path.write_bytes(private_key_to_bytes(key))
+        self.store.invite(site, f"token-{site}", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
+        assert self.store.enrol(f"token-{site}", "key", b"none", public_key_to_bytes(public), "2026-01-01T00:00:00Z")
+        return path
+
+    def start_site(self, site: str, key: Path) -> None:
+        """Start a site's node and executor."""
+        link = {"runtime_port": free_port(), "runtime_secret": secrets.token_hex(16)}
+        node = {
+            **link,
+            "fleet_address": self.config.address(self.config.fleet_port),
+            "root_certificate": str(self.home.root_certificate),
+            "node_key": str(key),
+            "ready": str(key.with_name("node.ready")),
+            "identity": str(key.with_name("node.number")),
+        }
+        executor = {
+            **link,
+            "application": "tests.e2e.made_up_application:app",
+            "audit_log": str(key.with_name("audit.log")),
+            "ready": str(key.with_name("executor.ready")),
+        }
+        self.children.add(ChildSpec(f"{site}-node", "gaitkeeper_client.agent.node", node, key.with_name("node.log")))
+        os.environ["MADE_UP_SITE"] = site
+        os.environ["PYTHONPATH"] = str(ROOT)
+        log = key.with_name("executor.log")
+        self.children.add(ChildSpec(f"{site}-executor", "gaitkeeper_client.agent.executor", executor, log))
+        self.children.tick()
+
+    def start_run(self, run: str, rounds: int) -> None:
+        """Enter a run and start its conductor."""
+        study = STUDY.replace(b"rounds = 3", b"rounds = %d" % rounds).replace(b"deadline_s = 0.6", b"deadline_s = 40.0")
+        self.journal.request_run(run, study, [site.name for site in self.store.enrolled_sites()], weights())
+        settings = {
+            "journal": str(self.home.path / "journal.sqlite"),
+            "run": run,
+            "operator_port": self.access.port,
+            "operator_secret": self.secret,
+            "lock": str(self.access.lock),
+        }
+        log = self.home.logs / f"{run}.log"
+        self.children.add(ChildSpec(run, "gaitkeeper_server.rounds.runner", settings, log))
+
+    def finish(self, run: str, seconds: float) -> RunRecord:
+        """Wait until a run has ended."""
+        self.wait(lambda: self.journal.run(run).state.terminal, seconds)
+        return self.journal.run(run)
+
+    def wait(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait for something, keeping the children up."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.children.tick()
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"{p.name}: {p.read_text()[-1500:]}" for p in sorted(self.folder.rglob("*.log")))
+                raise AssertionError(f"not within {seconds:.0f} s\n{logs}")
+            time.sleep(0.02)
+
+    def pid(self, name: str) -> int:
+        """The process of a child that runs."""
+        pid = next(child.pid for child in self.children.status() if child.name == name)
+        assert pid is not None
+        return pid

@@ -1,0 +1,112 @@
+"""Model versions in a real MLflow: what was registered comes back, once per run, without a pickle anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.registry import Registry
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.publish import pooled_accuracy, publish_run
+from gaitkeeper_server.rounds.states import Outcome, RunState, SiteOutcome
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.models.bundle import ModelBundle
+from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.study import parse_study, study_hash
+
+STUDY = b"""
+name = "registered"
+[task]
+labels = ["healthy", "patient"]
+[input]
+channels = ["hip_flexion_left", "knee_flexion_left"]
+[training]
+rounds = 2
+[privacy]
+epsilon = 5.0
+delta = 1e-5
+clip_norm = 1.0
+sample_rate = 0.5
+patients_per_site = 10
+"""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield Registry(CoordinatorHome(tmp_path_factory.mktemp("coordinator")))
+
+
+@pytest.fixture(scope="module")
+def bundle() -> ModelBundle:
+    return ModelBundle.initial(ModelSpec.of(parse_study(STUDY), study_hash(STUDY)))
+
+
+def test_a_version_comes_back_as_it_was_registered(registry: Registry, bundle: ModelBundle) -> None:
+    first = registry.register(bundle, STUDY, (), {"noised_accuracy": 0.75}, run="run-1")
+    second = registry.register(bundle, STUDY, (first,), {}, run="run-2")
+    assert second == first + 1
+    assert registry.bundle_bytes(first) == bundle.to_bytes()
+    assert registry.study_bytes(second) == STUDY
+    found = registry.version(second)
+    assert (found.study_name, found.parents, found.run) == ("registered", (first,), "run-2")
+    assert registry.version(first).metrics == {"noised_accuracy": 0.75}
+
+
+def test_a_run_registers_one_version_however_often_it_is_asked(registry: Registry, bundle: ModelBundle) -> None:
+    version = registry.register(bundle, STUDY, run="run-again")
+    assert registry.register(bundle, STUDY, run="run-again") == version
+
+
+def test_changed_weights_on_disk_are_refused(registry: Registry, bundle: ModelBundle) -> None:
+    version = registry.register(bundle, STUDY, run="run-changed")
+    source = registry.version(version).source.removeprefix("file://")
+    path = Path(source) / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(GaitkeeperError) as error:
+        registry.bundle_bytes(version)
+    assert error.value.code == "model-version-damaged"
+
+
+def test_an_unknown_version_is_said_to_be_unknown(registry: Registry) -> None:
+    with pytest.raises(GaitkeeperError) as error:
+        registry.bundle_bytes(4711)
+    assert error.value.code == "model-version-unknown"
+
+
+def test_a_run_of_the_journal_becomes_metrics_and_a_version(
+    registry: Registry, bundle: ModelBundle, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.request_run("run-journal", STUDY, ["a", "b"], bundle.weights)
+    for number in (1, 2):
+        journal.open_round("run-journal", number, ["a", "b"])
+        for site in ("a", "b"):
+            metrics = {"evaluated": 20.0, "correct": 15.0, "noise_std": 1.0} if number == 2 else {}
+            outcome = SiteOutcome(site, Outcome.INCLUDED, epsilon_spent=number / 2, delta=1e-5, metrics=metrics)
+            journal.record_outcome("run-journal", number, outcome, bundle.weights)
+        journal.commit_round("run-journal", number, bundle.weights)
+    journal.set_run_state("run-journal", RunState.SUCCEEDED)
+    version = publish_run(journal, registry, "run-journal")
+    assert version is not None
+    assert publish_run(journal, registry, "run-journal") == version
+    assert registry.bundle_bytes(version) == bundle.to_bytes()
+    assert registry.version(version).metrics == {
+        "rounds": 2.0, "sites": 2.0, "epsilon_spent": 1.0, "noised_accuracy": 0.75,
+    }  # fmt: skip
+    made = registry.open_run("run-journal", STUDY)
+    assert made.data.metrics["epsilon_spent.a"] == 1.0
+    assert made.data.metrics["noised_accuracy"] == 0.75
+    assert made.data.tags["gaitkeeper.state"] == "succeeded"
+
+
+def test_no_accuracy_is_told_where_noise_would_drown_it() -> None:
+    few = SiteOutcome("a", Outcome.INCLUDED, metrics={"evaluated": 5.0, "correct": 9.0, "noise_std": 4.0})
+    assert pooled_accuracy([few]) is None
+    assert pooled_accuracy([]) is None

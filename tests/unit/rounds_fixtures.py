@@ -1,0 +1,98 @@
+"""A study, weights and a scripted Flower grid for tests of the rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from flwr.app import Error, Message
+from flwr.supercore.task_identity import TaskIdentity
+
+from gaitkeeper_server.rounds.roster import Presence
+from gaitkeeper_shared.federation import RoundOrder, RoundReply, SiteReport, Weights, decode_order, encode_reply
+
+STUDY = b"""
+name = "rounds"
+[task]
+labels = ["healthy", "patient"]
+[input]
+channels = ["hip_flexion_left"]
+[training]
+rounds = 3
+[privacy]
+epsilon = 5.0
+delta = 1e-5
+clip_norm = 1.0
+sample_rate = 0.5
+patients_per_site = 10
+[federation]
+quorum = 2
+deadline_s = 0.6
+"""
+SITES = ("clinic-a", "clinic-b", "clinic-c")
+
+
+def weights(value: float = 0.0) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """Two arrays of a made-up model."""
+    return {"layer.weight": np.full((4, 3), value, np.float32), "bias": np.full(3, value, np.float32)}
+
+
+Answer = Callable[[str, RoundOrder, Weights], RoundReply | Error | None]
+"""What a site answers to an order; None is silence."""
+
+
+def add_one(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
+    """A well-behaved site: its update is the incoming model plus a number of its own."""
+    step = 1.0 + SITES.index(site) / 3
+    status = "trained" if order.train else "evaluated"
+    update = {name: (array + step).astype(array.dtype) for name, array in incoming.items()} if order.train else None
+    metrics = {"evaluated": 10.0, "correct": 7.0, "noise_std": 0.5} if order.evaluate else {}
+    return RoundReply(SiteReport(site, status, epsilon_spent=0.5 * order.round, delta=1e-5), update, metrics)
+
+
+@dataclass
+class ScriptedGrid:
+    """A Flower grid whose sites answer as told. ``asked`` lists every order by site and round."""
+
+    answer: Answer
+    present: dict[str, Presence] = field(
+        default_factory=lambda: {site: Presence(number + 10, "t0") for number, site in enumerate(SITES)}
+    )
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    fail_after_pushes: int | None = None
+    _replies: dict[str, Message] = field(default_factory=dict)
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+
+    def roster(self, grid: Any) -> Mapping[str, Presence]:
+        """Who is there now."""
+        return dict(self.present)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Take orders and prepare the answers."""
+        ids = []
+        names = {presence.node_id: site for site, presence in self.present.items()}
+        for message in messages:
+            if self.fail_after_pushes is not None and self._count >= self.fail_after_pushes:
+                raise ConnectionError("the SuperLink is gone")
+            self._count += 1
+            message_id = f"m{self._count}"
+            message.metadata.__dict__["_message_id"] = message_id
+            site = names[message.metadata.dst_node_id]
+            order, incoming = decode_order(message.content)
+            self.asked.append((site, order.round))
+            reply = self.answer(site, order, incoming)
+            if isinstance(reply, Error):
+                self._replies[message_id] = Message(reply, reply_to=message)
+            elif reply is not None:
+                self._replies[message_id] = Message(encode_reply(reply), reply_to=message)
+            ids.append(message_id)
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """The answers that are there."""
+        return [self._replies.pop(item) for item in message_ids if item in self._replies]
