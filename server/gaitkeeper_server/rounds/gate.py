@@ -227,7 +227,7 @@ class OperatorGate:
             self._orders.part(_conductor(scope))
 
 
-class OperatorAuthn(NoOpControlAuthnPlugin):  # type: ignore[misc]
+class OperatorAuthn(NoOpControlAuthnPlugin):
     """Flower's seam for who may use Control: the bearer of the operator's secret, nobody else."""
 
     def __init__(self, secret: str) -> None:

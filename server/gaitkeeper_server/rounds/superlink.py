@@ -12,7 +12,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,12 +81,11 @@ def synchronise_nodes(state: LinkState, keys: EnrolledKeys, sites: Mapping[str, 
     known = {
         info.name: info for info in state.get_node_info(owner_aids=[NOOP_FLWR_AID]) if info.status != "unregistered"
     }
-    for name, info in known.items():
-        if sites.get(name, b"").strip() != info.public_key.strip():
-            state.delete_node(NOOP_FLWR_AID, info.node_id)
+    for name, node in known.items():
+        if sites.get(name, b"").strip() != node.public_key.strip():
+            state.delete_node(NOOP_FLWR_AID, node.node_id)
     for name, key in sites.items():
-        info = known.get(name)
-        if info is None or info.public_key.strip() != key.strip():
+        if name not in known or known[name].public_key.strip() != key.strip():
             state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, HEARTBEAT_DEFAULT_INTERVAL, name=name)
 
 
@@ -121,7 +120,9 @@ def _application(settings: SuperLinkSettings) -> FastAPI:
     )
     application = create_app(config, SuperLinkLifespan)
     # Each costs a task and two queues per request, and does nothing without its plug-in, which there is none of here.
-    application.user_middleware = [item for item in application.user_middleware if item.cls.__name__ not in _IDLE]
+    application.user_middleware = [
+        item for item in application.user_middleware if getattr(item.cls, "__name__", "") not in _IDLE
+    ]
     return application
 
 
@@ -132,7 +133,7 @@ async def _serve_both(
     orders, replies = Bell(_HOLD_NODES_S), Bell(_HOLD_CONDUCTOR_S)
     public = _Server(
         uvicorn.Config(
-            FleetGate(in_turn, keys, orders, replies),  # type: ignore[arg-type]
+            FleetGate(in_turn, keys, orders, replies),
             ssl_certfile=str(settings.certificate),
             ssl_keyfile=str(settings.key),
             lifespan="off",
@@ -146,7 +147,7 @@ async def _serve_both(
     )
     operator = _Server(
         uvicorn.Config(
-            OperatorGate(in_turn, orders, replies),  # type: ignore[arg-type]
+            OperatorGate(in_turn, orders, replies),
             lifespan="on",
             access_log=False,
             log_level="warning",
@@ -157,8 +158,13 @@ async def _serve_both(
     )
     servers = (public, operator)
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        for server in servers:
+            server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: [setattr(server, "should_exit", True) for server in servers])
+        loop.add_signal_handler(number, end)
     with _listen(settings.host, settings.port) as outer, _listen("127.0.0.1", settings.operator_port) as inner:
         tasks = [
             asyncio.create_task(public.serve(sockets=[outer])),
@@ -171,8 +177,7 @@ async def _serve_both(
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for server in servers:
-                server.should_exit = True
+            end()
             await asyncio.gather(*tasks)
 
 
@@ -180,7 +185,8 @@ class _Server(uvicorn.Server):
     """uvicorn that leaves the process' signals alone: two of them share it."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing about signals."""
         yield
 
 

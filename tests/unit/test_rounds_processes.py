@@ -1,0 +1,121 @@
+"""Children of a service: started anew when they die, told their settings over a pipe, gone when the service goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gaitkeeper_shared.processes import ChildSpec, Supervisor
+
+CHILD = """
+import json, os, sys, time
+from pathlib import Path
+from gaitkeeper_shared.processes import read_settings
+settings = read_settings()
+with Path(settings["notes"]).open("a") as notes:
+    notes.write(json.dumps({"pid": os.getpid(), "argv": sys.argv, "secret": settings["secret"]}) + "\\n")
+if settings.get("exit") is not None:
+    sys.exit(settings["exit"])
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "a_child.py").write_text(CHILD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def spec(place: Path, *, restart: bool = True, status: int | None = None) -> ChildSpec:
+    settings = {"notes": str(place / "notes"), "secret": "open sesame", "exit": status}
+    return ChildSpec("child", "a_child", settings, place / "child.log", restart)
+
+
+def notes(place: Path) -> list[dict[str, object]]:
+    path = place / "notes"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def until(condition: Callable[[], bool], tick: Callable[[], None] = lambda: None) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        tick()
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    return state == "Z"
+
+
+def test_a_killed_child_is_started_anew_and_its_secret_is_on_no_command_line(place: Path) -> None:
+    children = Supervisor()
+    try:
+        children.add(spec(place))
+        until(lambda: len(notes(place)) == 1, children.tick)
+        first = notes(place)[0]
+        command = (
+            Path(f"/proc/{first['pid']}/cmdline").read_bytes() + Path(f"/proc/{first['pid']}/environ").read_bytes()
+        )
+        assert first["secret"] == "open sesame"
+        assert b"sesame" not in command
+        os.kill(int(str(first["pid"])), signal.SIGKILL)
+        until(lambda: len(notes(place)) == 2, children.tick)
+        (status,) = children.status()
+        assert (status.starts, status.last_exit) == (2, -signal.SIGKILL)
+    finally:
+        children.stop()
+    assert all(gone(int(str(item["pid"]))) for item in notes(place))
+
+
+def test_a_child_that_is_to_run_once_runs_once(place: Path) -> None:
+    children = Supervisor()
+    try:
+        children.add(spec(place, restart=False, status=7))
+        until(lambda: children.ended("child") is not None, children.tick)
+        assert children.ended("child") == 7
+        for _ in range(20):
+            children.tick()
+        assert len(notes(place)) == 1
+    finally:
+        children.stop()
+
+
+def test_children_do_not_outlive_a_service_that_was_killed(place: Path) -> None:
+    """SIGKILL leaves the service no time to end anybody: the closed pipe does."""
+    service = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import time, sys; from pathlib import Path\n"
+            "from gaitkeeper_shared.processes import ChildSpec, Supervisor\n"
+            "place = Path(sys.argv[1]); children = Supervisor()\n"
+            "settings = {'notes': str(place / 'notes'), 'secret': ''}\n"
+            "children.add(ChildSpec('child', 'a_child', settings, place / 'child.log'))\n"
+            "children.tick(); time.sleep(60)",
+            str(place),
+        ]
+    )
+    try:
+        until(lambda: len(notes(place)) == 1)
+        service.kill()
+        service.wait(10)
+        until(lambda: gone(int(str(notes(place)[0]["pid"]))))
+    finally:
+        service.kill()
+        service.wait(10)
