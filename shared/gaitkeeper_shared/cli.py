@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Annotated
@@ -22,6 +23,8 @@ QUIET_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
     "GLOG_minloglevel": "2",
     "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -105,6 +108,9 @@ def report(error: GaitkeeperError) -> None:
 def main() -> None:
     """Entry point of the console script."""
     quiet_environment()
+    if not sys.warnoptions:
+        # What libraries say to their developers is no help to an operator; python -W shows it again.
+        warnings.simplefilter("ignore")
     try:
         build_command()(prog_name="gaitkeeper")
     except GaitkeeperError as error:
