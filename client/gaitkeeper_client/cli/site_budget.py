@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from gaitkeeper_shared.privacy.accounting import Budget
 
 
+UNCAPPED_DELTA = 1e-5
+"""The delta at which spending over all studies is told where the site sets no cap of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class StudySpent:
     """One study in the ledger. ``rounds``: charged here; ``epsilon``: of a patient who was in each of them."""
@@ -35,6 +39,7 @@ class PatientSpent:
 
     pseudonym: str
     epsilon: float
+    delta: float
     exhausted: bool
 
 
@@ -98,7 +103,7 @@ def _by_study(place: SiteHome, ledger: Ledger) -> tuple[StudySpent, ...]:
             study = approved_study(place, study_hash)
             name, delta, limit = study.name, study.privacy.delta, study.privacy.epsilon
         except GaitkeeperError:  # approval was withdrawn since; what was spent stays spent
-            name, delta, limit = "", 1e-5, None
+            name, delta, limit = "", UNCAPPED_DELTA, None
         spent.append(StudySpent(name, study_hash, rounds, ledger.study_epsilon(study_hash, delta), delta, limit))
     return tuple(spent)
 
@@ -113,12 +118,12 @@ def _by_patient(ledger: Ledger, cap: Budget | None, study: Path | None) -> tuple
         loaded, _ = load_study(study)
         if (train := plan(loaded).train) is not None:
             further = [train] * loaded.training.rounds
-    delta = 1e-5 if cap is None else cap.delta
+    delta = UNCAPPED_DELTA if cap is None else cap.delta
     patients = []
     for pseudonym in ledger.patients():
         spent = list(ledger.spent(pseudonym))
         exhausted = cap is not None and not within([*spent, *further], cap)
-        patients.append(PatientSpent(pseudonym, epsilon(spent, delta), exhausted))
+        patients.append(PatientSpent(pseudonym, epsilon(spent, delta), delta, exhausted))
     return tuple(patients)
 
 
@@ -150,7 +155,8 @@ def _print(
         typer.echo(f"  {name} ({item.study_hash[:12]}): {item.rounds} rounds, {price}")
     if patients:
         most = max(patient.epsilon for patient in patients)
-        typer.echo(f"{len(patients)} patients were charged; the most that one spent in all is epsilon {most:.2f}.")
+        most_spent = f"epsilon {most:.2f} at delta {patients[0].delta:g}"
+        typer.echo(f"{len(patients)} patients were charged; over all studies one of them spent at most {most_spent}.")
     if cap is None:
         typer.echo("This site sets no cap over all studies ([privacy] epsilon_cap in site.toml).")
     else:
