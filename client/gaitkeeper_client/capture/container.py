@@ -78,6 +78,36 @@ def _check_boxes(path: Path, file: BinaryIO, size: int) -> None:
         raise GaitkeeperError("video-truncated", path=path, detail="its index ('moov') is missing")
 
 
+def presented_seconds(path: Path) -> float | None:
+    """How long an ISO media file says it is shown (edit lists, as a phone's trimming leaves them, shorten it)."""
+    with path.open("rb") as file:
+        size, offset = path.stat().st_size, 0
+        while offset + 8 <= size:
+            file.seek(offset)
+            header = file.read(16)
+            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            if length == 1:
+                length = int.from_bytes(header[8:16], "big")
+            if kind == b"moov":
+                file.seek(offset)
+                return _movie_seconds(file.read(min(length, _BLOCK)))
+            if length < 8:
+                break
+            offset += length
+    return None
+
+
+def _movie_seconds(moov: bytes) -> float | None:
+    at = moov.find(b"mvhd")
+    if at < 0 or len(moov) < at + 36:
+        return None
+    wide = moov[at + 4] == 1
+    clock = at + 24 if wide else at + 16
+    ticks = int.from_bytes(moov[clock : clock + 4], "big")
+    duration = int.from_bytes(moov[clock + 4 : clock + (12 if wide else 8)], "big")
+    return duration / ticks if ticks and duration else None
+
+
 def _check_riff(path: Path, head: bytes, size: int) -> None:
     missing = int.from_bytes(head[4:8], "little") + 8 - size
     if missing > 0:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaitkeeper_client.capture.container import check_container, looks_like_video
+from gaitkeeper_client.capture.container import check_container, looks_like_video, presented_seconds
+from gaitkeeper_client.capture.quiet import silent_stderr
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ class VideoFile:
         if self._stop.is_set():
             return
         promised = self.info.frames
+        shown = presented_seconds(self.path)
+        if shown is not None and self.info.frame_rate_hz > 0.0:
+            promised = min(promised, int(shown * self.info.frame_rate_hz))
         if decoded == 0:
             raise GaitkeeperError("not-a-video", path=self.path, detail="not one frame can be decoded")
         if promised > 0 and promised - decoded > max(3.0, LARGEST_LOSS * promised):
@@ -171,7 +175,8 @@ def _open(path: Path) -> cv2.VideoCapture:
     log: Any = cv2.utils.logging
     log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        with silent_stderr():
+            capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     except cv2.error as error:
         raise GaitkeeperError("not-a-video", path=path, detail="the decoder failed on it") from error
     if not capture.isOpened():

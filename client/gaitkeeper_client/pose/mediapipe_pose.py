@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaitkeeper_client.capture.quiet import silent_stderr
 from gaitkeeper_client.pose.base import PersonPose, PointPicker
 from gaitkeeper_client.pose.skeletons import BLAZEPOSE_33
 from gaitkeeper_client.pose.weights import ESTIMATOR_NAME, pose_task_path
@@ -116,18 +113,3 @@ def _poses(result: Any, image: NDArray[np.uint8]) -> tuple[PersonPose, ...]:
         points = np.array([(mark.x * width, mark.y * height) for mark in landmarks])
         people.append(_PICKER.pick(points, np.array([mark.visibility for mark in landmarks])))
     return tuple(people)
-
-
-@contextlib.contextmanager
-def silent_stderr() -> Iterator[None]:
-    """Keep the C++ library's log lines from the user: it writes to the file descriptor, past Python (20 us a call)."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
