@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
+
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.processes import read_settings
@@ -45,7 +47,8 @@ class NodeSettings:
 class RuntimeGate:
     """The ASGI application of the Runtime API on loopback: holds the executor's question until a message has arrived.
 
-    Flower's executors ask again and again; held back here, a message is answered at once and an idle site is idle.
+    Flower's executors ask again and again; held back here, a message is answered at once and an idle site is idle. Nor
+    may the executor come early: a task is there before its message, and one whose run ends meanwhile never gets it.
     """
 
     def __init__(self, application: Any) -> None:
@@ -63,10 +66,20 @@ class RuntimeGate:
         if self._arrived is None:
             self._arrived, self._loop = asyncio.Event(), asyncio.get_running_loop()
         if scope["type"] == "http" and scope["path"] == "/v1/runtime/acquire-task":
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._arrived.wait(), _HOLD_S)
+            except TimeoutError:
+                await _answer_nothing(send)
+                return
             self._arrived.clear()
         await self._application(scope, receive, send)
+
+
+async def _answer_nothing(send: Any) -> None:
+    """An AcquireTaskResponse without a task: in protobuf, no bytes at all."""
+    headers = [(b"content-type", PROTOBUF_MEDIA_TYPE.encode("ascii")), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 class PollPace:
@@ -77,8 +90,10 @@ class PollPace:
     node may ask again at once; one that answers at once (a stock SuperLink) is asked once a second.
     """
 
-    def __init__(self, on_message: Callable[[], None], on_connected: Callable[[], None]) -> None:
-        self._on_message, self._on_connected = on_message, on_connected
+    def __init__(
+        self, on_message: Callable[[], None], on_connected: Callable[[], None], on_idle: Callable[[], None]
+    ) -> None:
+        self._on_message, self._on_connected, self._on_idle = on_message, on_connected, on_idle
         self._connected = False
         self._waiting = False
         self._asked_at = 0.0
@@ -95,6 +110,7 @@ class PollPace:
             time.sleep(_REPLY_POLL_S)
             return
         self._waiting = False
+        self._on_idle()
         moment = time.monotonic()
         if moment - self._asked_at < _IDLE_POLL_S:
             time.sleep(_IDLE_POLL_S)
@@ -117,6 +133,7 @@ def load_node_key(path: Path) -> EllipticCurvePrivateKey:
 def run_node(settings: NodeSettings) -> None:
     """Run until SIGTERM. flwr ends the process by itself where the coordinator refuses this node."""
     import uvicorn
+    from flwr.common.constant import Status, SubStatus
     from flwr.supercore.object_store import ObjectStoreFactory
     from flwr.supernode import start_client_internal as worker
     from flwr.supernode.main import create_app
@@ -145,8 +162,14 @@ def run_node(settings: NodeSettings) -> None:
         if settings.ready:
             Path(settings.ready).touch()
 
+    def forget_leftovers() -> None:
+        # flwr keeps the task of a message whose run ended while it came; the executor would get it before the next.
+        for task in states.state().get_tasks(statuses=[Status.PENDING]):
+            states.state().finish_task(task.task_id, SubStatus.FAILED, "its message never arrived")
+            states.state().delete_messages()
+
     # By name: flwr does not offer the module's clock as an interface, so it is found again at every release of flwr.
-    vars(worker)["time"] = PollPace(gate.ring, connected)
+    vars(worker)["time"] = PollPace(gate.ring, connected, forget_leftovers)
     worker.start_client_internal(
         state_factory=states,
         server_address=settings.fleet_address,

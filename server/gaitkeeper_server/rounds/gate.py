@@ -94,15 +94,19 @@ class Bell:
                 await asyncio.wait_for(self._event.wait(), self._hold_s)
         self._heard[who] = self._rings
 
+    def ring(self) -> None:
+        """Let everybody go on now."""
+        self._rings += 1
+        self._event.set()
+        self._event = asyncio.Event()
+
     def _ring_if_whole(self) -> None:
         moment = time.monotonic()
         self._missing = {
             sender: (left, until) for sender, (left, until) in self._missing.items() if left > 0 and until > moment
         }
         if not self._missing:
-            self._rings += 1
-            self._event.set()
-            self._event = asyncio.Event()
+            self.ring()
 
 
 class InTurn:

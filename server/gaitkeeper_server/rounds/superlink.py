@@ -162,6 +162,9 @@ async def _serve_both(
     def end() -> None:
         for server in servers:
             server.should_exit = True
+        # Who is held back is answered as usual: a node takes a broken answer for a broken coordinator.
+        orders.ring()
+        replies.ring()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)

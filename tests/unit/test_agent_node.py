@@ -1,0 +1,72 @@
+"""The site's node: the executor's question is held until a message is whole, and what flwr leaves behind is cleared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from gaitkeeper_client.agent import node
+
+SCOPE = {"type": "http", "path": "/v1/runtime/acquire-task", "method": "POST", "headers": []}
+
+
+class Application:
+    """Stands for flwr's Runtime API: counts what reaches it."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.paths.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a task"})
+
+
+async def ask(gate: node.RuntimeGate, path: str = SCOPE["path"]) -> bytes:  # type: ignore[assignment]
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await gate({**SCOPE, "path": path}, None, send)
+    assert sent[0]["status"] == 200
+    return b"".join(message.get("body", b"") for message in sent)
+
+
+def test_without_a_message_the_question_ends_empty_and_reaches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "_HOLD_S", 0.05)
+    application = Application()
+    assert asyncio.run(ask(node.RuntimeGate(application))) == b""
+    assert application.paths == []
+
+
+def test_a_message_lets_one_question_through() -> None:
+    application = Application()
+
+    async def story() -> list[bytes]:
+        gate = node.RuntimeGate(application)
+        await ask(gate, "/v1/runtime/pull-object")  # anything else passes at once
+        held = asyncio.create_task(ask(gate))
+        await asyncio.sleep(0.05)
+        assert not held.done()
+        await asyncio.to_thread(gate.ring)
+        return [await asyncio.wait_for(held, 2)]
+
+    assert asyncio.run(story()) == [b"a task"]
+    assert application.paths == ["/v1/runtime/pull-object", SCOPE["path"]]
+
+
+def test_the_pace_tells_connection_message_and_idleness_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(node.time, "sleep", slept.append)
+    told: list[str] = []
+    pace = node.PollPace(*(lambda word=word: told.append(word) for word in ("message", "connected", "idle")))
+    pace.sleep(3)  # idle
+    pace.sleep(0.5)  # a message came; flwr waits for the reply
+    pace.sleep(0.5)
+    pace.sleep(3)  # idle again, at once: the coordinator does not hold questions
+    assert told == ["connected", "idle", "message", "idle"]
+    assert slept == [node._REPLY_POLL_S, node._REPLY_POLL_S, node._IDLE_POLL_S]
