@@ -195,7 +195,8 @@ def main() -> None:
     """Entry point of the child process."""
     quiet_environment()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     settings = read_settings()
     passphrase = settings.pop("passphrase", None)
     if passphrase is not None:

@@ -44,7 +44,10 @@ def main() -> None:
     """Entry point of the child process."""
     quiet_environment()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # flwr prints by a handler of its own.
+    logging.getLogger("flwr").propagate = False
     settings = read_settings()
     status = conduct(
         Path(settings["journal"]),
