@@ -33,6 +33,9 @@ lint: $(STAMP) ## ruff, formatting and strict mypy
 test: setup lint ## everything that a change must pass; under 15 minutes on 2 cores
 	$(BIN)/python -m pytest -q
 
+bench: setup ## what things cost, into bench/latest.json (docs/bench.md); wants a quiet machine
+	$(BIN)/python -m tests.bench
+
 lock: ## resolve the dependencies anew into requirements.lock (takes minutes)
 	deploy/lock.sh
 

@@ -1,0 +1,56 @@
+"""Measure, print a table, and write ``bench/latest.json``. Arguments: names of measurements; none are all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tests.bench.result import Result
+
+MEASUREMENTS = ("dp_step", "dplstm", "analyze_speed", "memory", "round_overhead")
+LATEST = Path(__file__).resolve().parents[2] / "bench" / "latest.json"
+
+
+def main(names: Sequence[str]) -> int:
+    """Take the measurements in turn. Exit status 1 where one failed, 2 for an unknown name."""
+    if unknown := [name for name in names if name not in MEASUREMENTS]:
+        print(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}", file=sys.stderr)
+        return 2
+    errors = Console(stderr=True)
+    results: list[Result] = []
+    failed = False
+    table = Table("name", "value", "goal", "load", "absolute, here and now", box=None, pad_edge=False)
+    for name in names or MEASUREMENTS:
+        errors.print(f"[dim]{name} ...[/dim]")
+        load = os.getloadavg()[0]
+        try:
+            measured = import_module(f"tests.bench.{name}").measure()
+        except Exception as error:  # the other measurements are worth having all the same
+            errors.print(f"{name} failed: {error}", markup=False)
+            failed = True
+            continue
+        results += measured
+        for result in measured:
+            value = f"{result.value:.2f}" + (f" {result.unit}" if result.unit != "ratio" else "")
+            table.add_row(result.name, value, result.goal, f"{load:.1f}", result.detail)
+    _write(results)
+    Console(width=max(120, errors.width)).print(table)
+    return int(failed)
+
+
+def _write(results: Sequence[Result]) -> None:
+    entries = {r.name: {"value": round(r.value, 4), "unit": r.unit, "what": r.what} for r in results}
+    LATEST.parent.mkdir(exist_ok=True)
+    part = LATEST.with_name(".latest.json.part")
+    part.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
+    part.replace(LATEST)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
