@@ -130,7 +130,7 @@ def _loop(trained: nn.Module, optimizer: torch.optim.Optimizer, windows: torch.T
         trained.train()
         for _ in range(STEPS):
             optimizer.zero_grad(set_to_none=True)
-            nn.functional.cross_entropy(trained(windows), labels).backward()
+            nn.functional.cross_entropy(trained(windows), labels).backward()  # type: ignore[no-untyped-call]  # not typed in torch
             optimizer.step()
 
     return steps
