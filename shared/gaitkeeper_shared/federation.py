@@ -36,9 +36,13 @@ ReplyStatus = Literal["trained", "evaluated", "refused"]
 MESSAGE_TYPE = "train"
 """Flower's message type of every round, also of one that only evaluates: one kind of message, one entry at a site."""
 
+METRIC_NAMES = ("evaluated", "correct", "noise_std")
+"""All that a site may count: people evaluated, people judged right, both noised, and the noise's deviation."""
+
 _ARRAYS, _ROUND, _REPORT, _METRICS = "arrays", "round", "report", "metrics"
 _WIRE, _WIRE_FORMAT = "wire", "gaitkeeper.round/1"
 _LONGEST_TEXT = 2_000
+_LARGEST_NUMBER = 1e12
 _LARGEST_WIRE_BYTES = 16 * 1024 * 1024
 """Models above this travel as Flower's arrays, which it cuts into chunks."""
 
@@ -56,7 +60,10 @@ class RoundOrder:
 
 @dataclass(frozen=True, slots=True)
 class SiteReport:
-    """What a site says of its round: ``epsilon_spent`` on the study so far, at ``delta``; ``seconds`` of work."""
+    """What a site says of its round: ``epsilon_spent`` on the study so far, at ``delta``.
+
+    ``seconds`` of work are the site's own affair and are never sent: how long training takes tells of its data.
+    """
 
     site: str
     status: ReplyStatus
@@ -142,7 +149,7 @@ def encode_reply(reply: RoundReply) -> RecordDict:
             "message": report.message[:_LONGEST_TEXT],
             "epsilon_spent": float(report.epsilon_spent),
             "delta": float(report.delta),
-            "seconds": float(report.seconds),
+            "seconds": 0.0,
         }
     )
     records = RecordDict({_REPORT: config, _METRICS: MetricRecord({k: float(v) for k, v in reply.metrics.items()})})
@@ -167,15 +174,17 @@ def decode_reply(content: RecordDict) -> RoundReply:
         message=_text(config, "message"),
         epsilon_spent=_number(config, "epsilon_spent"),
         delta=_number(config, "delta"),
-        seconds=_number(config, "seconds"),
     )
     metrics: dict[str, float] = {}
     record = content.get(_METRICS)
     if isinstance(record, MetricRecord):
-        for name, value in list(record.items())[:64]:
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise GaitkeeperError("round-message-unusable", why=f"its metric {name[:40]!r} is not a finite number")
-            metrics[name[:64]] = float(value)
+        for name, value in record.items():
+            if name not in METRIC_NAMES:
+                raise GaitkeeperError("round-message-unusable", why=f"it has a metric {name[:40]!r} of its own")
+            # Whole numbers have no largest one here; compared first, they cannot overflow.
+            if not isinstance(value, int | float) or not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
+                raise GaitkeeperError("round-message-unusable", why=f"its metric {name!r} is not a finite number")
+            metrics[name] = float(value)
     return RoundReply(report, _weights(content), metrics)
 
 
@@ -259,7 +268,8 @@ def _text(config: Mapping[str, Any], key: str) -> str:
     value = config.get(key)
     if not isinstance(value, str):
         raise GaitkeeperError("round-message-unusable", why=f"its {key!r} is not a text")
-    return value[:_LONGEST_TEXT]
+    # It will be printed: no line breaks, no control sequences for terminals.
+    return "".join(letter if letter.isprintable() else " " for letter in value[:_LONGEST_TEXT])
 
 
 def _whole(config: Mapping[str, Any], key: str) -> int:
@@ -278,8 +288,10 @@ def _flag(config: Mapping[str, Any], key: str) -> bool:
 
 def _number(config: Mapping[str, Any], key: str) -> float:
     value = config.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise GaitkeeperError("round-message-unusable", why=f"its {key!r} is not a number")
+    if not (abs(value) <= _LARGEST_NUMBER or value in (math.inf, -math.inf)):
+        raise GaitkeeperError("round-message-unusable", why=f"its {key!r} is not a number in range")
     return float(value)
 
 

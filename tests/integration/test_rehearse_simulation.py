@@ -92,6 +92,16 @@ def test_nobody_is_on_both_sides_of_a_split() -> None:
     assert sorted(at_sites) == sorted(person.person for person in cohort)
 
 
+def test_every_site_trains_in_every_fold() -> None:
+    """As many folds as sites: dealt alike, each fold would leave one whole site out."""
+    planned = plan_rehearsal(parse_study(STUDY), STUDY, people(60, "p"), RehearsalOptions(5, 5, 3))
+    for seed in planned.seeds:
+        for name, _ in seed.folds:
+            run = next(run for run in planned.plan.runs if run.name == name)
+            for members in planned.plan.sites.values():
+                assert run.people & {person.person for person in members}
+
+
 def test_the_cohorts_own_sites_are_kept() -> None:
     study = parse_study(STUDY)
     planned = plan_rehearsal(study, STUDY, people(20, "p", ("north", "south")), RehearsalOptions(5, 2, 1))

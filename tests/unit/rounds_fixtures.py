@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,8 +62,13 @@ class ScriptedGrid:
         default_factory=lambda: {site: Presence(number + 10, "t0") for number, site in enumerate(SITES)}
     )
     asked: list[tuple[str, int]] = field(default_factory=list)
+    sent: dict[tuple[str, int], Weights] = field(default_factory=dict)
+    """The weights of every order."""
+    delay_s: float = 0.0
+    """How long an answer is under way."""
     fail_after_pushes: int | None = None
     _replies: dict[str, Message] = field(default_factory=dict)
+    _ready_at: float = 0.0
     _count: int = 0
 
     def __post_init__(self) -> None:
@@ -85,14 +91,18 @@ class ScriptedGrid:
             site = names[message.metadata.dst_node_id]
             order, incoming = decode_order(message.content)
             self.asked.append((site, order.round))
+            self.sent[site, order.round] = incoming
             reply = self.answer(site, order, incoming)
             if isinstance(reply, Error):
                 self._replies[message_id] = Message(reply, reply_to=message)
             elif reply is not None:
                 self._replies[message_id] = Message(encode_reply(reply), reply_to=message)
             ids.append(message_id)
+        self._ready_at = time.monotonic() + self.delay_s
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """The answers that are there."""
+        if time.monotonic() < self._ready_at:
+            return []
         return [self._replies.pop(item) for item in message_ids if item in self._replies]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,20 @@ import pytest
 from flwr.app import Error
 from tests.unit.rounds_fixtures import SITES, STUDY, Answer, ScriptedGrid, add_one, weights
 
-from gaitkeeper_server.rounds.aggregate import mean_of_updates
+from gaitkeeper_server.rounds.aggregate import check_update, mean_of_updates
 from gaitkeeper_server.rounds.conductor import Conductor, Pace
 from gaitkeeper_server.rounds.journal import Journal, weights_to_bytes
+from gaitkeeper_server.rounds.publish import round_points
 from gaitkeeper_server.rounds.roster import Presence
-from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, Wish
+from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, SiteOutcome, Wish
+from gaitkeeper_server.rounds.trained import trained_weights
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import RoundOrder, RoundReply, SiteReport, Weights
+from gaitkeeper_shared.models.bundle import weights_of
+from gaitkeeper_shared.models.registry import build
+from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.privacy.plan import plan
+from gaitkeeper_shared.study import parse_study
 
 PACE = Pace(poll_s=0.005, absent_grace_s=0.2, missing_grace_s=0.05, look_s=0.02, look_again_s=0.1)
 
@@ -68,6 +77,129 @@ def test_a_refusal_is_recorded_with_its_reason_and_degrades_the_run(journal: Jou
     assert "clinic-b" in journal.run("run").detail
 
 
+def test_a_site_that_does_not_know_its_name_keeps_its_reason(journal: Journal) -> None:
+    def unnamed(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
+        return RoundReply(SiteReport("", "refused", "vault-locked", "The vault is locked."))
+
+    assert conduct(journal, ScriptedGrid(site_is("clinic-b", unnamed))) is RunState.DEGRADED
+    refused = next(item for item in journal.outcomes("run", 1) if item.site == "clinic-b")
+    assert (refused.outcome, refused.code, refused.message) == (Outcome.REFUSED, "vault-locked", "The vault is locked.")
+
+
+def test_without_a_name_nothing_else_counts(journal: Journal) -> None:
+    def unnamed(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
+        return RoundReply(replace(add_one(site, order, incoming).report, site=""), incoming)
+
+    conduct(journal, ScriptedGrid(site_is("clinic-b", unnamed)))
+    assert outcomes(journal, 1)["clinic-b"] is Outcome.FAILED
+
+
+def test_counts_are_kept_where_the_study_asks_for_them_with_its_own_noise(journal: Journal) -> None:
+    def talkative(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
+        metrics = {"evaluated": 10.0, "correct": 7.0, "noise_std": 1e-9}
+        return replace(add_one(site, order, incoming), metrics=metrics)
+
+    assert conduct(journal, ScriptedGrid(talkative)) is RunState.SUCCEEDED
+    assert all(item.metrics == {} for item in journal.outcomes("run", 1))
+    kept = journal.outcomes("run", 2)[0].metrics
+    assert set(kept) == {"evaluated", "correct", "noise_std"}
+    assert kept["noise_std"] == pytest.approx(plan(parse_study(STUDY)).count_noise_std)
+    assert kept["noise_std"] > 1.0
+
+
+@pytest.mark.parametrize(
+    "metrics", [{"age of patient 7": 81.0}, {"evaluated": float("nan")}, {"correct": float("inf")}, {"a\nb": 1.0}]
+)
+def test_odd_metrics_neither_count_nor_reach_mlflow(journal: Journal, metrics: dict[str, float]) -> None:
+    def hostile(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
+        return replace(add_one(site, order, incoming), metrics=metrics)
+
+    assert conduct(journal, ScriptedGrid(site_is("clinic-b", hostile))) is RunState.DEGRADED
+    published = [
+        point for item in journal.rounds("run") for point in round_points(item, journal.outcomes("run", item.number))
+    ]
+    assert all(math.isfinite(point.value) for point in published)
+    assert not [point.name for point in published if point.name.endswith(".clinic-b")]
+    assert {point.name for point in published if point.name.endswith(".clinic-a")} == {
+        "epsilon_spent.clinic-a",
+        "site_seconds.clinic-a",
+        "evaluated.clinic-a",
+        "correct.clinic-a",
+        "noise_std.clinic-a",
+    }
+
+
+def test_an_odd_metric_in_an_old_journal_is_not_published(journal: Journal) -> None:
+    journal.open_round("run", 2, SITES)
+    metrics = {"evaluated": 9.0, "a\nb": 1.0, "correct": float("nan")}
+    journal.record_outcome("run", 2, SiteOutcome("clinic-a", Outcome.INCLUDED, metrics=metrics), weights(1.0))
+    journal.commit_round("run", 2, weights(1.0))
+    names = {point.name for point in round_points(journal.rounds("run")[0], journal.outcomes("run", 2))}
+    assert "evaluated.clinic-a" in names
+    assert not names & {"a\nb.clinic-a", "correct.clinic-a"}
+
+
+def test_a_replys_seconds_are_measured_here(journal: Journal) -> None:
+    def slow(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
+        reply = add_one(site, order, incoming)
+        return replace(reply, report=replace(reply.report, seconds=4711.0))
+
+    grid = ScriptedGrid(slow, delay_s=0.05)
+    assert conduct(journal, grid) is RunState.SUCCEEDED
+    measured = [o.seconds for item in journal.rounds("run") for o in journal.outcomes("run", item.number)]
+    assert len(measured) == 12
+    assert all(0.05 <= seconds < 60 for seconds in measured)
+
+
+@pytest.mark.parametrize("average", [0.0, 0.7, 1.0])
+def test_the_final_evaluation_judges_what_is_registered(tmp_path: Path, average: float) -> None:
+    study = STUDY.replace(b"rounds = 3", b"rounds = 3\naverage = %g" % average)
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.request_run("run", study, SITES, weights())
+    grid = ScriptedGrid(add_one)
+    assert conduct(journal, grid) is RunState.SUCCEEDED
+    # Rounds end at 4/3, 8/3 and 4: their mean is 8/3, that of the last two 10/3.
+    expected = {0.0: 4.0, 0.7: 10 / 3, 1.0: 8 / 3}[average]
+    for site in SITES:
+        np.testing.assert_allclose(grid.sent[site, 4]["bias"], expected, rtol=1e-6)
+    registered = trained_weights(journal, "run")
+    assert weights_to_bytes(registered) == weights_to_bytes(grid.sent["clinic-a", 4])
+
+
+def test_arrays_that_the_study_keeps_must_come_back_as_they_were_sent() -> None:
+    spec = replace(ModelSpec.of(parse_study(STUDY), "0" * 64), trained="head")
+    model = build(spec)
+    sent = weights_of(model)
+    free = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert free < set(sent)
+    for name in sent:
+        changed = {**sent, name: sent[name] + np.float32(1e-6)}
+        assert check_update("clinic-a", changed, sent, "all") is changed
+        if name in free:
+            assert check_update("clinic-a", changed, sent, "head") is changed
+        else:
+            with pytest.raises(GaitkeeperError, match="it changed"):
+                check_update("clinic-a", changed, sent, "head")
+
+
+def test_a_run_refuses_an_update_of_frozen_arrays(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    study = STUDY.replace(b"[training]", b'[model]\ntrained = "head"\n[training]')
+    journal.request_run("run", study, SITES, {"encoder.w": weights()["bias"], "head.w": weights()["bias"]})
+
+    def obedient(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
+        reply = add_one(site, order, incoming)
+        kept = {"encoder.w": incoming["encoder.w"]}
+        return reply if reply.weights is None else replace(reply, weights={**reply.weights, **kept})
+
+    def mixed(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
+        return (add_one if site == "clinic-c" else obedient)(site, order, incoming)
+
+    assert conduct(journal, ScriptedGrid(mixed)) is RunState.DEGRADED
+    assert outcomes(journal, 1)["clinic-c"] is Outcome.FAILED
+    assert outcomes(journal, 1)["clinic-a"] is Outcome.INCLUDED
+
+
 def broken_update(kind: str) -> Answer:
     def answer(site: str, order: RoundOrder, incoming: Weights) -> RoundReply:
         update = weights(1.0)
@@ -82,12 +214,22 @@ def broken_update(kind: str) -> Answer:
         elif kind == "names":
             update["other"] = update.pop("bias")
         name = "clinic-a" if kind == "impostor" else site
-        return RoundReply(SiteReport(name, "trained"), None if kind == "empty" else update)
+        delta = 1e-3 if kind == "other delta" else 1e-5
+        spent = float("inf") if kind == "infinite epsilon" else 0.5
+        report = SiteReport(name, "trained", epsilon_spent=spent, delta=delta)
+        return RoundReply(report, None if kind == "empty" else update)
 
     return answer
 
 
-@pytest.mark.parametrize("kind", ["nan", "infinite", "shape", "type", "names", "empty", "impostor"])
+UNUSABLE = ["nan", "infinite", "shape", "type", "names", "empty", "impostor", "other delta", "infinite epsilon"]
+
+
+def test_the_update_that_the_spoilt_ones_are_made_from_is_usable(journal: Journal) -> None:
+    assert conduct(journal, ScriptedGrid(site_is("clinic-c", broken_update("no way")))) is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
 def test_an_unusable_update_is_not_counted(journal: Journal, kind: str) -> None:
     conduct(journal, ScriptedGrid(site_is("clinic-c", broken_update(kind))))
     assert outcomes(journal, 1) == {
@@ -202,8 +344,6 @@ def test_a_changed_byte_in_the_checkpoint_is_noticed(journal: Journal, tmp_path:
 
 
 def test_one_reply_counts_the_first(journal: Journal) -> None:
-    from gaitkeeper_server.rounds.states import SiteOutcome
-
     journal.open_round("run", 1, SITES)
     journal.record_outcome("run", 1, SiteOutcome("clinic-a", Outcome.INCLUDED), weights(1.0))
     journal.record_outcome("run", 1, SiteOutcome("clinic-a", Outcome.INCLUDED), weights(2.0))

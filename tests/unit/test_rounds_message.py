@@ -53,7 +53,7 @@ def test_an_order_survives_the_wire(model: dict[str, Any], number: int, train: b
 
 
 def test_a_reply_survives_the_wire() -> None:
-    reply = RoundReply(SiteReport("a", "trained", "c", "m", 1.5, 1e-5, 2.0), weights(3.0), {"evaluated": 4.25})
+    reply = RoundReply(SiteReport("a", "trained", "c", "m", 1.5, 1e-5), weights(3.0), {"evaluated": 4.25})
     again = decode_reply(to_wire(encode_reply(reply)))
     assert again.report == reply.report
     assert again.metrics == reply.metrics
@@ -61,6 +61,16 @@ def test_a_reply_survives_the_wire() -> None:
     np.testing.assert_array_equal(again.weights["bias"], weights(3.0)["bias"])
     refusal = RoundReply(SiteReport("a", "refused", "budget-spent", "spent"))
     assert decode_reply(to_wire(encode_reply(refusal))).weights is None
+
+
+def test_how_long_a_site_worked_and_control_characters_do_not_travel() -> None:
+    report = SiteReport("a", "refused", "training-failed", "red \x1b[31m\nnext", seconds=12.5)
+    content = encode_reply(RoundReply(report))
+    assert content["report"]["seconds"] == 0.0
+    content["report"]["seconds"] = 12.5  # an older client's
+    again = decode_reply(content).report
+    assert again.seconds == 0.0
+    assert again.message == "red  [31m next"
 
 
 def good_reply() -> RecordDict:
@@ -98,13 +108,41 @@ def nan_metric(content: RecordDict) -> None:
     content["metrics"] = MetricRecord({"evaluated": float("nan")})
 
 
+def odd_metric(content: RecordDict) -> None:
+    content["metrics"] = MetricRecord({"evaluated": 1.0, "../age of patient 7": 81.0})
+
+
+def endless_metric(content: RecordDict) -> None:
+    content["metrics"] = MetricRecord({"evaluated": 10**400})
+
+
+def endless_epsilon(content: RecordDict) -> None:
+    content["report"]["epsilon_spent"] = 10**400
+
+
+def nan_epsilon(content: RecordDict) -> None:
+    content["report"]["epsilon_spent"] = float("nan")
+
+
 def numbers_as_text(content: RecordDict) -> None:
     content["report"]["epsilon_spent"] = "0.1"
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [without_report, arrays_as_config, pickled_array, foreign_storage, unknown_status, nan_metric, numbers_as_text],
+    [
+        without_report,
+        arrays_as_config,
+        pickled_array,
+        foreign_storage,
+        unknown_status,
+        nan_metric,
+        odd_metric,
+        endless_metric,
+        endless_epsilon,
+        nan_epsilon,
+        numbers_as_text,
+    ],
 )
 def test_a_spoilt_reply_is_a_catalogue_error(spoil: Any) -> None:
     content = good_reply()

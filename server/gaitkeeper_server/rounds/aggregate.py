@@ -14,9 +14,16 @@ import numpy as np
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import Weights
 
+_HEAD = "head."
+"""How the arrays of a model's head are called; ``model.trained = "head"`` changes no others."""
 
-def check_update(site: str, update: Weights | None, reference: Weights) -> Weights:
-    """The update, where its names, shapes and types are those of ``reference`` and all its numbers are finite."""
+
+def check_update(site: str, update: Weights | None, reference: Weights, trained: str = "all") -> Weights:
+    """The update, where its names, shapes and types are those of ``reference`` and all its numbers are finite.
+
+    ``trained``: the study's ``model.trained``; with ``head`` all other arrays must come back as they were sent.
+    Raises ``update-unusable``.
+    """
     if update is None:
         raise GaitkeeperError("update-unusable", site=site, why="it carries no weights")
     if list(update) != list(reference):
@@ -32,6 +39,10 @@ def check_update(site: str, update: Weights | None, reference: Weights) -> Weigh
             raise GaitkeeperError("update-unusable", site=site, why=why)
         if not np.isfinite(array).all():
             raise GaitkeeperError("update-unusable", site=site, why=f"{name} holds NaN or infinity")
+        if trained == "head" and not name.startswith(_HEAD) and not np.array_equal(array, expected):
+            raise GaitkeeperError(
+                "update-unusable", site=site, why=f"it changed {name}, which the study keeps as it is"
+            )
     return update
 
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gaitkeeper_server.rounds.aggregate import check_update, mean_of_updates
+from gaitkeeper_server.rounds.aggregate import mean_of_updates
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Presence, Roster, roster_of_names
 from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, SiteOutcome, Wish
+from gaitkeeper_server.rounds.trained import trained_weights
+from gaitkeeper_server.rounds.verdict import judge
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, decode_reply, encode_order, order_for, to_wire
+from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, encode_order, order_for, to_wire
 
 if TYPE_CHECKING:
     from flwr.app import Message
@@ -57,6 +60,7 @@ class _Desk:
     started: float
     settled: dict[str, SiteOutcome] = field(default_factory=dict)
     asked: dict[str, Presence] = field(default_factory=dict)
+    asked_at: dict[str, float] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     present: set[str] = field(default_factory=set)
@@ -114,6 +118,9 @@ class Conductor:
                 continue
             self._heed_wish()
             self._journal.set_run_state(self._run, RunState.RUNNING)
+            if number > self._study.training.rounds:
+                # What is judged at the end is what is registered.
+                weights = trained_weights(self._journal, self._run)
             weights = self._round(number, weights)
             if self._on_round is not None:
                 self._on_round(number)
@@ -248,49 +255,41 @@ class Conductor:
                 continue
             desk.pending[message_id] = site
             desk.asked[site] = present[site]
+            desk.asked_at[site] = time.monotonic()
             desk.attempts[site] = desk.attempts.get(site, 0) + 1
             self._journal.record_outcome(self._run, desk.number, SiteOutcome(site, Outcome.DISPATCHED))
         self._journal.set_round_state(self._run, desk.number, RoundState.DISPATCHED)
+        if order.evaluate:
+            # Takes a second the first time: now, while the sites work.
+            _ = self._count_noise_std
 
     def _receive(self, desk: _Desk, message: Message, weights: Weights) -> None:
         site = desk.pending.pop(message.metadata.reply_to_message_id, None)
         if site is None or site in desk.settled:
             return
+        seconds = round(time.monotonic() - desk.asked_at[site], 3)
         if message.has_error():
             desk.errors[site] = f"Flower error {message.error.code}: {message.error.reason or 'no reason given'}"
             desk.asked.pop(site, None)
             if desk.attempts[site] >= _ATTEMPTS:
                 self._settle(desk, SiteOutcome(site, Outcome.FAILED, "site-unreachable", desk.errors[site]))
             return
+        order = order_for(self._study, self._record.study_hash, self._run, desk.number)
+        noise_std = self._count_noise_std if order.evaluate else 0.0
         try:
-            outcome, update = self._judge(site, message, desk.number, weights)
+            outcome, update = judge(site, message.content, order, self._study, weights, noise_std)
         except GaitkeeperError as error:
-            self._settle(desk, SiteOutcome(site, Outcome.FAILED, error.code, error.message))
+            self._settle(desk, SiteOutcome(site, Outcome.FAILED, error.code, error.message, seconds=seconds))
             return
-        self._settle(desk, outcome, update)
+        # Our own time, from question to answer: a site's own would be one more thing it says of its data.
+        self._settle(desk, replace(outcome, seconds=seconds), update)
 
-    def _judge(self, site: str, message: Message, number: int, weights: Weights) -> tuple[SiteOutcome, Weights | None]:
-        reply = decode_reply(message.content)
-        report = reply.report
-        if report.site != site:
-            raise GaitkeeperError("update-unusable", site=site, why=f"it names itself {report.site[:80]!r}")
-        update = None
-        outcome = Outcome.INCLUDED
-        if report.status == "refused":
-            outcome = Outcome.REFUSED
-        elif number <= self._study.training.rounds:
-            update = check_update(site, reply.weights, weights)
-        judged = SiteOutcome(
-            site,
-            outcome,
-            report.code,
-            report.message,
-            report.epsilon_spent,
-            report.delta,
-            report.seconds,
-            reply.metrics,
-        )
-        return judged, update
+    @cached_property
+    def _count_noise_std(self) -> float:
+        """Noise on each count of an evaluation, from the study alone, in patients."""
+        from gaitkeeper_shared.privacy.plan import plan
+
+        return plan(self._study).count_noise_std
 
     def _settle(self, desk: _Desk, outcome: SiteOutcome, update: Weights | None = None) -> None:
         self._journal.record_outcome(self._run, desk.number, outcome, update)

@@ -5,21 +5,16 @@ Everything is derived from the journal, so that a registry that was away for a w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from gaitkeeper_server.registry.registry import MetricPoint, Registry
-from gaitkeeper_server.rounds.aggregate import mean_of_updates
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import Outcome, RoundRecord, RoundState, RunState, SiteOutcome
-
-if TYPE_CHECKING:
-    from gaitkeeper_shared.models.bundle import ModelBundle
-
-if TYPE_CHECKING:
-    from gaitkeeper_shared.models.bundle import ModelBundle
+from gaitkeeper_server.rounds.trained import trained_bundle
+from gaitkeeper_shared.federation import METRIC_NAMES
 
 
 def publish_run(journal: Journal, registry: Registry, run: str) -> int | None:
@@ -38,20 +33,8 @@ def publish_run(journal: Journal, registry: Registry, run: str) -> int | None:
     return version
 
 
-def trained_bundle(journal: Journal, run: str) -> ModelBundle:
-    """The model that a run made: of its last committed round, or the mean of the last ones (``training.average``)."""
-    from gaitkeeper_shared.models.bundle import ModelBundle
-    from gaitkeeper_shared.models.spec import ModelSpec
-
-    study, _ = journal.study(run)
-    record = journal.run(run)
-    averaged = max(1, round(study.training.average * record.committed))
-    weights = mean_of_updates(journal.checkpoints(run, max(1, record.committed - averaged + 1)))
-    return ModelBundle(ModelSpec.of(study, record.study_hash), weights)
-
-
 def round_points(item: RoundRecord, outcomes: tuple[SiteOutcome, ...]) -> Iterator[MetricPoint]:
-    """The metrics of one round: per site as the site sent them, over all sites as sums and means."""
+    """The metrics of one round: per site and over all sites. ``site_seconds``: from question to answer."""
     if item.state is not RoundState.COMMITTED or item.finished_at is None:
         return
     moment = datetime.fromisoformat(item.finished_at).timestamp()
@@ -65,10 +48,12 @@ def round_points(item: RoundRecord, outcomes: tuple[SiteOutcome, ...]) -> Iterat
     for outcome in included:
         yield point(f"epsilon_spent.{outcome.site}", outcome.epsilon_spent)
         yield point(f"site_seconds.{outcome.site}", outcome.seconds)
-        for name, value in outcome.metrics.items():
-            yield point(f"{name}.{outcome.site}", value)
+        for name in METRIC_NAMES:
+            if (value := outcome.metrics.get(name)) is not None and math.isfinite(value):
+                yield point(f"{name}.{outcome.site}", value)
     if included:
         yield point("epsilon_spent.max", max(outcome.epsilon_spent for outcome in included))
+        yield point("delta", max(outcome.delta for outcome in included))
         yield point("site_seconds.mean", fmean(outcome.seconds for outcome in included))
     if (accuracy := pooled_accuracy(included)) is not None:
         # The evaluated model is the one that came in: that of the round before.
@@ -89,7 +74,7 @@ def pooled_accuracy(outcomes: list[SiteOutcome]) -> float | None:
 
 
 def final_metrics(journal: Journal, run: str) -> dict[str, float]:
-    """What is worth telling beside a version: rounds, sites, epsilon spent, the last noised accuracy."""
+    """What is worth telling beside a version: rounds, sites, epsilon spent at which delta, the last noised accuracy."""
     metrics: dict[str, float] = {}
     for item in journal.rounds(run):
         included = [o for o in journal.outcomes(run, item.number) if o.outcome is Outcome.INCLUDED]
@@ -97,6 +82,7 @@ def final_metrics(journal: Journal, run: str) -> dict[str, float]:
             continue
         metrics["sites"] = float(len(included))
         metrics["epsilon_spent"] = max(o.epsilon_spent for o in included)
+        metrics["delta"] = max(o.delta for o in included)
         if (accuracy := pooled_accuracy(included)) is not None:
             metrics["noised_accuracy"] = accuracy
     metrics["rounds"] = float(journal.run(run).committed)

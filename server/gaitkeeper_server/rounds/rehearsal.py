@@ -24,6 +24,7 @@ from gaitkeeper_server.rounds.rehearsal_plan import PlannedRehearsal, RehearsalO
 from gaitkeeper_server.rounds.rehearsal_score import Scores, score
 from gaitkeeper_server.rounds.roster import Presence, Roster
 from gaitkeeper_server.rounds.states import RunState
+from gaitkeeper_server.rounds.trained import trained_bundle
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.bundle import ModelBundle
@@ -206,13 +207,10 @@ def _roll_call(grid: Grid, sites: int) -> Roster:
 
 
 def _trained(journal: Journal, run: str) -> ModelBundle:
-    from gaitkeeper_server.rounds.publish import trained_bundle
-
     record = journal.run(run)
     if record.state is not RunState.SUCCEEDED:
         raise GaitkeeperError("rehearsal-failed", detail=f"run {run} {record.state}: {record.detail}")
-    bundle: ModelBundle = trained_bundle(journal, run)
-    return bundle
+    return trained_bundle(journal, run)
 
 
 def _epsilon(journal: Journal, plan: RehearsalPlan) -> float:

@@ -71,8 +71,11 @@ def plan_rehearsal(
     return PlannedRehearsal(RehearsalPlan(sites, tuple(runs)), tuple(seeds))
 
 
-def stratified(classes: IntArray, groups: int, seed: int) -> IntArray:
-    """(N,) group of each of N people: every class is dealt over the groups as evenly as it goes."""
+def stratified(classes: IntArray, groups: int, seed: int | np.random.SeedSequence) -> IntArray:
+    """(N,) group of each of N people: every class is dealt over the groups as evenly as it goes.
+
+    Two ways to divide the same people need different seeds, or their groups coincide.
+    """
     random = np.random.default_rng(seed)
     dealt = np.empty(classes.size, dtype=np.int64)
     place = 0
@@ -109,7 +112,8 @@ def _sites(
             lacking = next(person.person for person in people if not person.site)
             raise GaitkeeperError("rehearsal-site-column", person=lacking)
         return {site: tuple(p for p in people if p.site == site) for site in sorted(named)}
-    dealt = stratified(classes, options.sites, 0)
+    # A stream of its own: drawn like the folds of seed 0, a site would be missing from the training of a fold.
+    dealt = stratified(classes, options.sites, np.random.SeedSequence(0, spawn_key=(1,)))
     return {
         f"site-{site + 1}": tuple(person for person, own in zip(people, dealt, strict=True) if own == site)
         for site in range(options.sites)

@@ -1,0 +1,29 @@
+"""The model that a run made: the one that is evaluated at its end and the one that is registered are the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gaitkeeper_server.rounds.aggregate import mean_of_updates
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_shared.federation import Weights
+
+if TYPE_CHECKING:
+    from gaitkeeper_shared.models.bundle import ModelBundle
+
+
+def trained_weights(journal: Journal, run: str) -> Weights:
+    """Weights of the last committed round, or the mean of the last ones' (``training.average``)."""
+    study, _ = journal.study(run)
+    committed = journal.run(run).committed
+    averaged = max(1, round(study.training.average * committed))
+    return mean_of_updates(journal.checkpoints(run, max(1, committed - averaged + 1)))
+
+
+def trained_bundle(journal: Journal, run: str) -> ModelBundle:
+    """The same as a model with its specification."""
+    from gaitkeeper_shared.models.bundle import ModelBundle
+    from gaitkeeper_shared.models.spec import ModelSpec
+
+    study, _ = journal.study(run)
+    return ModelBundle(ModelSpec.of(study, journal.run(run).study_hash), trained_weights(journal, run))
