@@ -25,7 +25,7 @@ CLIENT_ROOMS = (
     ("capture", "pose", "lab", "gait", "sources"),
     ("vault",),
     ("consortium",),
-    ("training", "insight"),
+    ("training", "insight", "validation"),
     ("agent",),
     ("cli",),
 )

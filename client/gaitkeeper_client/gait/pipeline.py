@@ -12,7 +12,7 @@ from gaitkeeper_client.gait.bouts import Bout, find_bouts
 from gaitkeeper_client.gait.clean import CleanTracks, clean
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
-from gaitkeeper_client.gait.events.contact import Contact
+from gaitkeeper_client.gait.events.choice import default_method
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.quality import describe
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
@@ -41,7 +41,7 @@ def analyse(
     if not _enough_to_see(trajectories):
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
     cleaned = clean(trajectories)
-    chosen = method if method is not None else Contact()
+    chosen = method if method is not None else default_method(cleaned.tracks)
     walks = tuple(_walk(bout, cleaned, chosen, height_m) for bout in find_bouts(cleaned.tracks))
     quality = describe(trajectories.sample_rate_hz, cleaned, walks)
     quality["event_method"] = chosen.name

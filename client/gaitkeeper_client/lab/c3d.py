@@ -7,6 +7,7 @@ contradicts itself (markers and events are then still good, and a note says so).
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,12 +18,16 @@ from gaitkeeper_client.lab.event_names import event_of, without_doubles
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
 from gaitkeeper_client.lab.joints import LabFrame, to_trajectories
 from gaitkeeper_client.lab.walk import ForcePlate, LabWalk, Markers
+from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import GaitEvent
 
 _FORMAT = "C3D"
 _BLOCK = 512
 _INTEL = 84
+_ANGLE = re.compile("(?P<side>[lr])(?P<joint>hip|knee|ankle)angles?")
+_ANGLES = {"hip": "hip_flexion", "knee": "knee_flexion", "ankle": "ankle_dorsiflexion"}
+_SIDES = {"l": "left", "r": "right"}
 
 
 def read_c3d(path: Path) -> LabWalk:
@@ -35,6 +40,21 @@ def read_c3d(path: Path) -> LabWalk:
     events = _events(content["parameters"], first_frame, markers)
     plates, notes = _plates(path, content, frame, trajectories.sample_rate_hz)
     return LabWalk("c3d", trajectories, events, plates, frame.notes + notes)
+
+
+def read_c3d_angles(path: Path) -> dict[str, FloatArray]:
+    """The laboratory's own sagittal angles (Plug-in Gait's ``LKneeAngles``...) by our names: (T,) degrees.
+
+    On the clock of the markers, NaN for gaps; empty where the file holds none. Raises as :func:`read_c3d` does.
+    """
+    _check_size(path)
+    markers, _ = _markers(path, _load(path, plates=False))
+    found = {}
+    for column, label in enumerate(markers.names):
+        match = _ANGLE.fullmatch(label.split(":")[-1].lower())
+        if match and np.isfinite(markers.positions[:, column, 0]).any():
+            found[f"{_ANGLES[match['joint']]}_{_SIDES[match['side']]}"] = markers.positions[:, column, 0]
+    return found
 
 
 def _check_size(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Kinematic events and angles against what a laboratory measured: force plates, its own events, its own angles."""

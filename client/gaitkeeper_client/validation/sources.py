@@ -1,0 +1,132 @@
+"""Where the reference comes from: the recording's own file, or a file beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from gaitkeeper_client.lab.walk import ForcePlate, LabWalk
+from gaitkeeper_client.validation.plates import plate_reference
+from gaitkeeper_client.validation.reference import Reference, spans_of_labels
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
+
+LOWEST_FORCE_RATE_HZ = 90.0
+MILLIMETRES = 20.0
+"""No laboratory is so many metres long: a centre of pressure farther out is in millimetres."""
+
+
+def own_reference(path: Path, walk: LabWalk) -> Reference:
+    """What the file itself holds: force plates before labelled events, and joint angles.
+
+    Raises ``validation-no-reference``.
+    """
+    reference = plate_reference(walk.plates, walk.trajectories)
+    if not reference.events and walk.events:
+        reference = Reference("events of the file", walk.events, spans_of_labels(walk.events))
+    if walk.kind == "c3d":
+        from gaitkeeper_client.lab.c3d import read_c3d_angles
+
+        angles = read_c3d_angles(path)
+        if angles:
+            events, spans = reference.events, reference.spans
+            reference = Reference(reference.source, events, spans, walk.trajectories.time_s, angles)
+    if not reference.events and not reference.angles:
+        if walk.plates:
+            why = "no foot is alone and whole on a steady force plate, and it holds no events"
+        else:
+            why = "it holds neither readable force plates nor events"
+        raise GaitkeeperError("validation-no-reference", path=path, detail=why)
+    return reference
+
+
+def named_reference(path: Path, recording: Path, walk: JointTrajectories | None) -> Reference:
+    """The reference in a file of its own. ``walk``: the recording's 3-D points, which forces need to name the foot.
+
+    Raises ``validation-reference-unknown``, ``validation-no-reference`` and what the file's reader raises.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return _truth(path)
+    if suffix in {".mot", ".sto"}:
+        return _table(path, recording, walk)
+    if suffix == ".c3d":
+        from gaitkeeper_client.lab.c3d import read_c3d
+
+        return own_reference(path, read_c3d(path))
+    raise GaitkeeperError("validation-reference-unknown", path=path)
+
+
+def _table(path: Path, recording: Path, walk: JointTrajectories | None) -> Reference:
+    from gaitkeeper_client.lab.mot import joint_angles, read_mot
+
+    table = read_mot(path)
+    shift = _first_time(path) - _first_time(recording)
+    if not any("force" in name or name.startswith("f1_") for name in table.names):
+        return Reference("joint angles", (), (), table.time_s + shift, joint_angles(table, path))
+    if walk is None or walk.dimensions != 3:
+        raise GaitkeeperError("validation-no-reference", path=path, detail="forces need 3-D points to name the foot")
+    plates = _plates(path, recording, shift)
+    reference = plate_reference(plates, walk)
+    if not reference.events:
+        why = "no foot is alone and whole on a steady force plate while the points are there"
+        raise GaitkeeperError("validation-no-reference", path=path, detail=why)
+    return reference
+
+
+def _plates(path: Path, recording: Path, shift: float) -> list[ForcePlate]:
+    """The force table in the frame of the recording's points; a recording that is no TRC is taken to have y upwards."""
+    from gaitkeeper_client.lab.joints import LabFrame, to_trajectories
+    from gaitkeeper_client.lab.mot import ground_forces, read_mot
+    from gaitkeeper_client.lab.trc import read_trc_markers
+
+    table = read_mot(path)
+    rate = 1.0 / float(np.median(np.diff(table.time_s)))
+    if rate < LOWEST_FORCE_RATE_HZ:
+        why = f"its forces come {rate:.0f} times a second, which is too seldom for times of contact"
+        raise GaitkeeperError("validation-no-reference", path=path, detail=why)
+    frame = LabFrame((1, 1), 1.0)
+    if recording.suffix.lower() == ".trc":
+        _, frame = to_trajectories(read_trc_markers(recording), recording)
+    plates = []
+    for one in ground_forces(table, path):
+        loaded = np.linalg.norm(one.force, axis=1) > 100.0
+        far = loaded.any() and float(np.nanmedian(np.abs(one.point[loaded]).max(axis=1))) > MILLIMETRES
+        point = frame.directions(one.point * (0.001 if far else 1.0))
+        force = frame.directions(one.force)
+        plates.append(ForcePlate(table.time_s + shift, force, point, np.full((4, 3), np.nan)))
+    return plates
+
+
+def _first_time(path: Path) -> float:
+    """The time of the first sample as the file writes it; 0 for files that do not."""
+    suffix = path.suffix.lower()
+    if suffix not in {".trc", ".mot", ".sto"}:
+        return 0.0
+    column = 1 if suffix == ".trc" else 0
+    data = False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(file):
+            data = data or line.strip().lower() == "endheader" or (suffix == ".trc" and number >= 5)
+            cells = line.split()
+            if data and len(cells) > 2:
+                try:
+                    float(cells[0])
+                    return float(cells[column])
+                except ValueError:
+                    continue
+    return 0.0
+
+
+def _truth(path: Path) -> Reference:
+    """The truth that ``gaitkeeper simulate`` writes: events of the whole walk and angles."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        events = tuple(GaitEvent(float(e["time_s"]), e["side"], e["type"], 1.0) for e in document["events"])
+        time_s = np.asarray(document["angles"]["time_s"], dtype=np.float64)
+        curves = {name: np.asarray(one, dtype=np.float64) for name, one in document["angles"]["curves"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GaitkeeperError("validation-reference-unknown", path=path) from error
+    return Reference("truth of the simulation", events, spans_of_labels(events), time_s, curves)

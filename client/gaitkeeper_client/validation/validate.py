@@ -1,0 +1,162 @@
+"""One recording, or several, against their references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.validation.agreement import (
+    CurveAgreement,
+    EventAgreement,
+    Pairs,
+    compare_durations,
+    compare_events,
+)
+from gaitkeeper_client.validation.reference import Reference
+from gaitkeeper_client.validation.sources import named_reference, own_reference
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.kinematics import ANGLES, joint_angles
+from gaitkeeper_shared.recording import EventType, GaitEvent, JointTrajectories
+from gaitkeeper_shared.skeleton import SIDES
+
+VALIDATION_SCHEMA = "gaitkeeper.validation/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How one recording's events and angles agree with its reference. ``name``: of the file, without its folder.
+
+    ``status``: of the analysis; events are compared also where it refused the walk's parameters.
+    """
+
+    name: str
+    reference: str
+    status: str
+    method: str
+    events: Mapping[str, EventAgreement]
+    durations: Mapping[str, Pairs]
+    angles: Mapping[str, CurveAgreement] = field(default_factory=dict)
+
+
+def validate_file(path: Path, reference: Path | None = None, *, height_m: float | None = None) -> Validation:
+    """Analyse a recording and hold the result against its own reference, or that in ``reference``.
+
+    Raises ``validation-no-reference``, ``validation-reference-unknown``, and what the readers raise.
+    """
+    from gaitkeeper_client.gait.pipeline import analyse
+    from gaitkeeper_client.lab.readers import read_walk, reader_of
+    from gaitkeeper_client.sources import analyse_file
+
+    if reader_of(path) is not None:
+        walk = read_walk(path)
+        points: JointTrajectories | None = walk.trajectories
+        truth = named_reference(reference, path, points) if reference else own_reference(path, walk)
+        analysis = analyse(walk.trajectories, height_m=height_m, source={"kind": walk.kind})
+    else:
+        if reference is None:
+            raise GaitkeeperError(
+                "validation-no-reference", path=path, detail="a video holds no measurement but itself"
+            )
+        points, truth = None, named_reference(reference, path, None)
+        analysis = analyse_file(path, height_m=height_m)
+    return compare(path.name, analysis, points, truth)
+
+
+def compare(name: str, analysis: Analysis, points: JointTrajectories | None, truth: Reference) -> Validation:
+    """Hold an analysis against a reference. ``points``: as read, for angles where the analysis was refused."""
+    kinds: tuple[EventType, ...] = ("foot_strike", "foot_off")
+    return Validation(
+        name,
+        truth.source,
+        analysis.status,
+        str(analysis.quality.get("event_method", "")),
+        {kind: compare_events(analysis.events, truth.events, truth.spans, kind) for kind in kinds},
+        {
+            "stance_s": compare_durations(analysis.events, truth.events, "foot_strike", "foot_off"),
+            "stride_s": compare_durations(analysis.events, truth.events, "foot_strike", "foot_strike"),
+        },
+        _angles(analysis, points, truth),
+    )
+
+
+def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Reference) -> dict[str, CurveAgreement]:
+    from gaitkeeper_client.gait.bouts import find_bouts
+    from gaitkeeper_client.gait.clean import clean
+
+    if truth.angle_time_s is None or (analysis.recording is None and points is None):
+        return {}
+    if analysis.recording is not None:
+        tracks = analysis.recording.trajectories
+    else:
+        assert points is not None
+        tracks = clean(points).tracks
+    bouts = [(bout.time_s, joint_angles(bout.points)) for bout in find_bouts(tracks)]
+    found = {}
+    for name in (f"{angle}_{side}" for angle in ANGLES for side in SIDES):
+        if name in truth.angles and bouts:
+            parts = [_curve(time_s, mine[name], truth, name, analysis.events) for time_s, mine in bouts]
+            ours, theirs = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+            if ours.size:
+                found[name] = CurveAgreement(ours, theirs, sum((part[2] for part in parts), Pairs()))
+    return found
+
+
+def _curve(
+    time_s: FloatArray, mine: FloatArray, truth: Reference, name: str, events: Sequence[GaitEvent]
+) -> tuple[FloatArray, FloatArray, Pairs]:
+    assert truth.angle_time_s is not None
+    theirs = np.interp(time_s, truth.angle_time_s, truth.angles[name], left=np.nan, right=np.nan)
+    both = np.isfinite(mine) & np.isfinite(theirs)
+    side = name.rpartition("_")[2]
+    strikes = [event.time_s for event in events if event.type == "foot_strike" and event.side == side]
+    ranges = Pairs()
+    for start, end in pairwise(strikes):
+        inside = (time_s >= start) & (time_s <= end)
+        if inside.sum() > 5 and both[inside].all() and end <= time_s[-1]:
+            ranges += Pairs((float(np.ptp(mine[inside])),), (float(np.ptp(theirs[inside])),))
+    return mine[both], theirs[both], ranges
+
+
+def summary(validations: Iterable[Validation]) -> dict[str, Any]:
+    """``gaitkeeper.validation/1``: all recordings together, and each by itself under ``files``."""
+    every = list(validations)
+    document: dict[str, Any] = {"schema": VALIDATION_SCHEMA, **_joined(every)}
+    document["files"] = [
+        {"name": one.name, "reference": one.reference, "status": one.status, "event_method": one.method}
+        | _joined([one])
+        for one in every
+    ]
+    return document
+
+
+def _joined(every: Sequence[Validation]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for kind in ("foot_strike", "foot_off"):
+        document[kind] = sum((one.events[kind] for one in every), EventAgreement()).to_json()
+    names = sorted({name for one in every for name in one.angles})
+    document["angles"] = {
+        name: _mean([one.angles[name].to_json() for one in every if name in one.angles]) for name in names
+    }
+    document["durations"] = {
+        name: sum((one.durations[name] for one in every), Pairs()).to_json() for name in ("stance_s", "stride_s")
+    }
+    return document
+
+
+def _mean(curves: Sequence[Mapping[str, float | int | None]]) -> dict[str, float | int | None]:
+    """Sums of counts, and means over recordings of the rest: each has an offset of its own."""
+    joined: dict[str, float | int | None] = {}
+    for key in curves[0]:
+        values = [value for curve in curves if (value := curve[key]) is not None]
+        if key in {"samples", "cycles"}:
+            joined[key] = int(sum(values))
+        else:
+            joined[key] = round(float(np.mean(values)), 2) if values else None
+    return joined
