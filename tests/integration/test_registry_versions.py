@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gaitkeeper_server.cli.rehearse import _register
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.registry import Registry
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.publish import pooled_accuracy, publish_run
+from gaitkeeper_server.rounds.rehearsal import RehearsalReport
 from gaitkeeper_server.rounds.states import Outcome, RunState, SiteOutcome
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.bundle import ModelBundle
@@ -108,6 +111,16 @@ def test_a_run_of_the_journal_becomes_metrics_and_a_version(
     assert made.data.metrics["noised_accuracy"] == 0.75
     assert not [name for name in made.data.metrics if name.startswith(("a\n", "odd"))]
     assert made.data.tags["gaitkeeper.state"] == "succeeded"
+
+
+@pytest.mark.parametrize("epsilon", [4.5, math.inf])
+def test_a_rehearsed_model_has_its_epsilon_with_its_delta(
+    registry: Registry, bundle: ModelBundle, epsilon: float
+) -> None:
+    report = RehearsalReport(epsilon, 1e-5, 1.1, 3, {"site-1": 5}, 5, {"healthy": 3}, None, None, 1.0, bundle)
+    version = _register(report, STUDY, Path(registry.tracking_uri.removeprefix("sqlite:///")).parent.parent)
+    price = {"epsilon_spent": 4.5, "delta": 1e-5} if epsilon == 4.5 else {}
+    assert registry.version(version).metrics == {"rounds": 3.0, "sites": 1.0, **price}
 
 
 def test_no_accuracy_is_told_where_noise_would_drown_it() -> None:

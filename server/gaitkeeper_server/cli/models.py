@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from gaitkeeper_server.cli.output import minute
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper coordinator``."""
@@ -42,8 +44,7 @@ def models(
         typer.echo("No model version yet. One is registered when a run has ended: gaitkeeper coordinator train STUDY")
     for item in versions:
         metrics = ", ".join(f"{name} {value:.3g}" for name, value in sorted(item.metrics.items()))
-        typer.echo(
-            f"{item.version}  {item.study_name}  {item.created_at}  {item.sha256[:12]}  run {item.run}  {metrics}"
-        )
+        typer.echo(f"{item.version}  {item.study_name}  {minute(item.created_at)} UTC  sha256 {item.sha256[:12]}")
+        typer.echo(f"   run {item.run}" + (f"; {metrics}" if metrics else ""))
     if registry.embedded:
         typer.echo(f"To browse: mlflow ui --backend-store-uri {registry.tracking_uri}")

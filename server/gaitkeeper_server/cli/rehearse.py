@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gaitkeeper_server.rounds.rehearsal import RehearsalReport
     from gaitkeeper_server.rounds.rehearsal_score import Score, Scores
     from gaitkeeper_shared.rehearsal import RehearsalCohort, RehearsalProvider
+    from gaitkeeper_shared.study import Study
 
 
 def register(app: typer.Typer) -> None:
@@ -58,9 +59,9 @@ def rehearse(
     version = _register(report, data, home)
     left_out = (*people.left_out, *(() if others is None else others.left_out))
     if as_json:
-        typer.echo(json.dumps(_as_json(report, version, left_out), indent=1, allow_nan=False))
+        typer.echo(json.dumps(_as_json(report, loaded, version, left_out), indent=1, allow_nan=False))
     else:
-        _print(report, loaded.name, version, left_out)
+        _print(report, loaded, version, left_out)
 
 
 def _provider() -> RehearsalProvider:
@@ -97,17 +98,24 @@ def _register(report: RehearsalReport, study: bytes, home: Path | None) -> int:
     from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.registry.registry import Registry
 
-    metrics = {"epsilon_spent": report.epsilon, "rounds": float(report.rounds), "sites": float(len(report.sites))}
+    metrics = {
+        "epsilon_spent": report.epsilon,
+        "delta": report.delta,
+        "rounds": float(report.rounds),
+        "sites": float(len(report.sites)),
+    }
     for name, scores in (("cross_validation", report.cross_validation), ("holdout", report.holdout)):
         if scores is not None:
             metrics[f"{name}_balanced_accuracy"] = scores.balanced_accuracy.value
             metrics[f"{name}_auc"] = scores.auc.value
     finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    if "epsilon_spent" not in finite:
+        finite.pop("delta")  # without privacy there is no epsilon for it to belong to
     registry = Registry(CoordinatorHome.resolve(home))
     return registry.register(report.bundle, study, (), finite, run=f"rehearsal-{secrets.token_hex(6)}")
 
 
-def _as_json(report: RehearsalReport, version: int, left_out: tuple[str, ...]) -> dict[str, Any]:
+def _as_json(report: RehearsalReport, study: Study, version: int, left_out: tuple[str, ...]) -> dict[str, Any]:
     return {
         "schema": "gaitkeeper.rehearsal/1",
         "epsilon": report.epsilon if math.isfinite(report.epsilon) else None,
@@ -122,6 +130,7 @@ def _as_json(report: RehearsalReport, version: int, left_out: tuple[str, ...]) -
         "cross_validation": _scores_json(report.cross_validation),
         "holdout": _scores_json(report.holdout),
         "seconds": round(report.seconds, 1),
+        "deployment_holdout": study.evaluation.holdout,
         "left_out": list(left_out),
     }
 
@@ -149,12 +158,12 @@ def _finite(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
-def _print(report: RehearsalReport, name: str, version: int, left_out: tuple[str, ...]) -> None:
+def _print(report: RehearsalReport, study: Study, version: int, left_out: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"Rehearsal of {name}: {report.people} people at {len(report.sites)} sites")
+    table = Table(title=f"Rehearsal of {study.name}: {report.people} people at {len(report.sites)} sites")
     for column in ("judged on", "people", "balanced accuracy", "95 % interval", "AUC", "95 % interval"):
         table.add_column(column)
     for what, scores in (("cross-validation", report.cross_validation), ("hold-out", report.holdout)):
@@ -174,6 +183,12 @@ def _print(report: RehearsalReport, name: str, version: int, left_out: tuple[str
             seeds = f"; mean of {scores.seeds} seeds, standard deviation {scores.sd_over_seeds:.2f}"
             console.print(f"Chance: {scores.chance:.2f}" + (seeds if scores.seeds > 1 else "; one seed only"))
             break
+    if (kept := study.evaluation.holdout) > 0:
+        console.print(
+            f"Everybody trains here. In the deployment each site keeps {kept:.0%} of its patients out of training to "
+            "evaluate on: it learns from fewer people than this.",
+            highlight=False,
+        )
     if math.isfinite(report.epsilon):
         price = f"epsilon {report.epsilon:.2f} at delta {report.delta:g} per patient"
         console.print(f"Privacy: {price}, noise multiplier {report.noise_multiplier:g}, {report.rounds} rounds")

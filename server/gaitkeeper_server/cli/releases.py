@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from gaitkeeper_server.cli.output import minute, print_table
+
 Home = Annotated[
     Path | None,
     typer.Option(
@@ -61,13 +63,25 @@ def deployments(home: Home = None, as_json: AsJson = False) -> None:
         return
     if not rows:
         typer.echo("No site is enrolled yet.")
+        return
+    print_table(
+        ("site", "state", "runs", "ordered", "ordered (UTC)", "answered (UTC)"),
+        (
+            (
+                row.site,
+                row.state,
+                str(row.active_version or "-"),
+                str(row.version or "-"),
+                minute(row.ordered_at),
+                minute(row.acknowledged_at),
+            )
+            for row in rows
+        ),
+        folds="site",
+    )
     for row in rows:
-        ordered = f"ordered {row.version} at {row.ordered_at[:19]}Z" if row.ordered_at else "nothing ordered"
-        said = f", said so {row.acknowledged_at[:19]}Z" if row.acknowledged_at else ""
-        runs = f"runs {row.active_version}" if row.active_version else "runs nothing"
-        typer.echo(f"{row.site:<24} {row.state:<10} {runs:<12} {ordered}{said}")
         if row.state == "refused":
-            typer.secho(f"{'':<24} [{row.code}] {row.reason}", fg="red")
+            typer.secho(f"{row.site}: [{row.code}] {row.reason}", fg="red")
 
 
 def rollback(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gaitkeeper_server.cli.output import print_table
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
     from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.rounds.journal import Journal
-    from gaitkeeper_server.rounds.states import RoundRecord, RunRecord
+    from gaitkeeper_server.rounds.states import RoundRecord, RunRecord, SiteOutcome
 
 Home = Annotated[
     Path | None,
@@ -93,12 +95,22 @@ def runs(
         return
     if not records:
         typer.echo("No run yet. Ask for one with: gaitkeeper coordinator train STUDY")
-    for record in records:
-        version = f"  model version {record.model_version}" if record.model_version is not None else ""
-        typer.echo(
-            f"{record.run}  {record.study_name}  {record.state}  "
-            f"{record.committed} of {record.rounds} rounds  {len(record.sites)} sites{version}"
-        )
+        return
+    print_table(
+        ("run", "study", "state", "rounds", "sites", "model"),
+        (
+            (
+                record.run,
+                record.study_name,
+                record.state,
+                f"{record.committed}/{record.rounds}",
+                str(len(record.sites)),
+                "-" if record.model_version is None else str(record.model_version),
+            )
+            for record in records
+        ),
+        folds="study",
+    )
 
 
 def pause(run: RunId, home: Home = None) -> None:
@@ -167,18 +179,39 @@ def _follow(home: CoordinatorHome, journal: Journal, record: RunRecord, *, quiet
 
 
 def _round_line(journal: Journal, record: RunRecord, item: RoundRecord) -> str:
+    """One line on a round, and one more for each site that is missing from it."""
+    outcomes = journal.outcomes(record.run, item.number)
+    trains = item.number <= record.rounds
+    name = f"Round {item.number}/{record.rounds}" if trains else "Evaluation"
+    sites, epsilon, accuracy = _round_cells(outcomes)
+    words = [f"{name}: {sites} sites, {_seconds(item):.1f} s"]
+    if epsilon != "-":
+        words.append(f"epsilon {epsilon}")
+    if accuracy != "-":
+        words.append(f"accuracy before {accuracy}" if trains else f"noised accuracy {accuracy}")
+    return "\n".join(["; ".join(words), *_missing(outcomes)])
+
+
+def _round_cells(outcomes: Sequence[SiteOutcome]) -> tuple[str, str, str]:
+    """Sites that count, the most that any of them spent at which delta, the accuracy of the model that came in."""
     from gaitkeeper_server.rounds.publish import pooled_accuracy
 
-    outcomes = journal.outcomes(record.run, item.number)
     included = [o for o in outcomes if o.outcome == "included"]
-    name = f"Round {item.number} of {record.rounds}" if item.number <= record.rounds else "Final evaluation"
-    words = [f"{name}: {len(included)} of {len(outcomes)} sites in {_seconds(item):.1f} s"]
-    if included:
-        words.append(f"epsilon {max(o.epsilon_spent for o in included):.2f}")
-    if (accuracy := pooled_accuracy(included)) is not None:
-        words.append(f"noised accuracy of the model before {accuracy:.2f}")
-    words += [f"{o.site} {o.outcome}: {o.message or o.code}" for o in outcomes if o.outcome != "included"]
-    return "; ".join(words)
+    most = max(included, key=lambda o: o.epsilon_spent, default=None)
+    accuracy = pooled_accuracy(included)
+    return (
+        f"{len(included)}/{len(outcomes)}",
+        "-" if most is None else f"{most.epsilon_spent:.2f} at delta {most.delta:g}",
+        "-" if accuracy is None else f"{accuracy:.2f}",
+    )
+
+
+def _missing(outcomes: Sequence[SiteOutcome]) -> list[str]:
+    return [
+        f"  {o.site} {o.outcome}" + (f": {o.message or o.code}" if o.code else "")
+        for o in outcomes
+        if o.outcome != "included"
+    ]
 
 
 def _seconds(item: RoundRecord) -> float:
@@ -194,8 +227,19 @@ def _show_run(journal: Journal, record: RunRecord) -> None:
     typer.echo(f"Study {record.study_name} ({record.study_hash[:12]}), sites {', '.join(record.sites)}")
     if record.model_version is not None:
         typer.echo(f"Model version {record.model_version}")
-    for item in journal.rounds(record.run):
-        typer.echo(_round_line(journal, record, item) + f" [{item.state}]")
+    rounds = journal.rounds(record.run)
+    missing = []
+    rows = []
+    for item in rounds:
+        name = str(item.number) if item.number <= record.rounds else "final"
+        outcomes = journal.outcomes(record.run, item.number)
+        rows.append((name, item.state, f"{_seconds(item):.1f} s" if item.finished_at else "-", *_round_cells(outcomes)))
+        missing += [f"Round {name}:{line[1:]}" for line in _missing(outcomes)]
+    if rows:
+        # Accuracy: from noised counts, of the model that the round began with.
+        print_table(("round", "state", "time", "sites", "most epsilon spent", "accuracy before"), rows)
+    for line in missing:
+        typer.echo(line)
 
 
 def _run_json(journal: Journal, record: RunRecord) -> dict[str, Any]:
@@ -239,6 +283,7 @@ def _run_json(journal: Journal, record: RunRecord) -> dict[str, Any]:
         "rounds_committed": record.committed,
         "sites": list(record.sites),
         "epsilon_spent": spent,
+        "delta": journal.study(record.run)[0].privacy.delta,
         "model_version": record.model_version,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
