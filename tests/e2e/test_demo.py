@@ -36,7 +36,7 @@ def test_the_demo_plays_from_video_to_report(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gaitkeeper_shared.cli", "demo", "--directory", str(folder)]
 
     done = subprocess.run(
-        [*command, "--patients", "3", "--rounds", "2"], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        [*command, "--patients", "2", "--rounds", "2"], capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

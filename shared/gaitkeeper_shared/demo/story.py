@@ -111,7 +111,7 @@ def film_patients(demo: Demo) -> None:
         demo.stage.run(
             "simulate", str(demo.folder / "cohorts" / clinic.name),
             "--patients", str(demo.patients), "--disorders", clinic.disorders, "--fps", str(clinic.frame_rate_hz),
-            "--size", clinic.size, "--view", clinic.view, "--seed", str(clinic.seed),
+            "--size", clinic.size, "--view", clinic.view, "--strides", "4", "--seed", str(clinic.seed),
             deadline_s=300,
         )  # fmt: skip
 
