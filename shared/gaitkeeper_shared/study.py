@@ -95,6 +95,8 @@ class Training:
 class Privacy:
     """The price: (epsilon, delta) for a patient over the whole study, by Poisson-sampled DP-SGD per patient.
 
+    ``delta``: at most 1 / ``patients_per_site``.
+
     ``sample_rate`` (chance of a patient to be in a step) and ``patients_per_site`` (nominal; the clipped sum is divided
     by their product) are **public constants**: derived from a site's data they would leak it (Opacus issues 571, 819).
     ``epsilon = inf`` switches noise off and is accepted by ``coordinator rehearse`` only.
@@ -113,7 +115,8 @@ class Evaluation:
     """What a site may say about the model's quality: noised counts over patients kept out of training.
 
     ``holdout``: share of each site's patients kept out, by a keyed hash of the patient. ``epsilon``: spent by those
-    patients on all evaluations of the run together (Gaussian mechanism, the study's delta). ``every``: rounds between.
+    patients on all evaluations of the study together (Gaussian mechanism, the study's delta), at most
+    ``privacy.epsilon``; where a study does not say it, the smaller of 2 and that. ``every``: rounds between.
     """
 
     holdout: float = 0.25
@@ -174,6 +177,10 @@ def parse_study(data: bytes, *, origin: str = "the study") -> Study:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise GaitkeeperError("study-not-toml", path=origin, detail=error) from error
     study: Study = _build(Study, table, "")
+    if "epsilon" not in table.get("evaluation", {}) and study.privacy.epsilon < study.evaluation.epsilon:
+        # The default never asks for more than the study's own price.
+        evaluation = dataclasses.replace(study.evaluation, epsilon=study.privacy.epsilon)
+        study = dataclasses.replace(study, evaluation=evaluation)
     _check(study)
     return study
 
@@ -268,7 +275,13 @@ def _check(study: Study) -> None:
             "one number above 0 and at most 1 is needed for each label",
         ),
         (privacy.epsilon > 0, "privacy.epsilon", privacy.epsilon, "privacy needs an epsilon above 0"),
-        (0 < privacy.delta < 1, "privacy.delta", privacy.delta, "it must lie between 0 and 1"),
+        (
+            0 < privacy.delta < 1 and privacy.delta * privacy.patients_per_site <= 1,
+            "privacy.delta",
+            privacy.delta,
+            "it must lie above 0 and be at most 1 / privacy.patients_per_site: delta is the chance that a patient is "
+            "not protected at all, so that it should be well below that",
+        ),
         (0 < privacy.clip_norm < math.inf, "privacy.clip_norm", privacy.clip_norm, "it must be above 0 and finite"),
         (0 < privacy.sample_rate <= 1, "privacy.sample_rate", privacy.sample_rate, "it must lie in (0, 1]"),
         (
@@ -279,6 +292,12 @@ def _check(study: Study) -> None:
         ),
         (0 <= study.evaluation.holdout < 1, "evaluation.holdout", study.evaluation.holdout, "it must lie in [0, 1)"),
         (study.evaluation.epsilon > 0, "evaluation.epsilon", study.evaluation.epsilon, "it must be above 0"),
+        (
+            study.evaluation.holdout == 0 or study.evaluation.epsilon <= privacy.epsilon,
+            "evaluation.epsilon",
+            study.evaluation.epsilon,
+            f"it must be at most privacy.epsilon = {privacy.epsilon:g}: patients kept out are protected as the others",
+        ),
         (study.evaluation.every >= 1, "evaluation.every", study.evaluation.every, "it must be at least 1"),
         (study.federation.quorum >= 1, "federation.quorum", study.federation.quorum, "it must be at least 1"),
         (

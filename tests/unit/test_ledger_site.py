@@ -15,14 +15,15 @@ from flwr.supercore.task_identity import TaskIdentity
 from gaitkeeper_client.consortium import studies as consortium_studies
 from gaitkeeper_client.training import app as client_app
 from gaitkeeper_client.training.home_runtime import HomeRuntime, budget_cap
+from gaitkeeper_client.training.refusals import LOCAL
 from gaitkeeper_client.training.site_round import run_round
 from gaitkeeper_client.vault.home import SiteHome, create_home, write_table
-from gaitkeeper_client.vault.keys import SiteKey, create_key
+from gaitkeeper_client.vault.keys import SiteKey, create_key, unlock
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.cli import build_command
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.federation import MESSAGE_TYPE, RoundOrder, decode_reply, encode_order
+from gaitkeeper_shared.federation import MESSAGE_TYPE, RoundOrder, decode_reply, encode_order, order_for
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.recording import JointTrajectories, Recording, Signals
@@ -84,7 +85,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteHome:
 
 
 def order(number: int) -> RoundOrder:
-    return RoundOrder(HASH, "run", number, True, False)
+    return order_for(parse_study(STUDY), HASH, "run", number)
 
 
 def weights() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
@@ -99,13 +100,33 @@ def test_a_site_trains_on_its_vault_and_notices_new_patients(home: SiteHome) -> 
     reply = run_round(runtime, order(1), weights())
     assert reply.report.status == "trained", reply.report
     assert reply.report.site == "north"
-    from gaitkeeper_client.vault.keys import unlock
-
     add(home, unlock(home), 99, "healthy")
     after = runtime.dataset(HASH, parse_study(STUDY), "run")
     assert len(after.train) + len(after.held_out) == 7
     held_out = {person.pseudonym for person in before.held_out}
     assert held_out <= {person.pseudonym for person in after.held_out}
+
+
+def test_patients_in_the_vaults_write_ahead_log_are_noticed(home: SiteHome) -> None:
+    runtime = HomeRuntime(home)
+    key = unlock(home)
+    with Vault.open(home, key):  # while somebody reads, what others write stays in index.sqlite-wal
+        before = runtime.dataset(HASH, parse_study(STUDY), "run")
+        index = (home.vault / "index.sqlite").stat()
+        add(home, key, 99, "healthy")
+        assert (home.vault / "index.sqlite").stat().st_mtime_ns == index.st_mtime_ns
+        after = runtime.dataset(HASH, parse_study(STUDY), "run")
+    assert len(after.train) + len(after.held_out) == len(before.train) + len(before.held_out) + 1
+
+
+def test_a_home_whose_ledger_is_gone_does_not_begin_a_new_one(home: SiteHome) -> None:
+    assert run_round(HomeRuntime(home), order(1), weights()).report.status == "trained"
+    home.ledger.unlink()
+    home.ledger.with_name("ledger.anchor").unlink()
+    with pytest.raises(GaitkeeperError) as error:
+        HomeRuntime(home)
+    assert error.value.code == "ledger-lost"
+    assert not home.ledger.exists()
 
 
 def test_the_installed_client_app_answers_a_message_and_never_raises(
@@ -130,6 +151,7 @@ def test_the_installed_client_app_answers_a_message_and_never_raises(
     client_app._runtime_at.cache_clear()
     damaged = decode_reply(ask(encode_order(order(2), weights())).content)
     assert (damaged.report.status, damaged.report.code) == ("refused", "ledger-damaged")
+    assert damaged.report.message == LOCAL  # the path of the ledger stays here
     client_app._runtime_at.cache_clear()
 
 
@@ -158,8 +180,19 @@ def test_budget_shows_spending_caps_and_the_price_of_the_next_study(home: SiteHo
     table = json.loads(output)
     assert 3.5 < table["studies"][0]["epsilon"] <= 4.0
     assert table["cap"] == {"epsilon": 5.0, "delta": 1e-3}
-    assert all(patient["exhausted"] for patient in table["patients"])
+    trained = {name for entry in runtime.ledger.entries if entry.kind == "train" for name in entry.patients}
+    assert trained
+    assert all(patient["exhausted"] for patient in table["patients"] if patient["pseudonym"] in trained)
+    assert 3.5 < table["all_studies"]["train_epsilon"] <= 4.0
+    assert 0.5 < table["all_studies"]["evaluate_epsilon"] < 2.0  # one of two evaluations
+    assert table["all_studies"]["delta"] == 1e-3
     assert 3.5 < table["next_study"]["epsilon"] <= 4.0
+    assert 1.9 < table["next_study"]["evaluation_epsilon"] <= 2.0
+    assert table["next_study"]["evaluations"] == 2
+    status, output = run("site", "budget", "--home", str(home.path), "--study", str(study))
+    assert status == 0
+    assert "2 evaluations" in output
+    assert "by all evaluations" in output
 
 
 @pytest.mark.parametrize("table", [{"epsilon_cap": -1.0}, {"epsilon": 3.0}, {"epsilon_cap": 3.0, "delta": 2.0}])
@@ -184,5 +217,11 @@ def test_privacy_plan_goes_there_and_back(tmp_path: Path) -> None:
     status, output = run("privacy", "plan", str(study))
     assert status == 0
     assert "2 steps" in output
+    assert "2 evaluations" in output
+    _, output = run("privacy", "plan", str(study), "--rounds", "4", "--json")
+    judged = json.loads(output)["evaluation"]
+    assert judged["evaluations"] == 4
+    assert 1.9 < judged["epsilon"] <= 2.0
+    assert judged["count_noise_std"] > 1.0
     assert run("privacy", "plan", "--epsilon", "4") == (2, "privacy-option-missing")
     assert run("privacy", "plan", "--epsilon", "4", "--delta", "7", *public[2:]) == (2, "privacy-option-bad")

@@ -51,6 +51,10 @@ def test_a_good_study_is_read_whole() -> None:
         ("epsilon = 8", 'epsilon = "8"', "study-bad-value", "privacy.epsilon"),
         ("epsilon = 8", "epsilon = true", "study-bad-value", "privacy.epsilon"),
         ("delta = 1e-3\n", "", "study-missing-key", "privacy.delta"),
+        ("delta = 1e-3", "delta = 0.126", "study-bad-value", "1 / privacy.patients_per_site"),
+        ("delta = 1e-3", "delta = 0.0", "study-bad-value", "privacy.delta"),
+        ("[privacy]", "[evaluation]\nepsilon = 8.5\n[privacy]", "study-bad-value", "evaluation.epsilon"),
+        ("[privacy]", "[evaluation]\nepsilon = inf\n[privacy]", "study-bad-value", "evaluation.epsilon"),
         ("sample_rate = 0.5", "sample_rate = 1.5", "study-bad-value", "privacy.sample_rate"),
         ("rounds = 5", "rounds = 5.5", "study-bad-value", "training.rounds"),
         ('"knee_flexion_left"', '"knee_flexoin_left"', "study-bad-value", "knee_flexoin_left"),
@@ -68,6 +72,14 @@ def test_a_bad_study_is_refused_by_name(old: str, new: str, code: str, named: st
     assert caught.value.code == code
     assert named in str(caught.value)
     assert caught.value.exit_status == 2
+
+
+def test_patients_kept_out_pay_no_more_than_the_others() -> None:
+    assert parse_study(GOOD.encode()).evaluation.epsilon == 2.0
+    assert parse_study(GOOD.replace("epsilon = 8", "epsilon = 1.5").encode()).evaluation.epsilon == 1.5
+    nobody = GOOD.replace("[privacy]", "[evaluation]\nholdout = 0.0\nepsilon = 9.0\n[privacy]")
+    assert parse_study(nobody.encode()).evaluation.holdout == 0.0
+    assert parse_study(GOOD.replace("delta = 1e-3", "delta = 0.125").encode()).privacy.delta == 0.125
 
 
 def test_the_hash_is_of_the_bytes_on_disk(tmp_path: Path) -> None:

@@ -93,9 +93,9 @@ def _try(problems: list[str], read: Any) -> Any:
 
 def _studies(home: SiteHome) -> tuple[StudyStatus, ...]:
     from gaitkeeper_client.consortium.studies import known_offers
-    from gaitkeeper_client.vault.ledger import Ledger
+    from gaitkeeper_client.vault.ledger import open_ledger
 
-    ledger = Ledger(home.ledger)
+    ledger = open_ledger(home)
     return tuple(
         StudyStatus(
             offer.study.name,
@@ -110,9 +110,9 @@ def _studies(home: SiteHome) -> tuple[StudyStatus, ...]:
 
 
 def _last_round(home: SiteHome) -> RoundStatus | None:
-    from gaitkeeper_client.vault.ledger import Ledger
+    from gaitkeeper_client.vault.ledger import open_ledger
 
-    entries = Ledger(home.ledger).entries
+    entries = open_ledger(home).entries
     if not entries:
         return None
     last = entries[-1]

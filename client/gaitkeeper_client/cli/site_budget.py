@@ -44,13 +44,29 @@ class PatientSpent:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteSpent:
+    """All studies together, for somebody who was in every training round or in every evaluation: a cap is on these."""
+
+    train_epsilon: float
+    evaluate_epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True, slots=True)
 class NextStudy:
-    """What a study that did not run yet would cost a patient who is in every round."""
+    """What a study that did not run yet would cost a patient who is in every round.
+
+    A patient is either trained on or kept out. ``evaluation_epsilon``: of one who is kept out, over ``evaluations``;
+    ``count_noise_std``: noise on each count of patients.
+    """
 
     study: str
     epsilon: float
     delta: float
     noise_multiplier: float
+    evaluation_epsilon: float
+    evaluations: int
+    count_noise_std: float
 
 
 def register(app: typer.Typer) -> None:
@@ -68,14 +84,15 @@ def budget(
     """Show the privacy ledger: spent by study, spent by patient, and what a further study would cost."""
     from gaitkeeper_client.training.home_runtime import budget_cap
     from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.ledger import Ledger
+    from gaitkeeper_client.vault.ledger import open_ledger
 
     place = SiteHome.resolve(home)
     place.config()
-    ledger = Ledger(place.ledger)
+    ledger = open_ledger(place)
     cap = budget_cap(place)
     studies = _by_study(place, ledger)
     coming = None if study is None else _coming(study)
+    together = _together(ledger, cap)
     patients = _by_patient(ledger, cap, study)
     if as_json:
         table = {
@@ -83,12 +100,13 @@ def budget(
             "entries": len(ledger.entries),
             "cap": None if cap is None else asdict(cap),
             "studies": [asdict(item) for item in studies],
+            "all_studies": asdict(together),
             "patients": [asdict(item) for item in patients],
             "next_study": None if coming is None else asdict(coming),
         }
         typer.echo(json.dumps(table, indent=1))
         return
-    _print(studies, patients, coming, cap, len(ledger.entries))
+    _print(studies, patients, together, coming, cap, len(ledger.entries))
 
 
 def _by_study(place: SiteHome, ledger: Ledger) -> tuple[StudySpent, ...]:
@@ -127,22 +145,33 @@ def _by_patient(ledger: Ledger, cap: Budget | None, study: Path | None) -> tuple
     return tuple(patients)
 
 
+def _together(ledger: Ledger, cap: Budget | None) -> SiteSpent:
+    from gaitkeeper_shared.privacy.accounting import epsilon
+
+    delta = UNCAPPED_DELTA if cap is None else cap.delta
+    train, evaluate = (epsilon(ledger.site_spent(kind), delta) for kind in ("train", "evaluate"))
+    return SiteSpent(train, evaluate, delta)
+
+
 def _coming(study: Path) -> NextStudy | None:
     from gaitkeeper_shared.privacy.accounting import epsilon
     from gaitkeeper_shared.privacy.plan import plan
     from gaitkeeper_shared.study import load_study
 
     loaded, _ = load_study(study)
-    train = plan(loaded).train
-    if train is None:
+    prices, delta = plan(loaded), loaded.privacy.delta
+    if prices.train is None:
         return None
-    cost = epsilon([train] * loaded.training.rounds, loaded.privacy.delta)
-    return NextStudy(loaded.name, cost, loaded.privacy.delta, train.noise_multiplier)
+    cost = epsilon([prices.train] * loaded.training.rounds, delta)
+    kept_out = 0.0 if prices.evaluate is None else epsilon([prices.evaluate] * prices.evaluations, delta)
+    noise = prices.train.noise_multiplier
+    return NextStudy(loaded.name, cost, delta, noise, kept_out, prices.evaluations, prices.count_noise_std)
 
 
 def _print(
     studies: tuple[StudySpent, ...],
     patients: tuple[PatientSpent, ...],
+    together: SiteSpent,
     coming: NextStudy | None,
     cap: Budget | None,
     entries: int,
@@ -162,8 +191,16 @@ def _print(
     else:
         exhausted = [patient.pseudonym for patient in patients if patient.exhausted]
         typer.echo(f"Cap over all studies: epsilon {cap.epsilon:g} at delta {cap.delta:g}.")
+        spent = (
+            f"{together.train_epsilon:.2f} by all training rounds, {together.evaluate_epsilon:.2f} by all evaluations"
+        )
+        typer.echo(f"Of it spent at delta {together.delta:g}: {spent}. Past it, rounds are refused.")
         if exhausted:
             typer.echo(f"{len(exhausted)} patients are exhausted: {', '.join(exhausted[:20])}")
     if coming is not None:
         price = f"epsilon {coming.epsilon:.2f} at delta {coming.delta:g}"
         typer.echo(f"{coming.study} would cost a patient {price} (noise multiplier {coming.noise_multiplier:g}).")
+        if coming.evaluations:
+            price = f"epsilon {coming.evaluation_epsilon:.2f} at delta {coming.delta:g}"
+            noise = f"each count carries noise of {coming.count_noise_std:.2g} patients"
+            typer.echo(f"A patient kept out pays {price} for {coming.evaluations} evaluations instead; {noise}.")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from gaitkeeper_client.training.refusals import refusal
 from gaitkeeper_client.training.site_round import SiteRuntime, run_round
 from gaitkeeper_client.vault.home import SiteHome
-from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.federation import RoundReply, SiteReport, decode_order, encode_reply
+from gaitkeeper_shared.federation import RoundReply, decode_order, encode_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_LOG = logging.getLogger(__name__)
 
 
 def make_client_app(runtime_of: Callable[[Context, str], SiteRuntime]) -> ClientApp:
@@ -35,20 +32,18 @@ def make_client_app(runtime_of: Callable[[Context, str], SiteRuntime]) -> Client
 
 
 def answer(message: Message, runtime_of: Callable[[str], SiteRuntime]) -> RoundReply:
-    """The reply to a round's message. Whatever goes wrong becomes a refusal that says why, without a word of data."""
+    """The reply to a round's message. Whatever goes wrong becomes a refusal, without a word of data.
+
+    What fails before the site's home could be read is refused without the site's name.
+    """
     site = ""
     try:
         order, weights = decode_order(message.content)
         runtime = runtime_of(order.run)
         site = runtime.site
         return run_round(runtime, order, weights)
-    except GaitkeeperError as error:
-        return RoundReply(SiteReport(site, "refused", error.code, error.message))
     except Exception as error:
-        # The text of an unforeseen error may hold data; it stays in the site's own log.
-        _LOG.exception("a round failed for an unforeseen reason")
-        refusal = GaitkeeperError("training-failed", detail=f"unforeseen {type(error).__name__}, see the site's log")
-        return RoundReply(SiteReport(site, "refused", refusal.code, refusal.message))
+        return refusal(site, error)
 
 
 @lru_cache(maxsize=1)

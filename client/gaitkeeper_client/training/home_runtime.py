@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from gaitkeeper_client.training.dataset import SiteDataset, person_of, split
 from gaitkeeper_client.vault.home import SiteHome, read_table
 from gaitkeeper_client.vault.keys import SiteKey, unlock
-from gaitkeeper_client.vault.ledger import Ledger
+from gaitkeeper_client.vault.ledger import open_ledger
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.accounting import Budget
@@ -21,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Cached:
     study_hash: str
-    vault: tuple[int, int]
+    vault: tuple[tuple[int, int], ...]
     dataset: SiteDataset
 
 
@@ -37,7 +38,7 @@ class HomeRuntime:
         self.home = home
         self.site = home.config().name
         self._key = key if key is not None else unlock(home)
-        self.ledger = Ledger(home.ledger)
+        self.ledger = open_ledger(home)
         self._cached: _Cached | None = None
 
     @property
@@ -59,12 +60,9 @@ class HomeRuntime:
             self._cached = _Cached(study_hash, state, self._load(study))
         return self._cached.dataset
 
-    def _vault_state(self) -> tuple[int, int]:
-        try:
-            status = (self.home.vault / "index.sqlite").stat()
-        except FileNotFoundError:
-            return (0, 0)
-        return status.st_mtime_ns, status.st_size
+    def _vault_state(self) -> tuple[tuple[int, int], ...]:
+        # What is written while another process reads stays in the write-ahead log for as long as that takes.
+        return tuple(_state_of(self.home.vault / name) for name in ("index.sqlite", "index.sqlite-wal"))
 
     def _load(self, study: Study) -> SiteDataset:
         people = []
@@ -80,6 +78,14 @@ class HomeRuntime:
             # Not a refusal: that nobody is here would be told to the coordinator, and of one patient it would tell all.
             _LOG.warning("study %s finds no patient to train on here; this site sends noise only", study.name)
         return dataset
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return status.st_mtime_ns, status.st_size
 
 
 def budget_cap(home: SiteHome) -> Budget | None:

@@ -38,7 +38,7 @@ def decode_reply(data: bytes) -> RoundReply:
         weights = None if names is None else {name: arrays[name] for name in names}  # in the state dict's order
         return RoundReply(SiteReport(**header["report"]), weights, header["metrics"])
     except Exception as error:  # safetensors raises its own type; every cause means the same to the caller
-        raise GaitkeeperError("round-refused", why=f"the kept reply cannot be read ({error})") from error
+        raise GaitkeeperError("round-refused", why=f"the kept reply cannot be read ({type(error).__name__})") from error
 
 
 def encode_state(state: Mapping[str, Float32Array]) -> bytes:

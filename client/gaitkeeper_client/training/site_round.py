@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from gaitkeeper_client.training.dataset import SiteDataset
+from gaitkeeper_client.training.dataset import Person, SiteDataset
+from gaitkeeper_client.training.refusals import refusal
 from gaitkeeper_client.training.replies import decode_reply, decode_state, encode_reply, encode_state
 from gaitkeeper_client.vault.ledger import Charge, Ledger, RoundKey, StoredReply
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.federation import RoundOrder, RoundReply, SiteReport, Weights, evaluation_rounds
+from gaitkeeper_shared.federation import RoundOrder, RoundReply, SiteReport, Weights, evaluation_rounds, order_for
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.privacy.accounting import Budget
@@ -58,26 +59,25 @@ class SiteRuntime(Protocol):
 
 
 def run_round(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundReply:
-    """Do what an order asks, or refuse with the reason; a catalogue error never leaves this function.
+    """Do what an order asks, or refuse with the reason; no error leaves this function.
 
     A round that was answered before is answered with the same bytes and charged once.
     """
-    started = time.monotonic()
     try:
-        return _answer(runtime, order, weights, started)
-    except GaitkeeperError as error:
-        report = SiteReport(runtime.site, "refused", error.code, error.message, seconds=time.monotonic() - started)
-        return RoundReply(report)
+        return _answer(runtime, order, weights)
+    except Exception as error:
+        return refusal(runtime.site, error)
 
 
-def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights, started: float) -> RoundReply:
+def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundReply:
     study = runtime.approved_study(order.study_hash)
     _check_order(order, study)
     key = RoundKey(order.study_hash, order.run, order.round)
     if (kept := runtime.ledger.reply(key)) is not None:
         return decode_reply(kept.body)
     private = not math.isinf(study.privacy.epsilon)
-    if not private and not runtime.allows_no_privacy:
+    exact = bool(evaluation_rounds(study)) and math.isinf(study.evaluation.epsilon)
+    if (exact or not private) and not runtime.allows_no_privacy:
         raise GaitkeeperError("privacy-switched-off", study=study.name)
     bundle = ModelBundle(ModelSpec.of(study, order.study_hash), dict(weights))
     model = bundle.module()  # weights that do not fit cost nobody any privacy
@@ -85,18 +85,18 @@ def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights, started: 
     dataset = runtime.dataset(order.study_hash, study, order.run)
     if private:
         dataset = _charged(runtime, key, order, prices, dataset)
-    metrics = _evaluate(model, dataset, prices) if order.evaluate else {}
+    metrics = _evaluate(model, study, dataset, prices) if order.evaluate else {}
     state = b""
     trained: Weights | None = None
     if order.train:
         new, state = _train(model, study, prices, dataset, runtime.ledger.state_before(key))
         trained = {name: new[name] for name in weights}
+    # The report's time stays 0: how long a site worked tells how many patients were drawn.
     report = SiteReport(
         runtime.site,
         "trained" if order.train else "evaluated",
         epsilon_spent=runtime.ledger.study_epsilon(order.study_hash, study.privacy.delta) if private else math.inf,
         delta=study.privacy.delta,
-        seconds=float(math.ceil(time.monotonic() - started)),  # finer, it would tell how many patients were drawn
     )
     reply = RoundReply(report, trained, metrics)
     kept = runtime.ledger.store_reply(key, StoredReply(encode_reply(reply), state))
@@ -104,14 +104,18 @@ def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights, started: 
 
 
 def _check_order(order: RoundOrder, study: Study) -> None:
-    """An order must be one that the study foresees: what a site pays for is in the study, not in the message."""
+    """An order must be the one that the study foresees for its round, so that a round has one meaning and one price.
+
+    What a site pays for is in the study, not in the message.
+    """
     rounds = study.training.rounds
-    if not order.train and not order.evaluate:
+    if not 1 <= order.round <= rounds + 1:
+        raise GaitkeeperError("round-refused", why=f"round {order.round} of a study of {rounds} rounds")
+    if order != order_for(study, order.study_hash, order.run, order.round):
+        asked = " and ".join(what for what in ("train", "evaluate") if getattr(order, what)) or "nothing"
+        raise GaitkeeperError("round-refused", why=f"it asks for {asked} in round {order.round}, unlike the study")
+    if not (order.train or order.evaluate):
         raise GaitkeeperError("round-refused", why="it asks for neither training nor evaluation")
-    if order.train and not 1 <= order.round <= rounds:
-        raise GaitkeeperError("round-refused", why=f"training round {order.round} of a study of {rounds} rounds")
-    if order.evaluate and order.round not in evaluation_rounds(study):
-        raise GaitkeeperError("round-refused", why=f"the study foresees no evaluation in round {order.round}")
     if not 1 <= len(order.run) <= 128:
         raise GaitkeeperError("round-refused", why="its run has no usable name")
 
@@ -119,27 +123,22 @@ def _check_order(order: RoundOrder, study: Study) -> None:
 def _charged(
     runtime: SiteRuntime, key: RoundKey, order: RoundOrder, prices: PrivacyPlan, dataset: SiteDataset
 ) -> SiteDataset:
-    """Charge the round; the people whom it is charged to. Someone whose budget is spent is left out of it.
-
-    That a patient is left out follows from the ledger alone, which anyone could have written beforehand: it tells
-    nothing about how they walk.
-    """
-    charges, train, held_out = [], dataset.train, dataset.held_out
+    """Charge the round; of the dataset, the people whom it is charged to, in this attempt or in an earlier one."""
+    charges = []
     if order.train and prices.train is not None:
-        charge = Charge("train", tuple(p.pseudonym for p in train), prices.train, prices.train_budget)
-        spent = set(runtime.ledger.exhausted(key, charge, runtime.cap))
-        train = tuple(person for person in train if person.pseudonym not in spent)
-        if spent and not train:
-            runtime.ledger.charge(key, [charge], runtime.cap)  # raises the reason
-        charges.append(Charge("train", tuple(p.pseudonym for p in train), prices.train, prices.train_budget))
+        charges.append(Charge("train", _names(dataset.train), prices.train, prices.train_budget))
     if order.evaluate and prices.evaluate is not None:
-        charge = Charge("evaluate", tuple(p.pseudonym for p in held_out), prices.evaluate, prices.evaluate_budget)
-        spent = set(runtime.ledger.exhausted(key, charge, runtime.cap))
-        held_out = tuple(person for person in held_out if person.pseudonym not in spent)
-        names = tuple(p.pseudonym for p in held_out)
-        charges.append(Charge("evaluate", names, prices.evaluate, prices.evaluate_budget))
-    runtime.ledger.charge(key, charges, runtime.cap)
-    return SiteDataset(train, held_out)
+        charges.append(Charge("evaluate", _names(dataset.held_out), prices.evaluate, prices.evaluate_budget))
+    charged = runtime.ledger.charge(key, charges, runtime.cap)
+    train, held_out = charged.get("train", frozenset()), charged.get("evaluate", frozenset())
+    return SiteDataset(
+        tuple(person for person in dataset.train if person.pseudonym in train),
+        tuple(person for person in dataset.held_out if person.pseudonym in held_out),
+    )
+
+
+def _names(people: Sequence[Person]) -> tuple[str, ...]:
+    return tuple(person.pseudonym for person in people)
 
 
 def _train(
@@ -154,7 +153,7 @@ def _train(
         momentum = train_private(model, dataset.train, steps_of(study, prices), decode_state(state))
         trained = weights_of(model)
     except (RuntimeError, ValueError, MemoryError) as error:
-        raise GaitkeeperError("training-failed", detail=str(error).splitlines()[0][:200]) from error
+        raise GaitkeeperError("training-failed", detail=type(error).__name__) from error
     return trained, encode_state(momentum)
 
 
@@ -175,10 +174,15 @@ def steps_of(study: Study, prices: PrivacyPlan) -> PrivateSteps:
     )
 
 
-def _evaluate(model: GaitModel, dataset: SiteDataset, prices: PrivacyPlan) -> dict[str, float]:
-    """Noised counts over the people held out: how many, and how many were judged right."""
+def _evaluate(model: GaitModel, study: Study, dataset: SiteDataset, prices: PrivacyPlan) -> dict[str, float]:
+    """Noised counts over the people held out: how many, and how many were judged right.
+
+    Raises ``privacy-switched-off`` rather than send counts without noise in a private study.
+    """
     from gaitkeeper_client.training.dpsgd import correct_people
 
+    if prices.evaluate is None and prices.train is not None:
+        raise GaitkeeperError("privacy-switched-off", study=study.name)
     counts = np.array([len(dataset.held_out), correct_people(model, dataset.held_out)], dtype=np.float64)
     noised = counts + gaussian(2, prices.count_noise_std)
     return {"evaluated": float(noised[0]), "correct": float(noised[1]), "noise_std": prices.count_noise_std}

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gaitkeeper_shared.errors import GaitkeeperError
 
+if TYPE_CHECKING:
+    from gaitkeeper_shared.study import Study
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationCost:
+    """What a patient kept out of training pays for ``evaluations``; ``count_noise_std``: noise on each count."""
+
+    epsilon: float
+    delta: float
+    evaluations: int
+    count_noise_std: float
 
 
 @app.callback()
@@ -52,7 +67,7 @@ def plan(
     else:
         noise = _given("--noise", noise, None, 0.0, 1e6)
     spend = [Spend(noise, rate, steps)]
-    table = {
+    table: dict[str, Any] = {
         "epsilon": round(composed(spend, delta), 4),
         "epsilon_rdp": round(epsilon_rdp(spend, delta), 4),
         "delta": delta,
@@ -60,12 +75,39 @@ def plan(
         "sample_rate": rate,
         "steps": steps,
     }
+    judged = None if loaded is None else _evaluations(loaded, delta, int(count))
+    if judged is not None:
+        table["evaluation"] = asdict(judged)
     if as_json:
         typer.echo(json.dumps(table, indent=1))
         return
+    _print(table, judged)
+
+
+def _print(table: dict[str, Any], judged: EvaluationCost | None) -> None:
+    noise, steps, rate, delta = (table[key] for key in ("noise_multiplier", "steps", "sample_rate", "delta"))
     typer.echo(f"Noise multiplier {noise:g}: {steps} steps at sample rate {rate:g}")
     typer.echo(f"cost a patient at most epsilon {table['epsilon']:.2f} at delta {delta:g} (PRV accountant);")
     typer.echo(f"the looser cross-check (RDP) says {table['epsilon_rdp']:.2f}.")
+    if judged is not None:
+        price = f"epsilon {judged.epsilon:.2f} at delta {judged.delta:g} for {judged.evaluations} evaluations"
+        noise = f"noise of {judged.count_noise_std:.2g} patients on each count"
+        typer.echo(f"A patient kept out of training pays {price} instead ({noise}).")
+
+
+def _evaluations(study: Study, delta: float, rounds: int) -> EvaluationCost | None:
+    """The cost of a study's evaluations at the delta and with the rounds that were asked for; None without any."""
+    from gaitkeeper_shared.federation import evaluation_rounds
+    from gaitkeeper_shared.privacy.accounting import Budget, Spend, noise_multiplier
+    from gaitkeeper_shared.privacy.accounting import epsilon as composed
+    from gaitkeeper_shared.privacy.plan import COUNT_SENSITIVITY
+
+    count = len(evaluation_rounds(replace(study, training=replace(study.training, rounds=rounds))))
+    if count == 0 or math.isinf(study.evaluation.epsilon):
+        return None
+    noise = noise_multiplier(Budget(study.evaluation.epsilon, delta), 1.0, count)
+    cost = composed([Spend(noise, 1.0, count)], delta)
+    return EvaluationCost(round(cost, 4), delta, count, noise * COUNT_SENSITIVITY)
 
 
 def _given(
