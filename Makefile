@@ -36,6 +36,9 @@ test: setup lint ## everything that a change must pass; under 15 minutes on 2 co
 bench: setup ## what things cost, into bench/latest.json (docs/bench.md); wants a quiet machine
 	$(BIN)/python -m tests.bench
 
+accuracy: setup ## events and angles against force plates and rendered walkers, into docs/accuracy.md
+	$(BIN)/python -m tests.accuracy
+
 lock: ## resolve the dependencies anew into requirements.lock (takes minutes)
 	deploy/lock.sh
 

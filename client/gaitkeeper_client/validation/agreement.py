@@ -71,7 +71,7 @@ class Pairs:
             "n": len(self.ours),
             "bias": _rounded(float((ours - reference).mean()), 4) if ours.size else None,
             "loa": [_rounded(limit, 4) for limit in limits_of_agreement(ours - reference)] or None,
-            "icc21": None if (icc := icc21(ours, reference)) is None else _rounded(icc, 4),
+            "icc21": None if (icc := icc21(np.stack([ours, reference], axis=1))) is None else _rounded(icc, 4),
         }
 
 
@@ -127,15 +127,14 @@ def limits_of_agreement(differences: FloatArray) -> tuple[float, ...]:
     return mean - spread, mean + spread
 
 
-def icc21(ours: FloatArray, reference: FloatArray) -> float | None:
+def icc21(table: FloatArray) -> float | None:
     """ICC(2,1), absolute agreement of single measurements (Shrout & Fleiss 1979, doi:10.1037/0033-2909.86.2.420).
 
-    (n,) each; None for fewer than five pairs or where nothing varies.
+    ``table``: (n, k), one column per measurement. None for fewer than five rows or where nothing varies.
     """
-    n, k = ours.size, 2
+    n, k = table.shape
     if n < FEWEST_PAIRS:
         return None
-    table = np.stack([ours, reference], axis=1)
     grand = table.mean()
     rows = k * float(((table.mean(axis=1) - grand) ** 2).sum()) / (n - 1)
     columns = n * float(((table.mean(axis=0) - grand) ** 2).sum()) / (k - 1)

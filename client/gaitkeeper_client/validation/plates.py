@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaitkeeper_client.lab.walk import ForcePlate
-from gaitkeeper_client.validation.reference import AROUND_S, Reference, Span
+from gaitkeeper_client.validation.reference import AROUND_S, CLIP_EDGE_S, Reference, Span
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.kinematics import joint
 from gaitkeeper_shared.recording import EventType, GaitEvent, JointTrajectories, Side
@@ -22,8 +22,8 @@ from gaitkeeper_shared.skeleton import other_side
 THRESHOLD_N = 20.0
 LIGHT_N = 60.0
 """An empty plate reads less; what it reads in the median is its offset."""
-LARGEST_DRIFT_N = 20.0
-"""Between the 10th and the 90th percentile of an empty plate."""
+LARGEST_DRIFT_N = 40.0
+"""Between the 10th and the 90th percentile of what a plate reads while it is empty, the moments of loading included."""
 FLICKER_S = 0.02
 """Gaps shorter than this are noise about the threshold."""
 SHORTEST_S, LONGEST_S = 0.25, 3.0
@@ -34,8 +34,6 @@ NEAR_GROUND_M = 0.04
 RESTS_M_S = 0.3
 """A foot no higher than this above its lowest place, and no faster, presses on the ground."""
 EDGE_M = 0.01
-CLIP_EDGE_S = 0.05
-"""A recording that was cut to begin with a strike does not show the foot come down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ def plate_reference(plates: Iterable[ForcePlate], walk: JointTrajectories) -> Re
 
 
 def is_steady(plate: ForcePlate) -> bool:
-    """Whether the empty plate reads the same throughout: one that drifts by the threshold gives no times."""
+    """Whether the empty plate reads the same throughout: one that drifts gives no times."""
     light = plate.force[np.abs(plate.force[:, 2]) < LIGHT_N, 2]
     if light.size < 0.1 * plate.time_s.size:
         return True

@@ -37,6 +37,8 @@ class Reference:
     angles: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
+CLIP_EDGE_S = 0.05
+"""A recording that was cut to begin with a strike does not show the foot come down: such events are left out."""
 AROUND_S = 0.2
 """Before a foot's strike and after its off it is in the air for at least so long: no other event can be there."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaitkeeper_client.lab.walk import ForcePlate, LabWalk
 from gaitkeeper_client.validation.plates import plate_reference
-from gaitkeeper_client.validation.reference import Reference, spans_of_labels
+from gaitkeeper_client.validation.reference import CLIP_EDGE_S, Reference, spans_of_labels
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
 
@@ -126,7 +126,9 @@ def _truth(path: Path) -> Reference:
         document = json.loads(path.read_text("utf-8"))
         events = tuple(GaitEvent(float(e["time_s"]), e["side"], e["type"], 1.0) for e in document["events"])
         time_s = np.asarray(document["angles"]["time_s"], dtype=np.float64)
+        inside = (time_s[0] + CLIP_EDGE_S, time_s[-1] - CLIP_EDGE_S)
+        events = tuple(event for event in events if inside[0] <= event.time_s <= inside[1])
         curves = {name: np.asarray(one, dtype=np.float64) for name, one in document["angles"]["curves"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise GaitkeeperError("validation-reference-unknown", path=path) from error
     return Reference("truth of the simulation", events, spans_of_labels(events), time_s, curves)

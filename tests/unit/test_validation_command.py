@@ -1,0 +1,113 @@
+"""``gaitkeeper validate`` on laboratories' recordings, and the events of markers wherever a laboratory's origin is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gaitkeeper_client.cli.validate import app
+from gaitkeeper_client.gait.pipeline import analyse
+from gaitkeeper_client.lab.readers import read_walk
+from gaitkeeper_client.validation.validate import validate_file
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
+
+DATA = Path(os.environ.get("GAITKEEPER_DATA", Path(__file__).resolve().parents[3] / "shared/data"))
+CHILD = DATA / "c3d/biomechzoo-children/HC030A/Straight/HC030A05.c3d"
+OTHER_CHILD = DATA / "c3d/biomechzoo-children/HC036A/Straight/HC036A10.c3d"
+
+
+def need(path: Path) -> Path:
+    if not path.exists():
+        pytest.skip(f"{path.name} is absent: GAITKEEPER_DATA is {DATA}")
+    return path
+
+
+def test_force_plates_of_two_children(tmp_path: Path) -> None:
+    arguments = [str(need(CHILD)), str(need(OTHER_CHILD)), "--json", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    for kind, limit in (("foot_strike", 6.0), ("foot_off", 10.0)):
+        row = document[kind]
+        assert (row["n"], row["found"], row["false"], row["f1_50ms"]) == (4, 4, 0, 1.0)
+        assert row["mae_ms"] <= limit
+    assert document["angles"]["knee_flexion_left"]["rmse_without_offset_deg"] < 3.0
+    assert [file["reference"] for file in document["files"]] == ["force plates"] * 2
+    assert json.loads((tmp_path / "out/validation.json").read_text("utf-8")) == document
+    assert "<svg" in (tmp_path / "out/validation.html").read_text("utf-8")
+
+
+def test_a_force_table_beside_markers() -> None:
+    folder = DATA / "opencap-subject4"
+    one = validate_file(need(folder / "MarkerData/walkingTS2.trc"), folder / "ID/walkingTS2_grf.mot")
+    row = one.events["foot_off"].to_json()
+    assert (row["n"], row["found"]) == (2, 2)
+    assert isinstance(row["mae_ms"], float)
+    assert row["mae_ms"] <= 10.0
+
+
+def test_angles_of_another_programme() -> None:
+    folder = DATA / "opencap-subject4"
+    one = validate_file(need(folder / "MarkerData/walking1.trc"), folder / "IK/walking1_ik.mot")
+    rmse = one.angles["knee_flexion_right"].to_json()["rmse_deg"]
+    assert isinstance(rmse, float)
+    assert rmse < 4.0
+
+
+def events_of(walk: JointTrajectories) -> tuple[GaitEvent, ...]:
+    return analyse(walk, source={}).events
+
+
+def test_events_do_not_depend_on_the_origin_and_the_axes_of_the_laboratory() -> None:
+    walk = read_walk(need(CHILD)).trajectories
+    angle = np.radians(137.0)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0.0], [np.sin(angle), np.cos(angle), 0.0], [0.0, 0.0, 1.0]])
+    moved = JointTrajectories(walk.time_s, walk.positions @ turn.T + [40.0, -7.0, 0.3], "m", walk.confidence)
+    here, there = events_of(walk), events_of(moved)
+    assert len(here) >= 6
+    assert [(e.side, e.type) for e in here] == [(e.side, e.type) for e in there]
+    assert [e.time_s for e in there] == pytest.approx([e.time_s for e in here], abs=2e-3)
+
+
+def test_the_networks_are_run_without_the_programme_that_installs_packages() -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from gaitkeeper_client.gait.pipeline import analyse
+from gaitkeeper_client.lab.readers import read_walk
+assert analyse(read_walk(Path({str(need(CHILD))!r})).trajectories, source={{}}).quality["event_method"] == "markers-1"
+assert "gaitkit" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_has_no_reference_is_refused(tmp_path: Path) -> None:
+    markers = need(DATA / "opencap-subject4/MarkerData/walking1.trc")
+    with pytest.raises(GaitkeeperError) as error:
+        validate_file(markers)
+    assert (error.value.code, error.value.exit_status) == ("validation-no-reference", 2)
+    table = tmp_path / "forces.xlsx"
+    table.write_bytes(b"PK")
+    with pytest.raises(GaitkeeperError) as error:
+        validate_file(markers, table)
+    assert error.value.code == "validation-reference-unknown"
+    broken = tmp_path / "truth.json"
+    broken.write_text('{"events": [{"time_s": "soon"}]}', encoding="utf-8")
+    with pytest.raises(GaitkeeperError) as error:
+        validate_file(markers, broken)
+    assert error.value.code == "validation-reference-unknown"
+
+
+def test_one_reference_for_two_recordings_is_refused() -> None:
+    done = CliRunner().invoke(app, ["a.trc", "b.trc", "--reference", "c.mot"])
+    assert isinstance(done.exception, GaitkeeperError)
+    assert done.exception.code == "validation-many-references"

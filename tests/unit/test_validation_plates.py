@@ -1,0 +1,105 @@
+"""Force plates under a walker whose steps are known: which contacts count, and when they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+
+from gaitkeeper_client.lab.walk import ForcePlate
+from gaitkeeper_client.validation.plates import plate_reference
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.kinematics import joint
+from gaitkeeper_shared.recording import JointTrajectories
+from gaitkeeper_shared.simulation.patient import draw_patient
+from gaitkeeper_shared.simulation.truth import StrideTruth, walk_truth
+from gaitkeeper_shared.simulation.walker import Walk
+
+RATE = 1000.0
+
+
+@cache
+def walked() -> tuple[JointTrajectories, StrideTruth]:
+    """A walk and a left stance amid it."""
+    truth = walk_truth(Walk(draw_patient("p", "healthy", 3), 5.0))
+    left = [stride for stride in truth.strides if stride.side == "left"]
+    return truth.trajectories, left[len(left) // 2]
+
+
+def feet(walk: JointTrajectories, stride: StrideTruth) -> FloatArray:
+    """(2, 2) horizontal places of the left heel and toe amid the stance."""
+    at = int(np.searchsorted(walk.time_s, 0.5 * (stride.strike_s + stride.foot_off_s)))
+    return np.stack([joint(walk.positions, f"left_{part}")[at, :2] for part in ("heel", "toe")])
+
+
+def plate(
+    *, rim: tuple[float, float, float, float] = (0.08, 0.08, 0.08, 0.08), offset_n: float = 0.0, noise_n: float = 0.0
+) -> ForcePlate:
+    """A plate round the left stance; ``rim``: metres behind the heel, before the toe, to the right and to the left."""
+    walk, stride = walked()
+    time_s = np.arange(0.0, walk.time_s[-1], 1.0 / RATE)
+    phase = (time_s - stride.strike_s) / (stride.foot_off_s - stride.strike_s)
+    load = np.where((phase > 0) & (phase < 1), 700.0 * np.minimum(1.0, 20.0 * np.minimum(phase, 1 - phase)), 0.0)
+    drift = noise_n * np.sin(2.0 * np.pi * 0.3 * time_s)
+    force = np.stack([np.zeros_like(load), np.zeros_like(load), load + offset_n + drift], axis=1)
+    heel, toe = feet(walk, stride)
+    centre = np.stack([np.full_like(load, 0.5 * (heel[k] + toe[k])) for k in (0, 1)] + [np.zeros_like(load)], axis=1)
+    low_x, high_x = heel[0] - rim[0], toe[0] + rim[1]
+    low_y, high_y = min(heel[1], toe[1]) - rim[2], max(heel[1], toe[1]) + rim[3]
+    corners = np.array([[low_x, low_y, 0], [high_x, low_y, 0], [high_x, high_y, 0], [low_x, high_y, 0]])
+    return ForcePlate(time_s, force, centre, corners)
+
+
+@pytest.mark.parametrize("offset_n", [0.0, -15.0, 12.0])
+def test_one_foot_on_the_plate(offset_n: float) -> None:
+    walk, stride = walked()
+    reference = plate_reference([plate(offset_n=offset_n)], walk)
+    found = {(event.side, event.type): event.time_s for event in reference.events}
+    # 20 of 700 N are reached 0.14 % of the stance after the foot came down.
+    assert found == {
+        ("left", "foot_strike"): pytest.approx(stride.strike_s, abs=0.002),
+        ("left", "foot_off"): pytest.approx(stride.foot_off_s, abs=0.002),
+    }
+
+
+def test_a_heel_beside_the_plate_costs_the_strike_and_a_toe_the_off() -> None:
+    walk, _ = walked()
+    behind = plate_reference([plate(rim=(-0.03, 0.08, 0.08, 0.08))], walk)
+    before = plate_reference([plate(rim=(0.08, -0.03, 0.08, 0.08))], walk)
+    assert [event.type for event in behind.events] == ["foot_off"]
+    assert [event.type for event in before.events] == ["foot_strike"]
+
+
+def test_two_feet_on_a_plate_count_for_nothing() -> None:
+    walk, _ = walked()
+    assert plate_reference([plate(rim=(1.0, 1.0, 0.5, 0.5))], walk).events == ()
+
+
+def test_one_foot_on_two_plates_counts_for_nothing() -> None:
+    walk, _ = walked()
+    assert plate_reference([plate(), plate()], walk).events == ()
+
+
+def test_a_drifting_plate_is_left_out() -> None:
+    walk, _ = walked()
+    assert plate_reference([plate(noise_n=35.0)], walk).events == ()
+
+
+def test_a_centre_of_pressure_far_from_both_feet_names_no_side() -> None:
+    walk, _ = walked()
+    far = plate()
+    moved = dataclasses.replace(far, pressure_centre=far.pressure_centre + np.array([0.0, 3.0, 0.0]))
+    assert plate_reference([moved], walk).events == ()
+
+
+def test_a_recording_that_begins_on_the_plate_has_no_strike() -> None:
+    walk, stride = walked()
+    late = stride.strike_s + 0.1
+    keep = walk.time_s >= late
+    cut = JointTrajectories(walk.time_s[keep] - late, walk.positions[keep], walk.unit, walk.confidence[keep])
+    whole = plate()
+    inside = whole.time_s >= late
+    begun = ForcePlate(whole.time_s[inside] - late, whole.force[inside], whole.pressure_centre[inside], whole.corners)
+    assert [event.type for event in plate_reference([begun], cut).events] == ["foot_off"]
