@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from gaitkeeper_shared.demo.stage import Stage
+from gaitkeeper_shared.demo.story import Demo, study_text
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.privacy.accounting import within
 from gaitkeeper_shared.privacy.plan import plan
-from gaitkeeper_shared.study import load_study, study_hash
+from gaitkeeper_shared.study import load_study, parse_study, study_hash
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 
@@ -29,3 +32,11 @@ def test_an_example_is_whole_and_affordable(path: Path) -> None:
 
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 2
+
+
+@pytest.mark.parametrize("patients", [2, 8, 300])
+def test_the_study_of_the_demo_is_allowed(patients: int, tmp_path: Path) -> None:
+    demo = Demo(Stage(tmp_path, Console()), tmp_path, patients, 3, None)
+    study = parse_study(study_text(demo).encode())
+    assert study.privacy.delta * patients <= 0.5
+    assert study.evaluation.epsilon <= study.privacy.epsilon

@@ -270,7 +270,7 @@ momentum = 0.9
 [privacy]
 unit = "patient"
 epsilon = 8.0
-delta = 0.01
+delta = {min(0.01, 0.5 / demo.patients):g}
 clip_norm = 0.5
 sample_rate = 0.5
 patients_per_site = {demo.patients}
