@@ -7,11 +7,14 @@ itself may be killed too: its children end with it, and the next start finds the
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
+import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +22,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gaitkeeper_server.enrolment.setup import renew_server_certificate
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import RunRecord, RunState
@@ -32,6 +36,14 @@ _TICK_S = 0.1
 _FRUITLESS_STARTS = 12
 """Starts of a conductor, with growing pauses, without a round committed in between, after which a run has failed."""
 _SUPERLINK, _REGISTRY = "superlink", "registry"
+_log = logging.getLogger("gaitkeeper.coordinator")
+_LOCK_WITHIN_S = 1.0
+_PORT_WITHIN_S = 8.0
+"""The children of a coordinator that was killed end within seconds; until then they hold its ports."""
+_PUBLISH_FIRST_S, _PUBLISH_LONGEST_S = 15.0, 3600.0
+_PUBLISH_WITHIN_S = 600.0
+_PUBLISH_TOLD = 4
+"""Fruitless tries to register a run's model after which the operator is told."""
 
 
 def journal_path(home: CoordinatorHome) -> Path:
@@ -56,11 +68,18 @@ def _only_one(home: CoordinatorHome) -> Iterator[None]:
     """Two services on one journal would conduct each run twice."""
     make_private_folder(home.run)
     with (home.run / "coordinator.lock").open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise GaitkeeperError("coordinator-running", home=home.path, pid=file.read().strip() or "?") from error
+        deadline = time.monotonic() + _LOCK_WITHIN_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                # Who only asks whether a service runs holds the lock for a moment.
+                if time.monotonic() < deadline:
+                    time.sleep(0.05)
+                    continue
+                file.seek(0)
+                raise GaitkeeperError("coordinator-running", home=home.path, pid=file.read().strip() or "?") from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -77,12 +96,17 @@ class CoordinatorService:
         self._secret = secrets.token_hex(32)
         self._children = Supervisor(self._write_status)
         self._progress: dict[str, tuple[int, int]] = {}
+        self._publishing: dict[str, tuple[int, float]] = {}
+        self._registry_since = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Serve until ``stop``; then end every child."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        os.umask(0o077)  # for this process and its children: nothing here is anybody else's
         with _only_one(self._home):
+            renew_server_certificate(self._home)
+            self._check_ports()
             services = start_services(self._home)
             try:
                 self._start_superlink(stop)
@@ -94,11 +118,38 @@ class CoordinatorService:
                     )
                     self._say("The coordinator is ready. Stop it with Ctrl-C or SIGTERM.")
                 while not stop.wait(_TICK_S):
-                    self._tick()
+                    self._tick_or_wait()
             finally:
                 self._children.stop()
                 services.stop()
                 (self._home.run / "coordinator.json").unlink(missing_ok=True)
+
+    def _check_ports(self) -> None:
+        """Flower's ports, before its process is started for nothing. Raises ``port-taken``."""
+        config = self._config
+        for what, host, port in (
+            ("Flower", config.bind, config.fleet_port),
+            ("operator's", "127.0.0.1", config.control_port),
+        ):
+            error = _why_taken(host, port)
+            if error is not None:
+                raise GaitkeeperError(
+                    "port-taken",
+                    what=what,
+                    address=f"{host}:{port}",
+                    detail=error.strerror or error,
+                    config=self._home.config_file,
+                ) from error
+
+    def _tick_or_wait(self) -> None:
+        try:
+            self._tick()
+        except GaitkeeperError as error:
+            if error.code != "journal-unavailable":
+                raise
+            # A busy or full disk passes; the runs are in the journal.
+            _log.warning("%s", error)
+            time.sleep(1.0)
 
     def _start_superlink(self, stop: threading.Event) -> None:
         ready = self._home.run / "superlink.ready"
@@ -126,7 +177,9 @@ class CoordinatorService:
             if record.state.terminal:
                 if conducted:
                     self._children.remove(name)
-                if not record.published:
+                if record.published:
+                    self._publishing.pop(record.run, None)
+                else:
                     self._publish(record)
             elif not conducted:
                 self._conduct(record, name)
@@ -157,23 +210,32 @@ class CoordinatorService:
             self._journal.set_run_state(record.run, RunState.FAILED, detail)
 
     def _publish(self, record: RunRecord) -> None:
+        """Have the registry's process publish a run: one run at a time, after ever longer pauses where it fails."""
         if _REGISTRY in self._children.names():
-            if self._children.ended(_REGISTRY) is None:
+            if self._children.ended(_REGISTRY) is None and time.monotonic() - self._registry_since < _PUBLISH_WITHIN_S:
                 return
             self._children.remove(_REGISTRY)
-            if time.monotonic() < self._next_publish:
-                return
+        tries, not_before = self._publishing.get(record.run, (0, 0.0))
+        if time.monotonic() < not_before:
+            return
+        if tries == _PUBLISH_TOLD:
+            self._say(
+                f"The run {record.run} could not be registered {tries} times; it is tried again, ever more rarely."
+                f" See {self._home.logs / 'registry.log'}"
+            )
+        self._publishing[record.run] = (
+            tries + 1,
+            time.monotonic() + min(_PUBLISH_FIRST_S * 2**tries, _PUBLISH_LONGEST_S),
+        )
         self._start_registry(record.run)
-
-    _next_publish = 0.0
 
     def _start_registry(self, run: str) -> None:
         settings = {"home": str(self._home.path), "journal": str(journal_path(self._home)), "run": run}
         spec = ChildSpec(
             _REGISTRY, "gaitkeeper_server.rounds.publish", settings, self._home.logs / "registry.log", restart=False
         )
+        self._registry_since = time.monotonic()
         self._children.add(spec)
-        self._next_publish = time.monotonic() + 15.0
 
     def _write_status(self) -> None:
         status = {
@@ -186,5 +248,23 @@ class CoordinatorService:
                 "control": self._config.control_port,
             },
             "children": [asdict(child) for child in self._children.status()],
+            "unpublished": {run: tries for run, (tries, _) in self._publishing.items() if tries > _PUBLISH_TOLD},
         }
-        write_durably(self._home.run / "coordinator.json", json.dumps(status, indent=1).encode())
+        # A full disk must not end the service over what is only to be looked at.
+        with contextlib.suppress(OSError, GaitkeeperError):
+            write_durably(self._home.run / "coordinator.json", json.dumps(status, indent=1).encode())
+
+
+def _why_taken(host: str, port: int) -> OSError | None:
+    """Why a port cannot be opened, None where it can; one that somebody is about to give up is waited for."""
+    deadline = time.monotonic() + _PORT_WITHIN_S
+    while True:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+            return None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                return error
+        time.sleep(0.2)

@@ -22,8 +22,8 @@ class CoordinatorConfig:
     """``coordinator.toml``. ``hosts``: names and addresses in the server's certificate; sites are told the first.
 
     ``bind``: the local address that the ports are opened on. ``fleet_port``: Flower, for sites. ``control_port``:
-    Flower, for the operator, on this machine only. ``threshold``: consortium keys that must sign a study or a release;
-    ``consortium_keys``: further public keys (hex) beside this coordinator's own.
+    Flower, for the operator, on this machine only. ``threshold``: consortium keys that must sign a study or a release,
+    for now always 1; ``consortium_keys``: further public keys (hex) beside this coordinator's own.
     """
 
     name: str
@@ -167,9 +167,22 @@ def _config(table: dict[str, object]) -> CoordinatorConfig:
         port = values.get(key)
         if type(port) is not int or not 1 <= port <= 65_535:
             raise ValueError(f"{key} must be a port from 1 to 65535")
+    _check_consortium(values.get("threshold", 1), values["consortium_keys"])
     if not values["hosts"] or not isinstance(values.get("name"), str) or not isinstance(values.get("bind"), str):
         raise ValueError("hosts, name and bind are needed")
     return CoordinatorConfig(**values)  # type: ignore[arg-type]  # every value was checked; an unknown key is a TypeError
+
+
+def _check_consortium(threshold: object, keys: object) -> None:
+    if type(threshold) is not int or threshold != 1:
+        # Orders and releases are signed by this coordinator at once, by its one key.
+        raise ValueError("threshold must be 1: this version signs with the coordinator's key alone")
+    assert isinstance(keys, tuple)
+    for number, text in enumerate(keys, start=1):
+        try:
+            VerifyingKey(bytes.fromhex(text))
+        except (ValueError, GaitkeeperError) as error:
+            raise ValueError(f"consortium key {number} is not an Ed25519 public key in hex") from error
 
 
 def _address(host: str, port: int) -> str:

@@ -13,7 +13,7 @@ from gaitkeeper_server.enrolment.identity import Doorkeeper
 from gaitkeeper_server.enrolment.service import EnrolmentService, MembershipService
 from gaitkeeper_server.enrolment.studies import StudiesService
 from gaitkeeper_server.home import CoordinatorHome
-from gaitkeeper_server.releases.service import ReleasesService
+from gaitkeeper_server.releases.service import DOWNLOAD_LIMIT_S, ReleasesService
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.rpc.gaitkeeper.v1.enrolment_pb2_grpc import (
@@ -26,8 +26,14 @@ from gaitkeeper_shared.trust.certificates import load_certificate, pem
 from gaitkeeper_shared.trust.clock import Clock, utc_now
 from gaitkeeper_shared.trust.keys import load_private_key
 
-THREADS = 16
+THREADS = 64
 MAX_WAITING_CALLS = 256
+CONNECTION_AGE_S = 60.0
+"""A connection is closed after this; calls on it may end within a grace. A call that says nothing would hold a thread
+for ever otherwise: Python's gRPC servers know no deadlines of their own."""
+ENROLMENT_GRACE_S = 10.0
+SITE_GRACE_S = DOWNLOAD_LIMIT_S + 30.0
+CALLS_A_CONNECTION = 16
 STOP_GRACE_S = 2.0
 
 
@@ -53,11 +59,11 @@ def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningS
     load_private_key(home.server_key)  # in the catalogue's words, where gRPC would only say no
     pair = (home.server_key.read_bytes(), pem(load_certificate(home.server_certificate)))
 
-    enrolment = _server()
+    enrolment = _server(ENROLMENT_GRACE_S)
     add_EnrolmentServicer_to_server(EnrolmentService(home, clock), enrolment)
     open_to_all = grpc.ssl_server_credentials([pair])
 
-    members = _server()
+    members = _server(SITE_GRACE_S)
     add_MembershipServicer_to_server(MembershipService(home, doorkeeper, clock), members)
     add_StudiesServicer_to_server(StudiesService(home, doorkeeper, clock), members)
     add_ReleasesServicer_to_server(ReleasesService(home, doorkeeper, clock), members)
@@ -85,13 +91,16 @@ def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningS
     return RunningServices(*addresses, (enrolment, members))
 
 
-def _server() -> grpc.Server:
+def _server(grace_s: float) -> grpc.Server:
     return grpc.server(
         ThreadPoolExecutor(THREADS, thread_name_prefix="gaitkeeper-grpc"),
         options=[
             ("grpc.so_reuseport", 0),  # a second coordinator on this port must fail, not share it
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_connection_age_ms", int(CONNECTION_AGE_S * 1000)),
+            ("grpc.max_connection_age_grace_ms", int(grace_s * 1000)),
+            ("grpc.max_concurrent_streams", CALLS_A_CONNECTION),
             ("grpc.keepalive_permit_without_calls", 0),
             ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ],

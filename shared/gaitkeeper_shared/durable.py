@@ -29,9 +29,20 @@ def full_disk_is_an_error(path: Path) -> Iterator[None]:
 
 
 def make_private_folder(path: Path) -> Path:
-    """Create ``path`` and its parents; only the owner may enter the folder itself. Gives ``path`` back."""
+    """Create ``path`` and its parents, durably; only the owner may enter the folder itself. Gives ``path`` back.
+
+    One that is there and lets others in is closed to them. Raises ``disk-full``.
+    """
     with full_disk_is_an_error(path):
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A folder of somebody else's, such as a volume that an administrator made, is his to close.
+        with contextlib.suppress(PermissionError):
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o700)
+        for folder in missing:
+            with contextlib.suppress(PermissionError):
+                sync_folder(folder.parent)
     return path
 
 

@@ -15,7 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab
-from flwr.proto.fleet_pb2 import PullMessagesRequest
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
+from flwr.proto.message_pb2 import Message, Metadata, ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.control.control_http_client import ControlHttpClient
@@ -117,6 +118,16 @@ def test_a_hostile_site_reaches_fleet_for_itself_and_nothing_else(deployment: De
     other = next(info for info in _nodes(deployment) if info.name == "clinic-b")
     with fleet(deployment, mine) as client:
         assert status_of(client.PullMessages, PullMessagesRequest(node=Node(node_id=other.node_id))) == 401
+        # An order to the other site in the coordinator's name, and a reply in the other site's name.
+        own = next(info for info in _nodes(deployment) if info.name == "clinic-a")
+        for source, target, reply_to in ((1, other.node_id, ""), (other.node_id, 1, "asked"), (own.node_id, 1, "")):
+            metadata = Metadata(src_node_id=source, dst_node_id=target, reply_to_message_id=reply_to)
+            push = PushMessagesRequest(
+                node=Node(node_id=own.node_id),
+                messages_list=[Message(metadata=metadata)],
+                message_object_trees=[ObjectTree()],
+            )
+            assert status_of(client.PushMessages, push) == 403
     # On the operator's port, from the same machine, without the operator's secret.
     stranger = OperatorAccess(deployment.access.port, "guessed", deployment.access.lock)
     with control_client(stranger) as control:

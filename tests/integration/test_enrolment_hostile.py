@@ -147,3 +147,31 @@ def test_many_sites_enrol_at_once(consortium: Consortium) -> None:
     enrolled = {site.name: site for site in consortium.store.enrolled_sites()}
     assert set(names) <= set(enrolled)
     assert len({enrolled[name].node_public_key for name in names}) == len(names)
+
+
+def test_callers_who_say_nothing_do_not_shut_out_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call whose request never comes holds a thread; it is taken from it with the connection's age."""
+    import threading
+
+    import grpc
+
+    monkeypatch.setattr("gaitkeeper_server.services.THREADS", 2)
+    monkeypatch.setattr("gaitkeeper_server.services.CONNECTION_AGE_S", 1.0)
+    monkeypatch.setattr("gaitkeeper_server.services.ENROLMENT_GRACE_S", 0.5)
+    over = threading.Event()
+
+    def silence() -> Iterator[bytes]:
+        over.wait(60)
+        yield from ()
+
+    with running(tmp_path) as made:
+        endpoint = anonymous(made)
+        with endpoint.channel() as channel:
+            method = channel.stream_unary("/gaitkeeper.v1.Enrolment/Enrol")
+            calls = [method.future(silence(), timeout=60) for _ in range(2)]
+            try:
+                home = new_site(tmp_path / "north", "north")
+                assert enrol(home, made.invitation("north")).site == "north"
+                assert all(call.code() is grpc.StatusCode.UNAVAILABLE for call in calls)
+            finally:
+                over.set()

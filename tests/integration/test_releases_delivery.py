@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from trust_fixtures import Consortium, model_of, running
 
+from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.consortium.releases import active_release, pull_once
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_server.enrolment.studies import SignedStudy
@@ -20,6 +23,9 @@ from gaitkeeper_server.releases.promotion import release_from_registry
 from gaitkeeper_server.releases.publish import model_path, publish
 from gaitkeeper_server.store import OrderRecord, ReleaseRecord
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.rpc.channels import stream
+from gaitkeeper_shared.rpc.gaitkeeper.v1 import releases_pb2 as messages
+from gaitkeeper_shared.rpc.gaitkeeper.v1 import releases_pb2_grpc as services
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.keys import SigningKey
 from gaitkeeper_shared.trust.release import Manifest, Order
@@ -39,6 +45,10 @@ def study(consortium: Consortium) -> SignedStudy:
 
 def refused(code: str) -> pytest.RaisesExc[GaitkeeperError]:
     return pytest.RaisesExc(GaitkeeperError, check=lambda error: error.code == code)
+
+
+def much_later() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
 
 
 def release(consortium: Consortium, study: SignedStudy, version: int) -> bytes:
@@ -106,8 +116,65 @@ def test_a_bit_flipped_on_the_way_is_refused_and_the_old_one_stays(consortium: C
     assert (row.state, row.code, row.version, row.active_version) == ("refused", "release-corrupt", 2, 1)
     assert not (home.releases / "2").exists()
     model_path(consortium.home, 2).write_bytes(new)
-    assert pull_once(home).state == "activated"
+    assert pull_once(home).state == "refused"
+    assert pull_once(home, clock=much_later).state == "activated"
     assert_runs(home, 2, new)
+    assert not (home.releases / "refused.json").exists()
+
+
+def test_a_refused_release_is_neither_fetched_nor_told_again(consortium: Consortium, study: SignedStudy) -> None:
+    home, old = site_with(consortium, study)
+    publish(consortium.home, 2, b"not a model", study="walks", study_hash=study.hash)
+    deploy(consortium.home, 2)
+    first = pull_once(home)
+    assert (first.state, first.code) == ("refused", "model-damaged")
+    model_path(consortium.home, 2).unlink()  # whoever asked for it now would hear that there is none
+    lines = [AuditLog(at.audit_log).head().sequence for at in (home, consortium.home)]
+    for _ in range(3):
+        assert pull_once(home) == first
+    assert [AuditLog(at.audit_log).head().sequence for at in (home, consortium.home)] == lines
+    assert_runs(home, 1, old)
+    # A new order is a new matter, and the refusal of the old one is forgotten with it.
+    roll_back(consortium.home, 1)
+    assert pull_once(home).state == "activated"
+    assert not (home.releases / "refused.json").exists()
+
+
+def test_a_refusal_tried_again_in_vain_is_told_once(consortium: Consortium, study: SignedStudy) -> None:
+    home, _ = site_with(consortium, study)
+    publish(consortium.home, 2, b"not a model", study="walks", study_hash=study.hash)
+    deploy(consortium.home, 2)
+    pull_once(home)
+    lines = [AuditLog(at.audit_log).head().sequence for at in (home, consortium.home)]
+    assert pull_once(home, clock=much_later).code == "model-damaged"
+    assert [AuditLog(at.audit_log).head().sequence for at in (home, consortium.home)] == lines
+
+
+def test_a_site_has_two_downloads_at_most_at_a_time(
+    consortium: Consortium, study: SignedStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, model = site_with(consortium, study)
+    monkeypatch.setattr("gaitkeeper_server.releases.service.CHUNK_BYTES", 1)
+    endpoint = CoordinatorConnection.load(home).endpoint(home)
+    request = messages.DownloadRequest(version=1)
+    with endpoint.channel() as channel:
+        stub = services.ReleasesStub(channel)
+        downloads = [stub.Download(request, timeout=30) for _ in range(2)]
+        for download in downloads:
+            next(download)
+        with refused("rpc-busy"):
+            next(stream(stub.Download, request, endpoint, deadline_s=30))
+        for download in downloads:
+            download.cancel()
+    monkeypatch.setattr("gaitkeeper_server.releases.service.CHUNK_BYTES", 256 * 1024)
+    with endpoint.channel() as channel:
+        stub = services.ReleasesStub(channel)
+        got, until = b"", time.monotonic() + 20
+        while not got and time.monotonic() < until:
+            # Until the server has noticed that the two were given up.
+            with contextlib.suppress(GaitkeeperError):
+                got = b"".join(part.data for part in stream(stub.Download, request, endpoint, deadline_s=30))
+        assert got == model
 
 
 @pytest.mark.parametrize("change", [b"", b"extra"])

@@ -27,7 +27,8 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import ChildSpec, Supervisor, free_port
 
 _TICK_S = 0.1
-_PULL_S, _PULL_AWAY_S = 2.0, 15.0
+_PULL_S, _PULL_AWAY_S, _PULL_FULL_S = 2.0, 15.0, 300.0
+_LOCK_WITHIN_S = 1.0
 _RENEW_S = 3600.0
 _NODE, _EXECUTOR = "node", "executor"
 
@@ -58,11 +59,18 @@ def is_running(home: SiteHome) -> bool:
 def _only_one(home: SiteHome) -> Iterator[None]:
     make_private_folder(home.run)
     with (home.run / "site.lock").open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise GaitkeeperError("site-running", home=home.path, pid=file.read().strip() or "?") from error
+        deadline = time.monotonic() + _LOCK_WITHIN_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                # Who only asks whether a service runs holds the lock for a moment.
+                if time.monotonic() < deadline:
+                    time.sleep(0.05)
+                    continue
+                file.seek(0)
+                raise GaitkeeperError("site-running", home=home.path, pid=file.read().strip() or "?") from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -93,6 +101,7 @@ class SiteService:
             signal.signal(number, lambda *_: stop.set())
         # The installed application finds its home there.
         os.environ[HOME_VARIABLE] = str(self._home.path)
+        os.umask(0o077)  # for this process and its children: nothing here is anybody else's
         with _only_one(self._home):
             puller = threading.Thread(target=self._pull_releases, args=(stop,), name="releases", daemon=True)
             try:
@@ -166,7 +175,8 @@ class SiteService:
                 pause = _PULL_S
             except GaitkeeperError as error:
                 self._contact = CoordinatorContact(False, _now(), str(error), "")
-                pause = _PULL_AWAY_S
+                # On a full disk every try would fetch a whole model for nothing.
+                pause = _PULL_FULL_S if error.code == "disk-full" else _PULL_AWAY_S
             except Exception as error:
                 # The puller must not die of what nobody foresaw: the site would miss a roll-back.
                 self._contact = CoordinatorContact(False, _now(), type(error).__name__, "")
@@ -182,7 +192,9 @@ class SiteService:
             "children": [asdict(child) for child in self._children.status()],
             "coordinator": asdict(self._contact) if self._contact is not None else None,
         }
-        write_durably(self._home.run / "site.json", json.dumps(status, indent=1).encode())
+        # A full disk must not end the service over what is only to be looked at.
+        with contextlib.suppress(OSError, GaitkeeperError):
+            write_durably(self._home.run / "site.json", json.dumps(status, indent=1).encode())
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gaitkeeper_client.consortium.connection import CoordinatorConnection
@@ -26,6 +26,7 @@ from gaitkeeper_shared.trust.release import Manifest, Order
 from gaitkeeper_shared.trust.signatures import ORDER_CONTEXT, RELEASE_CONTEXT, Signatures, verify
 
 ACTIVE_SCHEMA = "gaitkeeper.active/1"
+REFUSED_SCHEMA = "gaitkeeper.refused/1"
 _INCOMING = ".incoming-"
 
 
@@ -58,6 +59,22 @@ class Pointer:
     version: int
     activated_at: str
     acknowledged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The last order that this site refused, and why. ``order_sha256``: of the order's bytes, in hex.
+
+    ``at``: seconds since the epoch when it was last tried. ``told``: whether the coordinator knows.
+    """
+
+    order_sha256: str
+    sequence: int | None
+    version: int | None
+    code: str
+    message: str
+    at: float
+    told: bool
 
 
 def check_order(connection: CoordinatorConnection, signed: SignedDocument) -> Order:
@@ -194,6 +211,29 @@ def read_pointer(home: SiteHome) -> Pointer | None:
         raise GaitkeeperError("release-damaged", version="?", path=path, detail=error) from error
 
 
+def write_refusal(home: SiteHome, refusal: Refusal) -> None:
+    """Keep the last refusal, durably."""
+    table = {"schema": REFUSED_SCHEMA, **asdict(refusal)}
+    write_durably(_refusal_path(home), (json.dumps(table, indent=2) + "\n").encode("ascii"))
+
+
+def read_refusal(home: SiteHome) -> Refusal | None:
+    """The last refusal; None where there is none, or none that can be read: then the order is simply tried again."""
+    try:
+        table = json.loads(_refusal_path(home).read_bytes())
+        if table.pop("schema") != REFUSED_SCHEMA:
+            return None
+        refusal = Refusal(**table)
+        return refusal if isinstance(refusal.at, float) and isinstance(refusal.code, str) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def forget_refusal(home: SiteHome) -> None:
+    """There is no refused order any more."""
+    _refusal_path(home).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def locked(home: SiteHome) -> Iterator[bool]:
     """Only one puller at a time; yields False at once where another is at work."""
@@ -212,3 +252,7 @@ def locked(home: SiteHome) -> Iterator[bool]:
 
 def _pointer_path(home: SiteHome) -> Path:
     return home.releases / "active.json"
+
+
+def _refusal_path(home: SiteHome) -> Path:
+    return home.releases / "refused.json"

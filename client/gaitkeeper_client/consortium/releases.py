@@ -5,6 +5,7 @@ A step that fails leaves the version that was active as it is, and is told to th
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,17 +15,21 @@ from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.consortium.release_store import (
     ActiveRelease,
     Pointer,
+    Refusal,
     SignedDocument,
     activate,
     active_release,
     check_manifest,
     check_order,
     clean,
+    forget_refusal,
     locked,
     read_pointer,
+    read_refusal,
     read_release,
     store_release,
     write_pointer,
+    write_refusal,
 )
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -32,11 +37,14 @@ from gaitkeeper_shared.rpc.channels import Endpoint, call, stream
 from gaitkeeper_shared.rpc.gaitkeeper.v1 import releases_pb2 as messages
 from gaitkeeper_shared.rpc.gaitkeeper.v1 import releases_pb2_grpc as services
 from gaitkeeper_shared.trust.audit import AuditLog
+from gaitkeeper_shared.trust.clock import Clock, utc_now
 from gaitkeeper_shared.trust.release import Manifest, Order
 
 __all__ = ["ActiveRelease", "PullOutcome", "active_release", "pull_once"]
 
 DOWNLOAD_DEADLINE_S = 600.0
+TRY_AGAIN_S = 600.0
+"""So long after a refusal the same order is tried once more: what came may have been broken only on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,11 @@ class PullOutcome:
     message: str = ""
 
 
-def pull_once(home: SiteHome) -> PullOutcome:
-    """Follow the coordinator's newest order to this site. Raises ``not-enrolled``, ``site-refused`` or ``rpc-*``."""
+def pull_once(home: SiteHome, *, clock: Clock = utc_now) -> PullOutcome:
+    """Follow the coordinator's newest order to this site. Raises ``not-enrolled``, ``site-refused`` or ``rpc-*``.
+
+    An order that was refused is not tried again for :data:`TRY_AGAIN_S`; until then the refusal is given back.
+    """
     connection = CoordinatorConnection.load(home)
     endpoint = connection.endpoint(home)
     with locked(home) as free:
@@ -63,34 +74,47 @@ def pull_once(home: SiteHome) -> PullOutcome:
             return PullOutcome("busy")
         clean(home)
         with endpoint.channel() as channel:
-            return _Pull(home, connection, endpoint, channel).run()
+            return _Pull(home, connection, endpoint, channel, clock).run()
 
 
 class _Pull:
     """One pull over one channel."""
 
     def __init__(
-        self, home: SiteHome, connection: CoordinatorConnection, endpoint: Endpoint, channel: grpc.Channel
+        self,
+        home: SiteHome,
+        connection: CoordinatorConnection,
+        endpoint: Endpoint,
+        channel: grpc.Channel,
+        clock: Clock,
     ) -> None:
         self._home = home
         self._connection = connection
         self._endpoint = endpoint
         self._stub = services.ReleasesStub(channel)
         self._log = AuditLog(home.audit_log)
+        self._now = clock().timestamp()
+        self._refused = read_refusal(home)
 
     def run(self) -> PullOutcome:
         answer = call(self._stub.CurrentOrder, messages.CurrentOrderRequest(), self._endpoint)
         if not answer.order:
             return PullOutcome("none")
         signed = SignedDocument(answer.order, answer.signatures)
+        before = self._refused
+        if before is not None and before.order_sha256 == _sha256(signed) and abs(self._now - before.at) < TRY_AGAIN_S:
+            return self._repeat(before)
         order: Order | None = None
         try:
             order = check_order(self._connection, signed)
-            return self._follow(signed, order)
+            outcome = self._follow(signed, order)
         except GaitkeeperError as error:
             if error.code.startswith("rpc-") or error.code == "site-refused":
                 raise
-            return self._refuse(order, error)
+            return self._refuse(signed, order, error)
+        if before is not None:
+            forget_refusal(self._home)
+        return outcome
 
     def _follow(self, signed: SignedDocument, order: Order) -> PullOutcome:
         pointer = self._pointer()
@@ -121,7 +145,8 @@ class _Pull:
             read_release(self._home, self._connection, order)
             return False
         except GaitkeeperError as error:
-            if (self._home.releases / str(order.version)).exists():
+            # A try that failed has said so already.
+            if self._refused is None and (self._home.releases / str(order.version)).exists():
                 self._log.append("release-damaged", version=order.version, code=error.code)
         request = messages.ManifestRequest(version=order.version)
         answer = call(self._stub.Manifest, request, self._endpoint)
@@ -152,14 +177,26 @@ class _Pull:
         if self._acknowledge(pointer.sequence, pointer.version, messages.DEPLOYMENT_STATE_ACTIVE):
             write_pointer(self._home, replace(pointer, acknowledged=True))
 
-    def _refuse(self, order: Order | None, error: GaitkeeperError) -> PullOutcome:
-        if order is None:
+    def _refuse(self, signed: SignedDocument, order: Order | None, error: GaitkeeperError) -> PullOutcome:
+        sequence, version = (order.sequence, order.version) if order is not None else (None, None)
+        refusal = Refusal(_sha256(signed), sequence, version, error.code, error.message, self._now, order is None)
+        before = self._refused
+        if before is not None and (before.order_sha256, before.code) == (refusal.order_sha256, refusal.code):
+            refusal = replace(refusal, told=before.told)
+        elif order is None:
             self._log.append("release-refused", code=error.code)
-            return PullOutcome("refused", None, None, error.code, error.message)
-        self._log.append("release-refused", version=order.version, order=order.sequence, code=error.code)
-        refused = messages.DEPLOYMENT_STATE_REFUSED
-        self._acknowledge(order.sequence, order.version, refused, error.code, error.message)
-        return PullOutcome("refused", order.version, order.sequence, error.code, error.message)
+        else:
+            self._log.append("release-refused", version=version, order=sequence, code=error.code)
+        write_refusal(self._home, refusal)
+        return self._repeat(refusal)
+
+    def _repeat(self, refusal: Refusal) -> PullOutcome:
+        """Give a refusal back; the coordinator is told once."""
+        if not refusal.told and refusal.sequence is not None and refusal.version is not None:
+            state = messages.DEPLOYMENT_STATE_REFUSED
+            if self._acknowledge(refusal.sequence, refusal.version, state, refusal.code, refusal.message):
+                write_refusal(self._home, replace(refusal, told=True))
+        return PullOutcome("refused", refusal.version, refusal.sequence, refusal.code, refusal.message)
 
     def _acknowledge(
         self, sequence: int, version: int, state: messages.DeploymentState, code: str = "", reason: str = ""
@@ -171,6 +208,10 @@ class _Pull:
         except GaitkeeperError:
             return False
         return True
+
+
+def _sha256(signed: SignedDocument) -> str:
+    return hashlib.sha256(signed.data + b"\0" + signed.signatures).hexdigest()
 
 
 def _check_usable(manifest: Manifest, model: bytes) -> None:

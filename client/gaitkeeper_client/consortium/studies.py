@@ -11,6 +11,7 @@ from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.printable import printable
 from gaitkeeper_shared.study import Study, parse_study, study_hash
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
@@ -78,7 +79,7 @@ def fetch_offers(home: SiteHome) -> Offers:
         try:
             _keep(home, connection.consortium, item.study, item.signatures)
         except GaitkeeperError as error:
-            refused.append(Refusal(study_hash(item.study)[:12], error.code, error.message))
+            refused.append(Refusal(study_hash(item.study)[:12], error.code, printable(error.message)))
             AuditLog(home.audit_log).append(
                 "study-refused", study_hash=study_hash(item.study), code=error.code, coordinator=connection.coordinator
             )
@@ -95,7 +96,7 @@ def known_offers(home: SiteHome) -> Offers:
             study = _read(home, consortium, folder.name)
             approved_at = _approved_at(_Files(folder), folder.name)
         except GaitkeeperError as error:
-            refused.append(Refusal(folder.name[:12], error.code, error.message))
+            refused.append(Refusal(folder.name[:12], error.code, printable(error.message)))
             continue
         offers.append(Offer(study, folder.name, approved_at))
     return Offers(tuple(sorted(offers, key=lambda offer: offer.study.name)), tuple(refused))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gaitkeeper_shared.printable import printable
 from gaitkeeper_shared.study import Study
 
 
@@ -9,7 +10,7 @@ def in_plain_words(study: Study) -> tuple[str, ...]:
     """Sentences for the people at the site who decide."""
     task, training, privacy, evaluation = study.task, study.training, study.privacy, study.evaluation
     mapped = "".join(f"; your {site!r} counts as {ours!r}" for site, ours in sorted(study.task.map.items()))
-    return (
+    sentences = (
         f"Question: {study.title or study.name}",
         f"Learned: to tell {_listed(task.labels)} apart by {len(study.input.channels)} signals of the walk{mapped}.",
         f"Model: {study.model.kind.upper()} with {study.model.hidden} units; {training.rounds} rounds of"
@@ -22,6 +23,8 @@ def in_plain_words(study: Study) -> tuple[str, ...]:
         " It is booked before each round and refused when spent.",
         f"Others: a round needs {study.federation.quorum} site(s) and ends after {study.federation.deadline_s:g} s.",
     )
+    # The words of a study were written elsewhere: what they look like here must be what they say.
+    return tuple(printable(sentence, 4_000) for sentence in sentences)
 
 
 def _listed(items: tuple[str, ...]) -> str:

@@ -139,13 +139,19 @@ def _private_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
+            if mode & (0o037 if _is_credential(path) else 0o077):
                 raise GaitkeeperError("site-key-permissions", path=path, mode=f"{mode:04o}")
             return file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise GaitkeeperError("site-key-missing", path=path) from error
     except OSError as error:
         raise GaitkeeperError("site-key-damaged", path=path, detail=error.strerror) from error
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd handed the file over: its folder lets in nobody but the service, its files are mode 0440."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return bool(folder) and Path(folder).resolve() in path.resolve().parents
 
 
 def _passphrase_of_file(path: Path) -> str:

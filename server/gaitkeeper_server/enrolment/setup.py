@@ -9,6 +9,9 @@ import secrets
 import shutil
 import socket
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from gaitkeeper_server.home import CoordinatorConfig, CoordinatorHome
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_durably
@@ -16,7 +19,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.certificates import Authority, fingerprint, load_certificate, pem
 from gaitkeeper_shared.trust.clock import Clock, utc_now
-from gaitkeeper_shared.trust.keys import SigningKey, new_tls_key, private_pem
+from gaitkeeper_shared.trust.keys import SigningKey, load_private_key, new_tls_key, private_pem
 
 DEFAULT_PORTS = {"enrolment": 7440, "site": 7441, "fleet": 7442, "control": 7443}
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
@@ -44,7 +47,7 @@ def create_coordinator(
     )
     draft = CoordinatorHome(home.path.with_name(f".{home.path.name}.{secrets.token_hex(4)}"))
     try:
-        make_private_folder(home.path.parent)
+        home.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _fill(draft, config, clock)
         if home.path.exists():
             home.path.rmdir()  # it is empty, as was checked
@@ -71,6 +74,45 @@ def check_host(host: str) -> None:
 def root_fingerprint(home: CoordinatorHome) -> str:
     """SHA-256 of the root certificate, in hex."""
     return fingerprint(load_certificate(home.root_certificate))
+
+
+def renew_server_certificate(home: CoordinatorHome, *, clock: Clock = utc_now) -> bool:
+    """Issue the servers' certificate anew where a third of its life or less is left, or where ``hosts`` changed.
+
+    Its key stays. Sites pin the root, so that they notice nothing. Whether one was issued. Raises ``coordinator-*``,
+    ``host-name``, ``key-*`` or ``certificate-unusable``.
+    """
+    hosts = home.config().hosts
+    present = load_certificate(home.server_certificate)
+    life, left = present.not_valid_after_utc - present.not_valid_before_utc, present.not_valid_after_utc - clock()
+    if left * 3 > life and _names(present) == {_plain(host) for host in hosts}:
+        return False
+    for host in hosts:
+        check_host(host)
+    key = load_private_key(home.server_key)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise GaitkeeperError("key-damaged", path=home.server_key, detail="it is not an EC key")
+    fresh = home.authority().issue_server(key.public_key(), hosts, clock=clock)
+    write_durably(home.server_certificate, pem(fresh), mode=0o644)
+    AuditLog(home.audit_log, clock=clock).append(
+        "server-certificate-renewed", until=f"{fresh.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    )
+    return True
+
+
+def _plain(host: str) -> str:
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def _names(certificate: x509.Certificate) -> set[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return {str(name.value) for name in names}
 
 
 def _fill(home: CoordinatorHome, config: CoordinatorConfig, clock: Clock) -> None:

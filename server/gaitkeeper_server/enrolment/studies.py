@@ -50,6 +50,8 @@ def sign_study(home: CoordinatorHome, path: Path, *, clock: Clock = utc_now) -> 
         if also.sha256 != study_hash(data):
             raise GaitkeeperError("study-altered", path=path, signatures=beside)
     signatures = sign(data, STUDY_CONTEXT, home.signer(), also=also, clock=clock)
+    # What the sites would refuse is not offered to them.
+    verify(data, signatures, STUDY_CONTEXT, home.consortium(), what=f"The study {study.name!r}")
     record = StudyRecord(study_hash(data), study.name, data, signatures.to_bytes(), iso(clock()))
     try:
         write_durably(beside, record.signatures, mode=0o644)
@@ -66,7 +68,10 @@ def signed_study(home: CoordinatorHome, which: str) -> SignedStudy:
     Raises ``study-not-signed``, ``study-ambiguous`` or ``signature-*``.
     """
     path = Path(which)
-    is_file = path.suffix == ".toml" or path.is_file()
+    try:
+        is_file = path.suffix == ".toml" or path.is_file()
+    except OSError as error:  # longer than any file's name may be
+        raise GaitkeeperError("study-not-signed", study=f"{which[:64]}...") from error
     wanted = study_hash(load_study(path)[1]) if is_file else which
     records = CoordinatorStore(home.store).studies()
     found = [

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gaitkeeper_server.enrolment.studies import signed_study
 from gaitkeeper_server.home import CoordinatorHome
-from gaitkeeper_server.releases.publish import publish
+from gaitkeeper_server.releases.publish import LARGEST_VERSION, publish
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.release import Manifest
 
@@ -28,6 +28,8 @@ def release_from_registry(
     """
     from gaitkeeper_shared.models.bundle import ModelBundle
 
+    if version > LARGEST_VERSION:
+        raise GaitkeeperError("model-version-unknown", version=version)
     parents: tuple[str, ...] = ()
     if source is None:
         from gaitkeeper_server.registry import Registry
@@ -41,6 +43,4 @@ def release_from_registry(
     except GaitkeeperError as error:
         raise GaitkeeperError("release-model-unusable", version=version, detail=error.message) from error
     study = signed_study(home, spec.study_hash)
-    return publish(
-        home, version, model, study=study.study.name, study_hash=study.hash, parents=parents, notes=notes
-    )
+    return publish(home, version, model, study=study.study.name, study_hash=study.hash, parents=parents, notes=notes)

@@ -14,6 +14,9 @@ from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
 from gaitkeeper_shared.trust.release import MAX_MODEL_BYTES, Manifest
 from gaitkeeper_shared.trust.signatures import RELEASE_CONTEXT, Signatures, sign, verify
 
+LARGEST_VERSION = 2**63 - 1
+"""The store's integers hold no more."""
+
 
 def model_path(home: CoordinatorHome, version: int) -> Path:
     """Where a released model's bytes lie."""
@@ -59,7 +62,7 @@ def publish(
 
 def released(home: CoordinatorHome, version: int) -> Manifest:
     """A release's manifest, its signatures checked anew. Raises ``release-unknown`` or ``signature-*``."""
-    record = CoordinatorStore(home.store).release(version)
+    record = CoordinatorStore(home.store).release(version) if version <= LARGEST_VERSION else None
     if record is None:
         raise GaitkeeperError("release-unknown", version=version)
     what = f"The release {version}"

@@ -17,8 +17,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from flwr.common.constant import ACCESS_TOKEN_KEY
-from flwr.proto.fleet_pb2 import PushMessagesResponse
+from flwr.common.constant import ACCESS_TOKEN_KEY, SUPERLINK_NODE_ID
+from flwr.proto.fleet_pb2 import PushMessagesRequest, PushMessagesResponse
 from flwr.proto.runtime_pb2 import PushAppMessagesResponse
 from flwr.supercore.auth.typing import AccountInfo
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TASK_TOKEN_HEADER
@@ -121,14 +121,19 @@ class InTurn:
         self.plain = application
         self._turn = asyncio.Lock()
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> bytes:
-        """Serve a request in its turn; the answer's body is given back as well."""
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, allowed: Callable[[bytes], bool] = lambda _: True
+    ) -> bytes:
+        """Serve a request in its turn, where its body is ``allowed``; the answer's body is given back as well."""
         try:
             body = await asyncio.wait_for(_whole_body(receive), _BODY_WITHIN_S)
         except TimeoutError:
             await _refuse(send, 408, b"The request did not arrive in time")
             return b""
         if body is None:
+            return b""
+        if not allowed(body):
+            await _refuse(send, 403, b"A node may send nothing but its own replies to what it was asked")
             return b""
         answer: list[MutableMapping[str, Any]] = []
         given = False
@@ -189,11 +194,12 @@ class FleetGate:
             answer = await self._application.serve(scope, receive, send)
             if len(answer) > _EMPTY_ANSWER:
                 self._orders.again(site)
+        elif scope["path"] == "/v1/fleet/push-messages":
+            answer = await self._application.serve(scope, receive, send, is_own_reply)
+            self._replies.expect(site, _parts_to_come(PushMessagesResponse(), answer))
         else:
-            answer = await self._application.serve(scope, receive, send)
-            if scope["path"] == "/v1/fleet/push-messages":
-                self._replies.expect(site, _parts_to_come(PushMessagesResponse(), answer))
-            elif scope["path"] == "/v1/fleet/push-object":
+            await self._application.serve(scope, receive, send)
+            if scope["path"] == "/v1/fleet/push-object":
                 self._replies.part(site)
 
     def _site(self, scope: Scope) -> str | None:
@@ -248,6 +254,27 @@ class OperatorAuthn(NoOpControlAuthnPlugin):
                 valid, account = super().validate_tokens_in_metadata(metadata)
                 return valid, account
         return False, None
+
+
+def is_own_reply(body: bytes) -> bool:
+    """Whether a push holds exactly one message: a reply of the very node that pushes, to the coordinator.
+
+    Flower proves that ``node`` pushes, and stores whatever message lies beside it: one that names the coordinator as
+    its source and no message that it replies to would be an order to another site's node.
+    """
+    request = PushMessagesRequest()
+    try:
+        request.ParseFromString(body)
+    except DecodeError:
+        return False
+    if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
+        return False
+    metadata = request.messages_list[0].metadata
+    return bool(
+        metadata.reply_to_message_id
+        and metadata.src_node_id == request.node.node_id
+        and metadata.dst_node_id == SUPERLINK_NODE_ID
+    )
 
 
 def _content_length(scope: Scope) -> int:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from flwr.server.superlink.linkstate import LinkState
 
+_log = logging.getLogger("gaitkeeper.superlink")
 _SYNC_EVERY_S = 0.5
+_UNKNOWN_FOR_S = 10.0
+"""For so long the last list of enrolled sites counts while it cannot be read; then nobody is let in."""
 _IDLE = {"ControlLicenseMiddleware", "ControlEventLogMiddleware", "FleetEventLogMiddleware", "RuntimeTracingMiddleware"}
 _HOLD_NODES_S, _HOLD_CONDUCTOR_S = 5.0, 1.0
 
@@ -59,18 +64,55 @@ def serve(settings: SuperLinkSettings, enrolled_sites: EnrolledSites, on_ready: 
     state = application.state.linkstate_factory.state()
     synchronise_nodes(state, keys, enrolled_sites())
     stopping = threading.Event()
+    membership = Membership(state, keys, enrolled_sites)
 
     def keep_synchronised() -> None:
         while not stopping.wait(_SYNC_EVERY_S):
-            # The list lies in another process' database, which may be busy for a moment.
-            with contextlib.suppress(Exception):
-                synchronise_nodes(state, keys, enrolled_sites())
+            membership.refresh()
 
     threading.Thread(target=keep_synchronised, name="enrolled-nodes", daemon=True).start()
     try:
         asyncio.run(_serve_both(settings, application, keys, on_ready))
     finally:
         stopping.set()
+
+
+class Membership:
+    """Keeps the SuperLink's nodes those that are enrolled. Without a list to go by, nobody is let in for long."""
+
+    def __init__(
+        self,
+        state: LinkState,
+        keys: EnrolledKeys,
+        enrolled_sites: EnrolledSites,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state, self._keys, self._enrolled_sites, self._clock = state, keys, enrolled_sites, clock
+        self._read_at = clock()
+        self._trouble = ""
+
+    def refresh(self) -> None:
+        """Read the list and follow it. Never raises: the list lies in another process' database, which may be busy."""
+        try:
+            sites = self._enrolled_sites()
+        except Exception as error:
+            self._tell(f"the list of enrolled sites cannot be read ({type(error).__name__}: {error})")
+            if self._clock() - self._read_at > _UNKNOWN_FOR_S:
+                # Somebody may have been revoked since: better that no site gets in than one that must not.
+                self._keys.replace({})
+            return
+        self._read_at = self._clock()
+        try:
+            synchronise_nodes(self._state, self._keys, sites)
+        except Exception as error:
+            self._tell(f"Flower's nodes cannot be changed ({type(error).__name__}: {error})")
+        else:
+            self._tell("")
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            _log.warning("%s", trouble or "the enrolled sites are known again")
+            self._trouble = trouble
 
 
 def synchronise_nodes(state: LinkState, keys: EnrolledKeys, sites: Mapping[str, bytes]) -> None:

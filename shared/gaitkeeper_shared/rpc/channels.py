@@ -19,6 +19,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core writes handshake f
 import grpc
 
 from gaitkeeper_shared.errors import GaitkeeperError, catalogue
+from gaitkeeper_shared.printable import printable
 
 CALL_DEADLINE_S = 15.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -90,6 +91,7 @@ def _catalogue_error(error: grpc.RpcError, endpoint: Endpoint, deadline_s: float
     address = endpoint.address
     code = error.code() if isinstance(error, grpc.Call) else None
     details = (error.details() if isinstance(error, grpc.Call) else None) or "no details"
+    details = printable(details, 2_000)  # its words are the server's, and an operator's terminal shows them
     named = _named_error(error)
     if named is not None:
         return named
@@ -117,7 +119,7 @@ def _named_error(error: grpc.RpcError) -> GaitkeeperError | None:
             continue
         try:
             row = json.loads(value)
-            values = {str(name): str(text)[:200] for name, text in row["values"].items()}
+            values = {str(name): printable(str(text), 200) for name, text in row["values"].items()}
             if row["code"] in catalogue():
                 return GaitkeeperError(row["code"], **values)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):

@@ -22,6 +22,7 @@ from typing import Any
 
 from gaitkeeper_shared.durable import full_disk_is_an_error, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.printable import printable
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
 
 GENESIS = "0" * 64
@@ -121,6 +122,8 @@ class AuditLog:
             return AuditHead(0, GENESIS)
         tail = _last_lines(file, size)
         whole, _, torn = tail.rpartition(b"\n")
+        if not whole and self._read_anchor().sequence:
+            raise self._broken(1, "the log was emptied or replaced")
         if torn:
             file.truncate(size - len(torn))
         if not whole:
@@ -175,7 +178,7 @@ def show_audit(log: AuditLog, say: Callable[[str], object], *, last: int = 20, a
             say(_line(entry).decode("ascii").rstrip())
         return
     for entry in deque(log.entries(), maxlen=last):
-        facts = "  ".join(f"{name}={value}" for name, value in sorted(entry.facts.items()))
+        facts = printable("  ".join(f"{name}={value}" for name, value in sorted(entry.facts.items())), 2_000)
         say(f"{entry.sequence:>6}  {entry.at[:19]}Z  {entry.event}  {facts}")
     say(f"Whole: {head.sequence} entries. To be noted elsewhere: {head.hash}")
 
