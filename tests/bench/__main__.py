@@ -36,10 +36,11 @@ def main(names: Sequence[str]) -> int:
             failed = True
             continue
         results += measured
+        _write(results)  # at once: who interrupts a long run keeps what is there
         for result in measured:
             value = f"{result.value:.2f}" + (f" {result.unit}" if result.unit != "ratio" else "")
+            errors.print(f"{result.name}: {value}, {result.detail}", markup=False, highlight=False)
             table.add_row(result.name, value, result.goal, f"{load:.1f}", result.detail)
-    _write(results)
     Console(width=max(120, errors.width)).print(table)
     return int(failed)
 
