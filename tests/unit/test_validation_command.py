@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from gaitkeeper_client.cli.validate import app
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.lab.readers import read_walk
-from gaitkeeper_client.validation.validate import validate_file
+from gaitkeeper_client.validation.reference import Reference, spans_of_labels
+from gaitkeeper_client.validation.validate import compare, validate_file
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
 
@@ -75,6 +76,20 @@ def test_events_do_not_depend_on_the_origin_and_the_axes_of_the_laboratory() -> 
     assert len(here) >= 6
     assert [(e.side, e.type) for e in here] == [(e.side, e.type) for e in there]
     assert [e.time_s for e in there] == pytest.approx([e.time_s for e in here], abs=2e-3)
+
+
+def test_a_treadmill_against_the_laboratorys_own_events() -> None:
+    walk = read_walk(need(DATA / "c3d/gaitkit/fukuchi_WBDS19walkT01.c3d"))
+    first = slice(0, int(8.0 * walk.trajectories.sample_rate_hz))
+    whole = walk.trajectories
+    clip = JointTrajectories(whole.time_s[first], whole.positions[first], "m", whole.confidence[first])
+    events = tuple(event for event in walk.events if event.time_s < 8.0)
+    reference = Reference("events of the file", events, spans_of_labels(events))
+    one = compare("clip", analyse(clip, source={}), clip, reference)
+    for kind in ("foot_strike", "foot_off"):
+        row = one.events[kind].to_json()
+        assert row["n"] == row["found"] == 8
+        assert (row["false"], row["f1_50ms"]) == (0, 1.0)
 
 
 def test_the_networks_are_run_without_the_programme_that_installs_packages() -> None:

@@ -36,6 +36,8 @@ class Bike:
         from gaitkit.extractors.base_extractor import AngleFrame
 
         time_s, tracks = walkers_frame(self.tracks, bout, LANDMARKS)
+        if not np.isfinite(tracks).all():
+            return ()  # it takes a missing landmark for one at the origin
         knees = [_knee_flexion(tracks, first) for first in (0, len(PARTS))]
         frames = [
             AngleFrame(
