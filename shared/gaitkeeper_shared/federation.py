@@ -249,9 +249,13 @@ def _weights(content: RecordDict) -> dict[str, np.ndarray[Any, np.dtype[Any]]] |
             raise GaitkeeperError("round-message-unusable", why=f"its arrays are stored as {array.stype[:40]!r}")
         try:
             # Flower reads these with numpy.load(allow_pickle=False).
-            weights[name] = array.numpy()
+            values = array.numpy()
         except Exception as error:
             raise GaitkeeperError("round-message-unusable", why=f"its array {name[:80]!r} cannot be read") from error
+        # numpy.load opens archives as well, which are no arrays.
+        if not isinstance(values, np.ndarray):
+            raise GaitkeeperError("round-message-unusable", why=f"its array {name[:80]!r} is a {type(values).__name__}")
+        weights[name] = values
     return weights
 
 

@@ -6,6 +6,7 @@ the sites' names and in double precision, so that recorded replies give the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,16 +19,20 @@ _HEAD = "head."
 """How the arrays of a model's head are called; ``model.trained = "head"`` changes no others."""
 
 
-def check_update(site: str, update: Weights | None, reference: Weights, trained: str = "all") -> Weights:
+def check_update(
+    site: str, update: Weights | None, reference: Weights, trained: str = "all", largest: float = math.inf
+) -> Weights:
     """The update, where its names, shapes and types are those of ``reference`` and all its numbers are finite.
 
     ``trained``: the study's ``model.trained``; with ``head`` all other arrays must come back as they were sent.
+    ``largest``: how far the update may lie from ``reference``, in L2 over all arrays.
     Raises ``update-unusable``.
     """
     if update is None:
         raise GaitkeeperError("update-unusable", site=site, why="it carries no weights")
-    if list(update) != list(reference):
-        unknown = sorted(set(update) ^ set(reference))[:3]
+    # Their order says nothing: safetensors does not keep it.
+    if set(update) != set(reference):
+        unknown = [name[:80] for name in sorted(set(update) ^ set(reference))[:3]]
         raise GaitkeeperError("update-unusable", site=site, why=f"its arrays are not the model's ({unknown})")
     for name, expected in reference.items():
         array = update[name]
@@ -43,7 +48,15 @@ def check_update(site: str, update: Weights | None, reference: Weights, trained:
             raise GaitkeeperError(
                 "update-unusable", site=site, why=f"it changed {name}, which the study keeps as it is"
             )
+    distance = math.sqrt(sum(_squared_distance(update[name], expected) for name, expected in reference.items()))
+    if not distance <= largest:
+        why = f"it lies {distance:.3g} from the model, and private steps lead at most {largest:.3g} away"
+        raise GaitkeeperError("update-unusable", site=site, why=why)
     return update
+
+
+def _squared_distance(array: np.ndarray[Any, np.dtype[Any]], other: np.ndarray[Any, np.dtype[Any]]) -> float:
+    return float(np.sum((array.astype(np.float64) - other.astype(np.float64)) ** 2))
 
 
 def mean_of_updates(updates: Iterable[Weights]) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:

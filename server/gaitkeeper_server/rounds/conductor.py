@@ -7,6 +7,7 @@ ledger. The Flower grid may be the deployment's or the simulation engine's.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gaitkeeper_server.rounds.aggregate import mean_of_updates
+from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Presence, Roster, roster_of_names
 from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, SiteOutcome, Wish
@@ -22,6 +24,7 @@ from gaitkeeper_server.rounds.trained import trained_weights
 from gaitkeeper_server.rounds.verdict import judge
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, encode_order, order_for, to_wire
+from gaitkeeper_shared.privacy.plan import PrivacyPlan, plan
 
 if TYPE_CHECKING:
     from flwr.app import Message
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 """How often a site is asked in one round, when its node or its trainer dies over it."""
 _MESSAGE_MARGIN_S = 60.0
+_LONGEST_REASON = 300
+_log = logging.getLogger("gaitkeeper.rounds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,8 @@ class _Desk:
     attempts: dict[str, int] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     present: set[str] = field(default_factory=set)
-    pending: dict[str, str] = field(default_factory=dict)
-    """Site by message id."""
+    pending: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Site and its node by message id."""
 
     @property
     def included(self) -> list[str]:
@@ -103,6 +108,9 @@ class Conductor:
         except _Stopped:
             self._journal.set_run_state(self._run, RunState.STOPPED, "stopped by an operator")
         except GaitkeeperError as error:
+            if error.code == "journal-unavailable":
+                # A busy or full disk passes: the run waits to be resumed.
+                raise
             self._journal.set_run_state(self._run, RunState.FAILED, str(error))
         return self._journal.run(self._run).state
 
@@ -250,46 +258,52 @@ class Conductor:
             sites.append(site)
         if not messages:
             return
+        asked_at = time.monotonic()
         for site, message_id in zip(sites, self._grid.push_messages(messages), strict=True):
             if not message_id:
                 continue
-            desk.pending[message_id] = site
+            desk.pending[message_id] = (site, present[site].node_id)
             desk.asked[site] = present[site]
-            desk.asked_at[site] = time.monotonic()
+            desk.asked_at[site] = asked_at
             desk.attempts[site] = desk.attempts.get(site, 0) + 1
             self._journal.record_outcome(self._run, desk.number, SiteOutcome(site, Outcome.DISPATCHED))
         self._journal.set_round_state(self._run, desk.number, RoundState.DISPATCHED)
-        if order.evaluate:
-            # Takes a second the first time: now, while the sites work.
-            _ = self._count_noise_std
+        # Takes a second the first time: now, while the sites work.
+        _ = self._prices
 
     def _receive(self, desk: _Desk, message: Message, weights: Weights) -> None:
-        site = desk.pending.pop(message.metadata.reply_to_message_id, None)
-        if site is None or site in desk.settled:
+        site, node = desk.pending.pop(message.metadata.reply_to_message_id, ("", 0))
+        if not site or site in desk.settled:
             return
         seconds = round(time.monotonic() - desk.asked_at[site], 3)
-        if message.has_error():
-            desk.errors[site] = f"Flower error {message.error.code}: {message.error.reason or 'no reason given'}"
+        if (trouble := _trouble(message, node)) is not None:
+            desk.errors[site] = trouble
             desk.asked.pop(site, None)
             if desk.attempts[site] >= _ATTEMPTS:
                 self._settle(desk, SiteOutcome(site, Outcome.FAILED, "site-unreachable", desk.errors[site]))
             return
         order = order_for(self._study, self._record.study_hash, self._run, desk.number)
-        noise_std = self._count_noise_std if order.evaluate else 0.0
+        largest = largest_update(self._study, self._prices, weights)
         try:
-            outcome, update = judge(site, message.content, order, self._study, weights, noise_std)
+            outcome, update = judge(
+                site, message.content, order, self._study, weights, self._prices.count_noise_std, largest
+            )
         except GaitkeeperError as error:
             self._settle(desk, SiteOutcome(site, Outcome.FAILED, error.code, error.message, seconds=seconds))
+            return
+        except Exception as error:
+            # Whatever a site sends costs that site's reply and no more.
+            _log.exception("the reply of %s", site)
+            refused = GaitkeeperError("update-unusable", site=site, why=f"it cannot be read ({type(error).__name__})")
+            self._settle(desk, SiteOutcome(site, Outcome.FAILED, refused.code, refused.message, seconds=seconds))
             return
         # Our own time, from question to answer: a site's own would be one more thing it says of its data.
         self._settle(desk, replace(outcome, seconds=seconds), update)
 
     @cached_property
-    def _count_noise_std(self) -> float:
-        """Noise on each count of an evaluation, from the study alone, in patients."""
-        from gaitkeeper_shared.privacy.plan import plan
-
-        return plan(self._study).count_noise_std
+    def _prices(self) -> PrivacyPlan:
+        """Which noise steps and counts carry, from the study alone."""
+        return plan(self._study)
 
     def _settle(self, desk: _Desk, outcome: SiteOutcome, update: Weights | None = None) -> None:
         self._journal.record_outcome(self._run, desk.number, outcome, update)
@@ -308,3 +322,17 @@ class Conductor:
             else:
                 why = SiteOutcome(site, Outcome.ABSENT, "not-connected", f"not connected {waited}")
             self._settle(desk, why)
+
+
+def _trouble(message: Message, node: int) -> str | None:
+    """Why ``message`` is no answer of ``node``, in words for an operator; None where it is one."""
+    from flwr.common.constant import SUPERLINK_NODE_ID
+
+    sender = message.metadata.src_node_id
+    # Errors are also made by the SuperLink, in its own name.
+    if sender != node and not (message.has_error() and sender == SUPERLINK_NODE_ID):
+        return f"another node ({sender}) answered in its place"
+    if not message.has_error():
+        return None
+    reason = "".join(letter if letter.isprintable() else " " for letter in message.error.reason or "no reason given")
+    return f"Flower error {message.error.code}: {reason[:_LONGEST_REASON]}"

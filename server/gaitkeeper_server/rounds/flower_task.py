@@ -70,9 +70,10 @@ def flower_task(access: OperatorAccess) -> Iterator[tuple[HttpGrid, Context]]:
     from flwr.common.serde import context_from_proto, run_from_proto
     from flwr.proto.runtime_pb2 import PullTaskInputRequest, PushTaskOutputRequest
     from flwr.supercore.task_identity import TaskIdentity
-    from flwr.superlink.grid import HttpGrid
 
-    grid = HttpGrid(access.address, insecure=True, token=_start_and_claim(access))
+    from gaitkeeper_server.rounds.replies import ReplyGrid
+
+    grid = ReplyGrid(access.address, insecure=True, token=_start_and_claim(access))
     grid._retry_invoker.max_time = _RETRY_FOR_S
     over = threading.Event()
     try:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +60,19 @@ CREATE TABLE IF NOT EXISTS weights (
 _RUN_COLUMNS = (
     "run, study_name, study_hash, state, detail, wish, rounds, sites, created_at, updated_at, model_version, published"
 )
+
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+"""SQLite's errors that say nothing about the file: a run that meets one is resumed, not failed."""
 
 
 def weights_to_bytes(weights: Weights) -> bytes:
@@ -342,7 +355,7 @@ class Journal:
         try:
             database = sqlite3.connect(self._path, timeout=30, isolation_level=None)
         except sqlite3.Error as error:
-            raise GaitkeeperError("journal-damaged", path=self._path, detail=error) from error
+            raise self._trouble(error) from error
         try:
             database.row_factory = sqlite3.Row
             database.execute("PRAGMA synchronous = FULL")
@@ -351,9 +364,14 @@ class Journal:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.IntegrityError):
                 raise
-            raise GaitkeeperError("journal-damaged", path=self._path, detail=error) from error
+            raise self._trouble(error) from error
         finally:
             database.close()
+
+    def _trouble(self, error: sqlite3.Error) -> GaitkeeperError:
+        primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        code = "journal-unavailable" if primary in _PASSING else "journal-damaged"
+        return GaitkeeperError(code, path=self._path, detail=error)
 
     _read = _open
 
@@ -363,10 +381,13 @@ class Journal:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                # SQLite rolls back by itself over a full disk; whatever goes wrong here, the first error tells why.
+                with suppress(sqlite3.Error):
+                    if database.in_transaction:
+                        database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
 
 
 def _insert_initial(database: sqlite3.Connection, run: str, weights: Weights) -> None:

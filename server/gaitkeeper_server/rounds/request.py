@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import secrets
 from datetime import UTC, datetime
@@ -19,7 +20,13 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
 
     Raises ``study-*``, ``signature-*``, ``run-infinite-epsilon``, ``no-sites`` or ``quorum-impossible``.
     """
-    signed = signed_study(home, which)
+    try:
+        signed = signed_study(home, which)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        # The name of its signatures is longer still: no file can be called like that, and no study is.
+        raise GaitkeeperError("study-not-signed", study=f"{which[:80]}...") from error
     study = signed.study
     if not math.isfinite(study.privacy.epsilon):
         raise GaitkeeperError("run-infinite-epsilon", study=study.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from pathlib import Path
 
 from gaitkeeper_shared.cli import quiet_environment
@@ -18,8 +19,13 @@ EXIT_AGAIN = 75
 _log = logging.getLogger("gaitkeeper.rounds")
 
 
-def conduct(journal_path: Path, run: str, operator_port: int, operator_secret: str, lock: Path) -> int:
-    """Conduct ``run`` to its end. Returns the exit status of the process."""
+def conduct(
+    journal_path: Path, run: str, operator_port: int, operator_secret: str, lock: Path, *, pause_s: float = 30.0
+) -> int:
+    """Conduct ``run`` to its end. Returns the exit status of the process.
+
+    ``pause_s``: before it ends over a disk that is busy or full.
+    """
     import httpx
     from flwr.supercore.run import RunNotRunningException
 
@@ -27,17 +33,20 @@ def conduct(journal_path: Path, run: str, operator_port: int, operator_secret: s
     from gaitkeeper_server.rounds.flower_task import OperatorAccess, flower_task
     from gaitkeeper_server.rounds.journal import Journal
 
-    journal = Journal(journal_path)
-    if journal.run(run).state.terminal:
-        return 0
     access = OperatorAccess(operator_port, operator_secret, lock)
     try:
+        journal = Journal(journal_path)
+        if journal.run(run).state.terminal:
+            return 0
         with flower_task(access) as (grid, context):
             make_server_app(journal, run, wire=True)(grid, context)
+        return 0 if journal.run(run).state.terminal else EXIT_AGAIN
     except (httpx.HTTPError, RunNotRunningException, GaitkeeperError) as error:
         # A run that ended as failed is no exception here; this is trouble between two processes of this machine.
         _log.warning("the run %s is to be resumed: %s: %s", run, type(error).__name__, error)
-    return 0 if journal.run(run).state.terminal else EXIT_AGAIN
+        if isinstance(error, GaitkeeperError) and error.code == "journal-unavailable":
+            time.sleep(pause_s)
+        return EXIT_AGAIN
 
 
 def main() -> None:

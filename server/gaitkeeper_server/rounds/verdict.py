@@ -19,11 +19,18 @@ NOISE_STD = "noise_std"
 
 
 def judge(
-    site: str, content: RecordDict, order: RoundOrder, study: Study, reference: Weights, noise_std: float
+    site: str,
+    content: RecordDict,
+    order: RoundOrder,
+    study: Study,
+    reference: Weights,
+    noise_std: float,
+    largest: float = math.inf,
 ) -> tuple[SiteOutcome, Weights | None]:
     """What a reply to ``order`` comes to, and its weights where they count.
 
     ``noise_std``: what the study's plan puts on each count, in patients; a site's own word for it is not asked.
+    ``largest``: how far weights may lie from ``reference`` (``bounds.largest_update``).
     Raises ``round-message-unusable`` or ``update-unusable``.
     """
     reply = decode_reply(content)
@@ -36,7 +43,7 @@ def judge(
     if refused:
         return judged, None
     _check_spent(site, report, study)
-    update = check_update(site, reply.weights, reference, study.model.trained) if order.train else None
+    update = check_update(site, reply.weights, reference, study.model.trained, largest) if order.train else None
     # Counts that the study did not ask for are not kept.
     metrics = {**reply.metrics, NOISE_STD: noise_std} if order.evaluate and reply.metrics else {}
     counted = replace(
