@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,7 @@ def models(
     for item in versions:
         metrics = ", ".join(f"{name} {value:.3g}" for name, value in sorted(item.metrics.items()))
         typer.echo(f"{item.version}  {item.study_name}  {minute(item.created_at)} UTC  sha256 {item.sha256[:12]}")
-        typer.echo(f"   run {item.run}" + (f"; {metrics}" if metrics else ""))
+        words = f"run {item.run}" + (f": {metrics}" if metrics else "")
+        typer.echo(textwrap.fill(words, 80, initial_indent="   ", subsequent_indent="   ", break_on_hyphens=False))
     if registry.embedded:
         typer.echo(f"To browse: mlflow ui --backend-store-uri {registry.tracking_uri}")
