@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ Home = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
 _AWAY_S = 30.0
+_PUBLISHED_WITHIN_S = 300.0
+"""After the end of a run; the registry's process needs seconds."""
 
 
 def register(app: typer.Typer) -> None:
@@ -73,6 +76,9 @@ def train(
         typer.echo(json.dumps(_run_json(journal, record), indent=2))
     if wait and record.state in ("failed", "stopped"):
         raise GaitkeeperError("run-ended", run=record.run, state=record.state, detail=record.detail)
+    if wait and not record.published:
+        minutes = _PUBLISHED_WITHIN_S / 60
+        raise GaitkeeperError("run-unpublished", run=record.run, state=record.state, minutes=minutes)
 
 
 def runs(
@@ -151,19 +157,22 @@ def _journal(home: Path | None) -> Journal:
 
 
 def _follow(home: CoordinatorHome, journal: Journal, record: RunRecord, *, quiet: bool) -> RunRecord:
-    """Tell each round as it is committed, until the run has ended and the registry has it."""
+    """Tell each round as it is committed, until the run has ended and the registry has it, or had time enough."""
     from gaitkeeper_server.daemon import is_running
 
     told: set[int] = set()
     last_seen = time.monotonic()
+    ended_at = math.inf
     while True:
         ended = record.state.terminal
+        if ended:
+            ended_at = min(ended_at, time.monotonic())
         for item in journal.rounds(record.run):
             if item.number not in told and item.finished_at is not None:
                 told.add(item.number)
                 if not quiet:
                     typer.echo(_round_line(journal, record, item))
-        if ended and record.published:
+        if ended and (record.published or time.monotonic() - ended_at > _PUBLISHED_WITHIN_S):
             break
         if is_running(home):
             last_seen = time.monotonic()
