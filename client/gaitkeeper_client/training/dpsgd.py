@@ -117,11 +117,17 @@ def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
         loss = nn.functional.cross_entropy(model(patient.windows), patient.labels)
         for row, gradient in zip(rows, torch.autograd.grad(loss, parameters), strict=True):
             row[index] = gradient
-    broken = [index for index in range(len(patients)) if not all(bool(row[index].isfinite().all()) for row in rows)]
-    for row in rows:
-        row[broken] = 0.0  # one patient's overflow must neither spoil the sum nor show in it
+    if patients:
+        broken = ~_row_norms(rows).isfinite()
+        for row in rows:
+            row[broken] = 0.0  # one patient's overflow must neither spoil the sum nor show in it
     for parameter, row in zip(parameters, rows, strict=True):
         parameter.grad_sample = row  # type: ignore[attr-defined]  # where Opacus' optimiser looks for it
+
+
+def _row_norms(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(patients,) length of each patient's gradient over all parameters; not finite where any entry is not."""
+    return torch.stack([row.flatten(1).norm(dim=1) for row in rows], dim=1).norm(dim=1)
 
 
 def _weigh(parameters: Sequence[nn.Parameter], weights: Sequence[float], clip_norm: float) -> None:
@@ -131,7 +137,7 @@ def _weigh(parameters: Sequence[nn.Parameter], weights: Sequence[float], clip_no
     it as it is. Weights before clipping would be undone by it.
     """
     rows = [parameter.grad_sample for parameter in parameters]  # type: ignore[attr-defined]
-    norms = torch.stack([row.flatten(1).norm(dim=1) for row in rows], dim=1).norm(dim=1)
+    norms = _row_norms(rows)
     factors = torch.tensor(weights, device=norms.device) * (clip_norm / (norms + 1e-6)).clamp(max=1.0)
     for row in rows:
         row *= factors.reshape(-1, *[1] * (row.dim() - 1))
