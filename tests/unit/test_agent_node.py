@@ -70,3 +70,18 @@ def test_the_pace_tells_connection_message_and_idleness_apart(monkeypatch: pytes
     pace.sleep(3)  # idle again, at once: the coordinator does not hold questions
     assert told == ["connected", "idle", "message", "idle"]
     assert slept == [node._REPLY_POLL_S, node._REPLY_POLL_S, node._IDLE_POLL_S]
+
+
+def test_a_message_right_after_another_reaches_the_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing between two messages tells the node that it waits for another reply than before."""
+    now = 100.0
+    monkeypatch.setattr(node.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(node.time, "monotonic", lambda: now)
+    told: list[str] = []
+    pace = node.PollPace(lambda: told.append("message"), lambda: None, lambda: None)
+    pace.sleep(0.5)
+    pace.sleep(0.5)
+    assert told == ["message"]
+    now += 2 * node._REMIND_S
+    pace.sleep(0.5)
+    assert told == ["message", "message"]

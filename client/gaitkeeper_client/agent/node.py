@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _IDLE_POLL_S = 1.0
 _REPLY_POLL_S = 0.01
 _HOLD_S = 2.0
+_REMIND_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class PollPace:
     ) -> None:
         self._on_message, self._on_connected, self._on_idle = on_message, on_connected, on_idle
         self._connected = False
-        self._waiting = False
+        self._waiting_since: float | None = None
         self._asked_at = 0.0
 
     def sleep(self, seconds: float) -> None:
@@ -104,12 +105,14 @@ class PollPace:
             self._connected = True
             self._on_connected()
         if seconds < 1:
-            if not self._waiting:
-                self._waiting = True
+            moment = time.monotonic()
+            # Again after a while: the next message may come without an idle moment that would tell it from this one.
+            if self._waiting_since is None or moment - self._waiting_since >= _REMIND_S:
+                self._waiting_since = moment
                 self._on_message()
             time.sleep(_REPLY_POLL_S)
             return
-        self._waiting = False
+        self._waiting_since = None
         self._on_idle()
         moment = time.monotonic()
         if moment - self._asked_at < _IDLE_POLL_S:
