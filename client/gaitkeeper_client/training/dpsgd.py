@@ -127,7 +127,8 @@ def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
 
 def _row_norms(rows: Sequence[torch.Tensor]) -> torch.Tensor:
     """(patients,) length of each patient's gradient over all parameters; not finite where any entry is not."""
-    return torch.stack([row.flatten(1).norm(dim=1) for row in rows], dim=1).norm(dim=1)
+    lengths: torch.Tensor = torch.stack([row.flatten(1).norm(dim=1) for row in rows], dim=1).norm(dim=1)
+    return lengths
 
 
 def _weigh(parameters: Sequence[nn.Parameter], weights: Sequence[float], clip_norm: float) -> None:
