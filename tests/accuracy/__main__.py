@@ -1,0 +1,47 @@
+"""``make accuracy``: the analysis against force plates and rendered walkers, into ``docs/accuracy.md``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.accuracy.laboratory import laboratory
+from tests.accuracy.rendered import rendered
+from tests.accuracy.tables import DATA, ROOT
+
+from gaitkeeper_shared.durable import write_durably
+
+
+def main() -> None:
+    """Measure everything and write the page."""
+    parts = [_head()]
+    if DATA.is_dir():
+        parts += laboratory()
+    else:
+        parts.append(
+            f"The laboratory recordings were not at hand ({DATA.name} is absent); only rendered walkers follow.\n"
+        )
+    parts.append(rendered())
+    write_durably(ROOT / "docs/accuracy.md", "\n".join(parts).encode("utf-8"))
+    sys.stdout.write("docs/accuracy.md\n")
+
+
+def _head() -> str:
+    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
+    if _git("status", "--porcelain", "--", "client", "shared"):
+        commit += " with changes that were not committed"
+    return (
+        "# Accuracy\n\n"
+        f"Measured by `make accuracy` at commit {commit}. Definitions: [validation.md](validation.md).\n"
+        "Recordings of people are the openly licensed ones of the development data: nothing below was measured on "
+        "people that\nnobody had looked at before.\n"
+    )
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False, timeout=10)
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

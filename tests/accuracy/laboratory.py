@@ -1,0 +1,63 @@
+"""Events and angles of laboratory files against their force plates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tests.accuracy.tables import DATA, section
+
+from gaitkeeper_client.gait.pipeline import analyse
+from gaitkeeper_client.lab.readers import read_walk
+from gaitkeeper_client.validation.sources import own_reference
+from gaitkeeper_client.validation.validate import Validation, compare, validate_file
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.recording import JointTrajectories
+
+PLATES = ("c3d/biomechzoo-children/*/Straight/*.c3d", "opensim/*.c3d", "bmclab/*.c3d")
+TREADMILL = ("c3d/gaitkit/fukuchi*.c3d",)
+OPENCAP = "opencap-subject4/MarkerData/walking*.trc"
+
+
+def laboratory() -> list[str]:
+    """Tables for force plates over ground, the same at 30 Hz, a treadmill, and force tables beside TRC files."""
+    ground, left_out = _each(_paths(*PLATES))
+    slow = [_at_rate(path, 30.0) for path in _paths(*PLATES) if path.name not in left_out]
+    belt, _ = _each(_paths(*TREADMILL))
+    tables = [
+        validate_file(path, path.parents[1] / "ID" / f"{path.stem}_grf.mot") for path in sorted(DATA.glob(OPENCAP))
+    ]
+    parts = [
+        section("Markers over ground against force plates", ground),
+        section("The same markers, every sample but 30 a second left out", slow, angles=False),
+        section("Markers on a treadmill against its force plates", belt, angles=False),
+        section("Markers (TRC) against a table of ground reaction forces at 100 Hz", tables, angles=False),
+    ]
+    if left_out:
+        parts.append("Without a usable reference: " + ", ".join(sorted(left_out)) + ".\n")
+    return parts
+
+
+def _paths(*patterns: str) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(DATA.glob(pattern))]
+
+
+def _each(paths: Sequence[Path]) -> tuple[list[Validation], set[str]]:
+    done, left_out = [], set()
+    for path in paths:
+        try:
+            done.append(validate_file(path))
+        except GaitkeeperError:
+            left_out.add(path.name)
+    return done, left_out
+
+
+def _at_rate(path: Path, rate_hz: float) -> Validation:
+    """As if a slower camera system had recorded: the nearest sample to each tick, no filter."""
+    walk = read_walk(path)
+    whole = walk.trajectories
+    ticks = np.arange(0.0, float(whole.time_s[-1]), 1.0 / rate_hz)
+    at = np.unique(np.searchsorted(whole.time_s, ticks - 0.5 / whole.sample_rate_hz))
+    slow = JointTrajectories(whole.time_s[at], whole.positions[at], whole.unit, whole.confidence[at])
+    return compare(path.name, analyse(slow, source={}), slow, own_reference(path, walk))
