@@ -11,7 +11,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
     from gaitkeeper_client.gait.analysis import Analysis
-    from gaitkeeper_client.lab.readers import Reader, ReadOptions
+    from gaitkeeper_client.lab.readers import ForceReader, Reader, ReadOptions
 
 Progress = Callable[[int, int], None]
 """Called with frames done and frames in all (0 where the file does not say)."""
@@ -33,7 +33,7 @@ def analyse_file(
     with status ``refused``.
     """
     from gaitkeeper_client.capture.container import check_exists
-    from gaitkeeper_client.lab.readers import ReadOptions, reader_of
+    from gaitkeeper_client.lab.readers import ReadOptions, force_reader_of, reader_of
 
     path = Path(path)
     if height_m is not None and not (math.isfinite(height_m) and SHORTEST_M <= height_m <= TALLEST_M):
@@ -42,6 +42,8 @@ def analyse_file(
         check_exists(path)
     if reader := reader_of(path):
         return _analyse_points(path, reader, height_m, options or ReadOptions())
+    if force_reader := force_reader_of(path):
+        return _analyse_forces(path, force_reader)
     return _analyse_video(path, height_m, on_progress)
 
 
@@ -54,6 +56,14 @@ def _analyse_points(path: Path, reader: Reader, height_m: float | None, options:
     if path.is_file():
         source |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
     return analyse(walk.trajectories, height_m=height_m, source=source)
+
+
+def _analyse_forces(path: Path, reader: ForceReader) -> Analysis:
+    from gaitkeeper_client.capture.container import sha256_of
+    from gaitkeeper_client.gait.forces import analyse_forces
+
+    source = {"kind": reader.kind, "sha256": sha256_of(path), "bytes": path.stat().st_size}
+    return analyse_forces(reader.read(path), source=source)
 
 
 def _analyse_video(path: Path, height_m: float | None, on_progress: Progress | None) -> Analysis:

@@ -67,6 +67,12 @@ TABLE: dict[str, Refusal] = {
             "Give the patient's height (--height, in metres).",
         ),
         Refusal(
+            "positions-needed",
+            "the parameter needs positions of the body, and the recording holds forces or times alone",
+            "It needs positions of the body, and the recording holds the forces or the times of contact alone.",
+            "Record markers or a video too.",
+        ),
+        Refusal(
             "constant-place",
             "the person walks on the spot (treadmill, or a camera that moves along)",
             "The person stays in one place, as on a treadmill: the way travelled cannot be seen.",

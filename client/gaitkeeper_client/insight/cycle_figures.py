@@ -169,6 +169,8 @@ def dimensionless_speed(analysis: Analysis) -> float | None:
     if recording is None or analysis.quality.get("constant_place"):
         return None
     signals = recording.signals
+    if "pelvis_speed" not in signals.names:  # a series of foot forces has no positions
+        return None
     speeds = signals.values[:, signals.names.index("pelvis_speed")]
     known = speeds[np.isfinite(speeds)]
     if not known.size:

@@ -9,25 +9,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from gaitkeeper_client.lab.contacts import CONTACT_N, CONTACT_SHARE, find_contacts, load_share
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import GaitEvent, Side, Signals
 
 GAITNDD_HZ = 300.0
+SIDES: tuple[Side, Side] = ("left", "right")
 FORCE_CHANNELS = ("foot_force_left", "foot_force_right")
-CONTACT_N = 20.0
-"""A foot stands when the force exceeds this: the usual threshold for force plates (newtons)."""
+SIGNAL_HZ = 100.0
+"""Rate of the channels: that of gaitpdb, and a third of gaitndd's."""
 _MISSING = -32768
-_SHORTEST_PHASE_S = 0.1
-"""A contact or a swing shorter than this is noise of the sensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +37,25 @@ class FootForces:
     force: FloatArray
     unit: Literal["N", "raw"]
 
+    def loads(self) -> FloatArray:
+        """(T, 2) of each foot 0 in the air and about 1 under its usual greatest load (:func:`load_share`)."""
+        return np.stack([load_share(self.time_s, self.force[:, column]) for column in range(2)], axis=1)
+
     def signals(self) -> Signals:
-        """The two series as channels :data:`FORCE_CHANNELS` of a recording."""
-        return Signals(self.time_s, FORCE_CHANNELS, self.force.astype(np.float32))
+        """Channels :data:`FORCE_CHANNELS` of a recording: :meth:`loads` at :data:`SIGNAL_HZ`, means between samples."""
+        loads, rate = self.loads(), 1.0 / float(np.median(np.diff(self.time_s)))
+        step = max(1, round(rate / SIGNAL_HZ))
+        whole = self.time_s.size // step * step
+        means = loads[:whole].reshape(-1, step, 2).mean(axis=1)
+        times = self.time_s[:whole].reshape(-1, step).mean(axis=1)
+        return Signals(times, FORCE_CHANNELS, means.astype(np.float32))
 
     def events(self) -> tuple[GaitEvent, ...]:
-        """Foot strikes and foot offs by threshold: 20 N, or for raw values a tenth of the usual range of the foot."""
+        """Foot strikes and foot offs by threshold: 20 N, or of raw values a share of the foot's usual load."""
         found: list[GaitEvent] = []
-        for column, side in enumerate(("left", "right")):
-            found += _contacts(self.time_s, self.force[:, column], self.unit, side)
+        loads, threshold = (self.force, CONTACT_N) if self.unit == "N" else (self.loads(), CONTACT_SHARE)
+        for column, side in enumerate(SIDES):
+            found += find_contacts(self.time_s, loads[:, column], threshold, side)
         return tuple(sorted(found, key=lambda event: event.time_s))
 
 
@@ -107,29 +116,3 @@ def _table(path: Path, format_name: str, columns: int) -> FloatArray:
     if not rows:
         broken(path, format_name, "it is empty")
     return np.array(rows)
-
-
-def _contacts(time_s: FloatArray, force: FloatArray, unit: str, side: Side | str) -> list[GaitEvent]:
-    """Crossings of the threshold, their time interpolated between samples; phases too short to be real are dropped."""
-    known = np.isfinite(force)
-    if not known.any():
-        return []
-    low, high = np.percentile(force[known], [5, 95])
-    threshold = CONTACT_N if unit == "N" else float(low + 0.1 * (high - low))
-    if not math.isfinite(threshold) or high <= threshold:
-        return []
-    loaded = np.where(known, force, np.inf) > threshold  # a gap is no swing
-    crossings = np.flatnonzero(np.diff(loaded.astype(np.int8)) != 0)
-    events: list[GaitEvent] = []
-    for index in crossings:
-        before, after = force[index], force[index + 1]
-        if not (np.isfinite(before) and np.isfinite(after)):
-            continue
-        part = float((threshold - before) / (after - before))
-        moment = float(time_s[index] + part * (time_s[index + 1] - time_s[index]))
-        if events and moment - events[-1].time_s < _SHORTEST_PHASE_S:
-            events.pop()
-            continue
-        kind: Literal["foot_strike", "foot_off"] = "foot_strike" if after > before else "foot_off"
-        events.append(GaitEvent(moment, "left" if side == "left" else "right", kind, 1.0))
-    return events

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gaitkeeper_client.lab.footforce import FootForces
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -30,6 +31,22 @@ class Reader:
     title: str
     recognises: Callable[[Path, str], bool]
     read: Callable[[Path, ReadOptions], LabWalk]
+
+
+@dataclass(frozen=True, slots=True)
+class ForceReader:
+    """One kind of foot-force series. ``recognises`` as in :class:`Reader`."""
+
+    kind: str
+    title: str
+    recognises: Callable[[Path, str], bool]
+    read: Callable[[Path], FootForces]
+
+
+def force_reader_of(path: Path) -> ForceReader | None:
+    """The reader for a series of foot forces; None where it is none."""
+    first = _first_line(path)
+    return next((reader for reader in FORCE_READERS if reader.recognises(path, first)), None)
 
 
 def reader_of(path: Path) -> Reader | None:
@@ -131,4 +148,39 @@ READERS: tuple[Reader, ...] = (
     Reader("landmark-csv", "landmarks as NAME_x, NAME_y (.csv)", _csv("landmarks"), _landmarks),
     Reader("openpose", "a folder of OpenPose's *_keypoints.json", _is_openpose, _openpose),
 )
-"""All kinds of walks. Force series and angle tables are no walks: ``mot`` and ``footforce`` read them."""
+"""All kinds of walks."""
+
+
+def _gaitndd(path: Path) -> FootForces:
+    from gaitkeeper_client.lab.footforce import read_gaitndd
+
+    return read_gaitndd(path)
+
+
+def _gaitpdb(path: Path) -> FootForces:
+    from gaitkeeper_client.lab.footforce import read_gaitpdb
+
+    return read_gaitpdb(path)
+
+
+def _is_gaitpdb(path: Path, first: str) -> bool:
+    cells = first.split()
+    return (
+        path.suffix.lower() == ".txt" and not path.is_dir() and len(cells) == _GAITPDB_COLUMNS and _are_numbers(cells)
+    )
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False
+
+
+_GAITPDB_COLUMNS = 19
+
+FORCE_READERS: tuple[ForceReader, ...] = (
+    ForceReader("gaitndd", "foot forces of PhysioNet gaitndd (.mat)", _suffix(".mat"), _gaitndd),
+    ForceReader("gaitpdb", "foot forces of PhysioNet gaitpdb (.txt)", _is_gaitpdb, _gaitpdb),
+)
+"""All kinds of foot-force series: they are analysed without points."""
