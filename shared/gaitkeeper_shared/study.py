@@ -21,6 +21,8 @@ from typing import Any, Literal
 from gaitkeeper_shared.errors import GaitkeeperError
 
 STUDY_SCHEMA = "gaitkeeper.study/1"
+SECURE_FROM = 3
+"""From so many sites in a round on, aggregation is secure where a study does not say otherwise."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -100,6 +102,11 @@ class Privacy:
     ``sample_rate`` (chance of a patient to be in a step) and ``patients_per_site`` (nominal; the clipped sum is divided
     by their product) are **public constants**: derived from a site's data they would leak it (Opacus issues 571, 819).
     ``epsilon = inf`` switches noise off and is accepted by ``coordinator rehearse`` only.
+
+    ``trust``: with ``local`` each site's update carries the whole noise and is private by itself. With ``distributed``
+    each site adds its share of it, and the promise holds for the sum that secure aggregation lets out, as long as at
+    most ``colluding`` of the sites in the sum work with the coordinator or subtract their own noise from the model.
+    ``colluding`` is 1 where a study does not say it: every site knows the noise that it added itself.
     """
 
     epsilon: float
@@ -108,6 +115,8 @@ class Privacy:
     sample_rate: float
     patients_per_site: int
     unit: Literal["patient"] = "patient"
+    trust: Literal["local", "distributed"] = "local"
+    colluding: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +135,29 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """Who has to be there. ``quorum``: sites that must reply in a round. ``deadline_s``: for one round, in seconds."""
+    """Who has to be there. ``quorum``: sites that must reply in a round. ``deadline_s``: for one round, in seconds.
+
+    ``aggregation``: ``secure`` shows the coordinator the sum of at least ``quorum`` updates and no single one; it is
+    the default for a quorum of three and more, as a sum of two tells each of them the other's. ``threshold``: sites
+    whose shares open that sum; 0, the default, stands for the quorum. ``stage_deadline_s``: for each stage of a masked
+    round after the first, in seconds; the first one trains and may take what ``deadline_s`` leaves.
+    """
 
     quorum: int = 2
     deadline_s: float = 600.0
+    aggregation: Literal["secure", "plain"] = "plain"
+    threshold: int = 0
+    stage_deadline_s: float = 60.0
+
+    @property
+    def secure(self) -> bool:
+        """Whether updates leave a site masked only."""
+        return self.aggregation == "secure"
+
+    @property
+    def shares_needed(self) -> int:
+        """``threshold``, or what it stands for."""
+        return self.threshold or self.quorum
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +209,8 @@ def parse_study(data: bytes, *, origin: str = "the study") -> Study:
         # The default never asks for more than the study's own price.
         evaluation = dataclasses.replace(study.evaluation, epsilon=study.privacy.epsilon)
         study = dataclasses.replace(study, evaluation=evaluation)
+    if "aggregation" not in table.get("federation", {}) and study.federation.quorum >= SECURE_FROM:
+        study = dataclasses.replace(study, federation=dataclasses.replace(study.federation, aggregation="secure"))
     _check(study)
     return study
 
@@ -306,6 +336,7 @@ def _check(study: Study) -> None:
             study.federation.deadline_s,
             "at most a day",
         ),
+        *_secure_rules(study),
     ]
     for holds, key, value, why in rules:
         _require(holds, key, value, why)
@@ -313,3 +344,44 @@ def _check(study: Study) -> None:
         _require(name in CHANNEL_BY_NAME, "input.channels", name, "there is no such channel")
     for label, target in task.map.items():
         _require(target in task.labels, f"task.map.{label}", target, "it is not one of task.labels")
+
+
+def _secure_rules(study: Study) -> list[tuple[bool, str, Any, str]]:
+    """Rules of secure aggregation and of distributed noise."""
+    federation, privacy, steps = study.federation, study.privacy, study.training.local_steps
+    distributed = privacy.trust == "distributed"
+    return [
+        (privacy.colluding >= 0, "privacy.colluding", privacy.colluding, "it must be at least 0"),
+        (
+            not federation.secure or federation.quorum - privacy.colluding >= 2,
+            "federation.quorum",
+            federation.quorum,
+            f"secure aggregation needs at least two sites that do not collude: privacy.colluding = "
+            f"{privacy.colluding} and two, {privacy.colluding + 2}; or set federation.aggregation = 'plain'",
+        ),
+        (
+            federation.threshold == 0 or 2 <= federation.threshold <= federation.quorum,
+            "federation.threshold",
+            federation.threshold,
+            "it must lie between 2 and federation.quorum, or be 0 for the quorum",
+        ),
+        (
+            0 < federation.stage_deadline_s <= 86_400,
+            "federation.stage_deadline_s",
+            federation.stage_deadline_s,
+            "it must be above 0 and at most a day",
+        ),
+        (
+            not distributed or federation.secure,
+            "privacy.trust",
+            privacy.trust,
+            "a site's share of the noise protects nobody by itself; it needs federation.aggregation = 'secure'",
+        ),
+        (
+            not distributed or steps == 1,
+            "training.local_steps",
+            steps,
+            "with privacy.trust = 'distributed' it must be 1: a second step would start from numbers that carry the "
+            "site's own share of the noise only",
+        ),
+    ]

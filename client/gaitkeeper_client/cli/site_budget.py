@@ -23,7 +23,10 @@ UNCAPPED_DELTA = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class StudySpent:
-    """One study in the ledger. ``rounds``: charged here; ``epsilon``: of a patient who was in each of them."""
+    """One study in the ledger. ``rounds``: charged here; ``epsilon``: of a patient who was in each of them.
+
+    ``local_epsilon``: the same against somebody who got this site's updates without their masks; local trust: equal.
+    """
 
     study: str
     study_hash: str
@@ -31,6 +34,7 @@ class StudySpent:
     epsilon: float
     delta: float
     limit: float | None
+    local_epsilon: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ class NextStudy:
     """What a study that did not run yet would cost a patient who is in every round.
 
     A patient is either trained on or kept out. ``evaluation_epsilon``: of one who is kept out, over ``evaluations``;
-    ``count_noise_std``: noise on each count of patients.
+    ``count_noise_std``: noise on each count of patients. ``epsilon`` is what is promised: of each update here with
+    local ``trust``, of the masked sum with distributed noise; ``local_epsilon`` is that of this site alone.
     """
 
     study: str
@@ -67,6 +72,9 @@ class NextStudy:
     evaluation_epsilon: float
     evaluations: int
     count_noise_std: float
+    trust: str
+    site_noise_multiplier: float
+    local_epsilon: float
 
 
 def register(app: typer.Typer) -> None:
@@ -122,7 +130,8 @@ def _by_study(place: SiteHome, ledger: Ledger) -> tuple[StudySpent, ...]:
             name, delta, limit = study.name, study.privacy.delta, study.privacy.epsilon
         except GaitkeeperError:  # approval was withdrawn since; what was spent stays spent
             name, delta, limit = "", UNCAPPED_DELTA, None
-        spent.append(StudySpent(name, study_hash, rounds, ledger.study_epsilon(study_hash, delta), delta, limit))
+        promised, local = (ledger.study_epsilon(study_hash, delta, local=local) for local in (False, True))
+        spent.append(StudySpent(name, study_hash, rounds, promised, delta, limit, local))
     return tuple(spent)
 
 
@@ -155,7 +164,7 @@ def _together(ledger: Ledger, cap: Budget | None) -> SiteSpent:
 
 def _coming(study: Path) -> NextStudy | None:
     from gaitkeeper_shared.privacy.accounting import epsilon
-    from gaitkeeper_shared.privacy.plan import plan
+    from gaitkeeper_shared.privacy.plan import local_epsilon, plan
     from gaitkeeper_shared.study import load_study
 
     loaded, _ = load_study(study)
@@ -165,7 +174,18 @@ def _coming(study: Path) -> NextStudy | None:
     cost = epsilon([prices.train] * loaded.training.rounds, delta)
     kept_out = 0.0 if prices.evaluate is None else epsilon([prices.evaluate] * prices.evaluations, delta)
     noise = prices.train.noise_multiplier
-    return NextStudy(loaded.name, cost, delta, noise, kept_out, prices.evaluations, prices.count_noise_std)
+    return NextStudy(
+        loaded.name,
+        cost,
+        delta,
+        noise,
+        kept_out,
+        prices.evaluations,
+        prices.count_noise_std,
+        loaded.privacy.trust,
+        prices.site_noise_multiplier,
+        local_epsilon(loaded, prices),
+    )
 
 
 def _print(
@@ -182,6 +202,8 @@ def _print(
         name = item.study or "a study that is no longer approved"
         price = f"epsilon {item.epsilon:.2f}{limit} at delta {item.delta:g}"
         typer.echo(f"  {name} ({item.study_hash[:12]}): {item.rounds} rounds, {price}")
+        if item.local_epsilon > item.epsilon:
+            typer.echo(f"    of the masked sums; this site's updates without their masks: {item.local_epsilon:.2f}")
     if patients:
         most = max(patient.epsilon for patient in patients)
         most_spent = f"epsilon {most:.2f} at delta {patients[0].delta:g}"
@@ -200,6 +222,9 @@ def _print(
     if coming is not None:
         price = f"epsilon {coming.epsilon:.2f} at delta {coming.delta:g}"
         typer.echo(f"{coming.study} would cost a patient {price} (noise multiplier {coming.noise_multiplier:g}).")
+        if coming.trust == "distributed":
+            typer.echo(f"That is the price of the masked sum. Noise added here: {coming.site_noise_multiplier:.4g};")
+            typer.echo(f"this site's updates alone, seen if masking failed: epsilon {coming.local_epsilon:.2f}.")
         if coming.evaluations:
             price = f"epsilon {coming.evaluation_epsilon:.2f} at delta {coming.delta:g}"
             noise = f"each count carries noise of {coming.count_noise_std:.2g} patients"

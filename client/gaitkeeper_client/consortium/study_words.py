@@ -16,7 +16,7 @@ def in_plain_words(study: Study) -> tuple[str, ...]:
         f"Model: {study.model.kind.upper()} with {study.model.hidden} units; {training.rounds} rounds of"
         f" {training.local_steps} step(s) at each site.",
         "Stays here: videos, keypoints, names, labels, and the unprotected updates.",
-        "Leaves: in each round the model's weights after noise was added"
+        f"Leaves: in each round the model's weights after noise was added{_masked(study)}"
         + (", and noised counts of how many held-out patients were judged right." if evaluation.holdout else "."),
         f"Price: at most epsilon {privacy.epsilon:g} at delta {privacy.delta:g} for each patient trained on, and"
         f" epsilon {evaluation.epsilon:g} for each of the {evaluation.holdout:.0%} held out, over the whole study."
@@ -25,6 +25,18 @@ def in_plain_words(study: Study) -> tuple[str, ...]:
     )
     # The words of a study were written elsewhere: what they look like here must be what they say.
     return tuple(printable(sentence, 4_000) for sentence in sentences)
+
+
+def _masked(study: Study) -> str:
+    if not study.federation.secure:
+        return ""
+    sum_of = f", masked so that only the sum of {study.federation.quorum} or more sites can be read"
+    if study.privacy.trust == "local":
+        return sum_of
+    return (
+        f"{sum_of}. The noise added here is a share of what is promised: the promise holds for that sum, where at most"
+        f" {study.privacy.colluding} of its sites collude"
+    )
 
 
 def _listed(items: tuple[str, ...]) -> str:

@@ -126,7 +126,7 @@ def _charged(
     """Charge the round; of the dataset, the people whom it is charged to, in this attempt or in an earlier one."""
     charges = []
     if order.train and prices.train is not None:
-        charges.append(Charge("train", _names(dataset.train), prices.train, prices.train_budget))
+        charges.append(Charge("train", _names(dataset.train), prices.train, prices.train_budget, prices.local))
     if order.evaluate and prices.evaluate is not None:
         charges.append(Charge("evaluate", _names(dataset.held_out), prices.evaluate, prices.evaluate_budget))
     charged = runtime.ledger.charge(key, charges, runtime.cap)
@@ -158,18 +158,22 @@ def _train(
 
 
 def steps_of(study: Study, prices: PrivacyPlan) -> PrivateSteps:
-    """The private steps of one round of a study."""
+    """The private steps of one round of a study.
+
+    With distributed noise the coordinator applies the momentum, to the mean of all sites: a site's own would carry a
+    round that was left out of the sum into later ones, with this site's share of the noise only.
+    """
     from gaitkeeper_client.training.dpsgd import PrivateSteps
 
     privacy, training = study.privacy, study.training
     return PrivateSteps(
         steps=training.local_steps,
         learning_rate=training.learning_rate,
-        momentum=training.momentum,
+        momentum=training.momentum if privacy.trust == "local" else 0.0,
         clip_norm=privacy.clip_norm,
         sample_rate=privacy.sample_rate,
         normaliser=privacy.sample_rate * privacy.patients_per_site,
-        noise_multiplier=0.0 if prices.train is None else prices.train.noise_multiplier,
+        noise_multiplier=prices.site_noise_multiplier,
         class_weights=training.class_weights,
     )
 

@@ -30,6 +30,9 @@ __all__ = ["Charge", "ChargeKind", "Entry", "Ledger", "RoundKey", "StoredReply",
 _LOG = logging.getLogger(__name__)
 
 ChargeKind = Literal["train", "evaluate"]
+_CHARGES = ("train", "evaluate")
+_LOCAL = "-local"
+"""Ends the kind of an entry that records a charge's local price; such an entry charges nobody."""
 KEPT_REPLIES = 3
 """Replies kept per run; an older round is never asked for again, because the coordinator has committed past it."""
 WITNESS = "ledger.witness"
@@ -37,12 +40,17 @@ WITNESS = "ledger.witness"
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """``spend`` by each of ``patients`` (pseudonyms); ``budget``: what the study allows for this kind altogether."""
+    """``spend`` by each of ``patients`` (pseudonyms); ``budget``: what the study allows for this kind altogether.
+
+    ``local``: what this site's update alone would cost somebody who got it without its mask, where that differs from
+    the promise. It is recorded beside the charge and counts towards no limit.
+    """
 
     kind: ChargeKind
     patients: tuple[str, ...]
     spend: Spend
     budget: Budget
+    local: Spend | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Ledger:
         charged. All charges are written in one transaction.
         """
         with self._chain.writing() as database:
-            charged = {e.kind: e for e in self._chain.entries if e.key == key and e.kind != "reply"}
+            charged = {e.kind: e for e in self._chain.entries if e.key == key and e.kind in _CHARGES}
             for charge in charges:
                 if charge.kind in charged and charged[charge.kind].spend != charge.spend:
                     raise GaitkeeperError("round-refused", why="it was charged before, at another price")
@@ -89,6 +97,8 @@ class Ledger:
             allowed = {charge.kind: self._affording(key, charge, cap) for charge in new}
             for charge in new:
                 self._chain.append(database, key, charge.kind, charge.spend, allowed[charge.kind], "")
+                if charge.local not in (None, charge.spend):
+                    self._chain.append(database, key, charge.kind + _LOCAL, charge.local, (), "")
         if new:
             self._chain.anchor()
         return {kind: entry.patients for kind, entry in charged.items()} | allowed
@@ -204,9 +214,15 @@ class Ledger:
         """What a patient spent, in one study or in all."""
         return tuple(s for study, _, s in self._history(pseudonym) if study_hash is None or study == study_hash)
 
-    def study_epsilon(self, study_hash: str, delta: float) -> float:
-        """Epsilon of all training rounds of a study here: the cost of a patient who was there in each of them."""
-        return epsilon(self._rounds("train", study_hash), delta)
+    def study_epsilon(self, study_hash: str, delta: float, *, local: bool = False) -> float:
+        """Epsilon of all training rounds of a study here: the cost of a patient who was there in each of them.
+
+        ``local``: not of what was promised, but against somebody who got this site's updates without their masks.
+        """
+        rounds = {entry.key: entry.spend for entry in self._rounds_of("train", study_hash)}
+        if local:
+            rounds |= {entry.key: entry.spend for entry in self._rounds_of("train" + _LOCAL, study_hash)}
+        return epsilon([spend for spend in rounds.values() if spend is not None], delta)
 
     def site_spent(self, kind: ChargeKind) -> tuple[Spend, ...]:
         """All charges of a kind, over all studies: what somebody who was in each of them spent. The cap is on this."""
@@ -216,15 +232,14 @@ class Ledger:
         return tuple(
             (entry.key.study_hash, entry.kind, entry.spend)
             for entry in self._chain.entries
-            if entry.spend is not None and pseudonym in entry.patients
+            if entry.spend is not None and entry.kind in _CHARGES and pseudonym in entry.patients
         )
 
     def _rounds(self, kind: str, study_hash: str | None = None) -> Iterable[Spend]:
-        return [
-            entry.spend
-            for entry in self._chain.entries
-            if entry.spend is not None and entry.kind == kind and study_hash in (None, entry.key.study_hash)
-        ]
+        return [entry.spend for entry in self._rounds_of(kind, study_hash) if entry.spend is not None]
+
+    def _rounds_of(self, kind: str, study_hash: str | None = None) -> Iterable[Entry]:
+        return [e for e in self._chain.entries if e.kind == kind and study_hash in (None, e.key.study_hash)]
 
 
 def open_ledger(home: SiteHome) -> Ledger:

@@ -54,6 +54,8 @@ delta = 0.01                    # well below 1 / patients of a site
 clip_norm = 0.5                 # a patient's gradient is cut to this length
 sample_rate = 0.5               # chance of a patient to be in a step; a public constant, as is the next
 patients_per_site = 20          # nominal
+trust = "local"                 # each update is private by itself; "distributed": only the masked sum of all is
+colluding = 1                   # so many sites may work with the coordinator, or subtract their own noise
 
 [evaluation]                    # noised counts over patients kept out of training
 holdout = 0.25
@@ -63,6 +65,7 @@ every = 1                       # rounds
 [federation]
 quorum = 2                      # sites that must reply in a round
 deadline_s = 600.0              # for one round
+aggregation = "plain"           # "secure": nobody sees one site's update; the default from a quorum of 3 on
 
 [audit]
 groups = ["sex"]                # subgroups over which the model is checked

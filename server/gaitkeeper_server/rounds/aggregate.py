@@ -74,3 +74,17 @@ def mean_of_updates(updates: Iterable[Weights]) -> dict[str, np.ndarray[Any, np.
     if count == 0:
         raise ValueError("there is nothing to take the mean of")
     return {name: (value / count).astype(types[name]) for name, value in total.items()}
+
+
+def with_momentum(mean: Weights, current: Weights, before: Weights, momentum: float) -> Weights:
+    """The next weights of a study whose momentum the coordinator applies (distributed noise), heavy-ball form.
+
+    ``current``: what the sites started from in this round, ``before``: in the round before; their difference is the
+    last step, which is what sites with local trust carry on by themselves. Polyak 1964,
+    doi:10.1016/0041-5553(64)90137-5.
+    """
+    moved = {}
+    for name, array in mean.items():
+        last = current[name].astype(np.float64) - before[name].astype(np.float64)
+        moved[name] = (array.astype(np.float64) + momentum * last).astype(array.dtype)
+    return moved

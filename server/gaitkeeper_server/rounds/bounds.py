@@ -27,6 +27,7 @@ def largest_update(study: Study, prices: PrivacyPlan, reference: Weights) -> flo
         return math.inf
     privacy, training = study.privacy, study.training
     dimensions = sum(array.size for array in reference.values())
-    noise = prices.train.noise_multiplier * (math.sqrt(dimensions) + _DEVIATIONS)
+    momentum = training.momentum if privacy.trust == "local" else 0.0
+    noise = prices.site_noise_multiplier * (math.sqrt(dimensions) + _DEVIATIONS)
     step = privacy.clip_norm * (_LARGEST_SITE + noise / (privacy.sample_rate * privacy.patients_per_site))
-    return _ROUNDING * training.learning_rate * training.local_steps * step / (1.0 - training.momentum)
+    return _ROUNDING * training.learning_rate * training.local_steps * step / (1.0 - momentum)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gaitkeeper_server.rounds.aggregate import mean_of_updates
+from gaitkeeper_server.rounds.aggregate import mean_of_updates, with_momentum
 from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Presence, Roster, roster_of_names
@@ -180,10 +180,18 @@ class Conductor:
         if not trains:
             self._journal.commit_round(self._run, number, None)
             return weights
-        mean = mean_of_updates(self._journal.each_reply(self._run, number))
+        mean = self._with_momentum(number, weights, mean_of_updates(self._journal.each_reply(self._run, number)))
         self._journal.set_round_state(self._run, number, RoundState.AGGREGATED)
         self._journal.commit_round(self._run, number, mean)
         return mean
+
+    def _with_momentum(self, number: int, weights: Weights, mean: Weights) -> Weights:
+        momentum = self._study.training.momentum
+        if self._study.privacy.trust == "local" or momentum == 0 or number == 1:
+            return mean
+        # Weights of round r are what r made; this round started from those of number - 1.
+        before = next(self._journal.checkpoints(self._run, number - 2))
+        return with_momentum(mean, weights, before, momentum)
 
     def _quorum_missed(self, desk: _Desk) -> GaitkeeperError:
         words = [

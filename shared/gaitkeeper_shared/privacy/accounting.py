@@ -19,6 +19,8 @@ EPSILON_ERROR = 0.01
 """Width that the PRV accountant adds to its estimate, so that what it returns is a bound."""
 MAX_NOISE = 10_000.0
 _TOLERANCE = 1e-9
+_LEAST_PRV_NOISE = 0.3
+"""Below it a single step costs more than any epsilon of use, and the PRV accountant's grid becomes huge."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -115,8 +117,7 @@ def _known_within(spend: Spend, budget: Budget) -> bool:
 
 
 def _affordable(noise: float, sample_rate: float, steps: int, budget: Budget) -> bool:
-    # Below 0.3 a single step costs more than any epsilon of use, and the accountant's grid becomes huge.
-    if noise < 0.3:
+    if noise < _LEAST_PRV_NOISE:
         return False
     return _prv((Spend(noise, sample_rate, steps),), budget.delta) <= budget.epsilon
 
@@ -136,6 +137,8 @@ def _unreachable(budget: Budget, sample_rate: float, steps: int, why: str) -> No
 def _prv(spends: tuple[Spend, ...], delta: float) -> float:
     if not spends:
         return 0.0
+    if min(spend.noise_multiplier for spend in spends) < _LEAST_PRV_NOISE:
+        return epsilon_rdp(spends, delta)
     from gaitkeeper_shared.privacy.prv import FastPrvAccountant
 
     accountant = FastPrvAccountant()

@@ -13,6 +13,7 @@ import typer
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from gaitkeeper_shared.privacy.accounting import Spend
     from gaitkeeper_shared.study import Study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +27,15 @@ class EvaluationCost:
     delta: float
     evaluations: int
     count_noise_std: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseShare:
+    """What each site adds with distributed noise, and ``epsilon_local`` of its update alone, without the others'."""
+
+    honest_sites: int
+    site_noise_multiplier: float
+    epsilon_local: float
 
 
 @app.callback()
@@ -44,9 +54,15 @@ def plan(
     sample_rate: Annotated[float | None, typer.Option(help="Chance of a patient to be in a step.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds of the study.")] = None,
     local_steps: Annotated[int | None, typer.Option(help="Private steps of a site in a round.")] = None,
+    honest: Annotated[
+        int | None,
+        typer.Option("--honest-sites", help="Distributed noise: sites whose shares the sum carries at least."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Say which noise a study's rounds carry and what they cost a patient, by two accountants.
+
+    With distributed noise: for the sum that secure aggregation lets out, and for one site's update if it failed.
 
     Example: gaitkeeper privacy plan --epsilon 8 --delta 1e-3 --sample-rate 0.5 --rounds 20
     """
@@ -75,6 +91,9 @@ def plan(
         "sample_rate": rate,
         "steps": steps,
     }
+    sites = _honest_sites(honest, loaded)
+    if sites > 1:
+        table["distributed"] = asdict(_share(spend[0], sites, delta))
     judged = None if loaded is None else _evaluations(loaded, delta, int(count))
     if judged is not None:
         table["evaluation"] = asdict(judged)
@@ -89,10 +108,33 @@ def _print(table: dict[str, Any], judged: EvaluationCost | None) -> None:
     typer.echo(f"Noise multiplier {noise:g}: {steps} steps at sample rate {rate:g}")
     typer.echo(f"cost a patient at most epsilon {table['epsilon']:.2f} at delta {delta:g} (PRV accountant);")
     typer.echo(f"the looser cross-check (RDP) says {table['epsilon_rdp']:.2f}.")
+    if (share := table.get("distributed")) is not None:
+        typer.echo(
+            f"That is the price of the masked sum, with the noise of at least {share['honest_sites']} honest sites."
+        )
+        typer.echo(
+            f"Each site adds noise of {share['site_noise_multiplier']:.4g} times the clip norm: its update alone,"
+        )
+        typer.echo(f"seen if the masking failed, would cost epsilon {share['epsilon_local']:.2f} at delta {delta:g}.")
     if judged is not None:
         price = f"epsilon {judged.epsilon:.2f} at delta {judged.delta:g} for {judged.evaluations} evaluations"
         noise = f"noise of {judged.count_noise_std:.2g} patients on each count"
         typer.echo(f"A patient kept out of training pays {price} instead ({noise}).")
+
+
+def _honest_sites(option: int | None, study: Study | None) -> int:
+    from gaitkeeper_shared.privacy.plan import honest_sites
+
+    if option is not None:
+        return int(_given("--honest-sites", float(option), None, 0.0, 1e4))
+    return 1 if study is None else honest_sites(study)
+
+
+def _share(spend: Spend, sites: int, delta: float) -> NoiseShare:
+    from gaitkeeper_shared.privacy.accounting import epsilon
+
+    share = spend.noise_multiplier / math.sqrt(sites)
+    return NoiseShare(sites, share, round(epsilon([replace(spend, noise_multiplier=share)], delta), 4))
 
 
 def _evaluations(study: Study, delta: float, rounds: int) -> EvaluationCost | None:
