@@ -118,8 +118,8 @@ def test_json_is_strict_and_of_the_agreed_shape() -> None:
     document = analyse(keypoints_of("healthy"), height_m=1.7, source={"kind": "video"}).to_json()
     again = json.loads(json.dumps(document, allow_nan=False))
     assert again["schema"] == "gaitkeeper.analysis/1"
-    assert set(again) == {"schema", "status", "reasons", "source", "parameters", "events", "cycles", "quality"}
-    assert set(again["parameters"]["cadence"]) == {"value", "unit", "ci95", "n", "refused"}
+    assert set(again) == {"schema", "minor", "status", "reasons", "source", "parameters", "events", "cycles", "quality"}
+    assert set(again["parameters"]["cadence"]) == {"value", "unit", "ci95", "n", "refused", "notes"}
     assert set(again["events"][0]) == {"time_s", "side", "type", "confidence"}
     assert all(0.0 <= event["confidence"] <= 1.0 for event in again["events"])
 

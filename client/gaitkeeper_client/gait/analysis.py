@@ -13,6 +13,8 @@ from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent, Recording, Side
 
 ANALYSIS_SCHEMA = "gaitkeeper.analysis/1"
+SCHEMA_MINOR = 1
+"""Counts the fields added within version 1: 1 added ``minor`` itself and a parameter's ``notes``."""
 CURVE_POINTS = 101
 """Curves run over 0..100 % of the cycle."""
 
@@ -34,6 +36,7 @@ class Parameter:
     """One gait parameter: a value with its uncertainty, or a refusal, never both.
 
     ``ci95``: 95 % interval of the value over the ``n`` strides, steps or cycles that it is the mean of; None for one.
+    ``notes``: what asks for care when reading the value (``far-leg``, ``wide-interval``...); empty when refused.
     """
 
     unit: str
@@ -41,6 +44,7 @@ class Parameter:
     ci95: tuple[float, float] | None = None
     n: int = 0
     refused: Reason | None = None
+    notes: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Analysis:
         """The value as ``gaitkeeper.analysis/1``: JSON types only, no NaN."""
         document = {
             "schema": ANALYSIS_SCHEMA,
+            "minor": SCHEMA_MINOR,
             "status": self.status,
             "reasons": [asdict(reason) for reason in self.reasons],
             "source": dict(self.source),
