@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,3 +134,46 @@ def test_no_accuracy_is_told_where_noise_would_drown_it() -> None:
     few = SiteOutcome("a", Outcome.INCLUDED, metrics={"evaluated": 5.0, "correct": 9.0, "noise_std": 4.0})
     assert pooled_accuracy([few]) is None
     assert pooled_accuracy([]) is None
+
+
+def test_versions_lie_on_an_mlflow_server_that_exists(
+    tmp_path: Path, bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real MLflow server on a free port: versions go there and come back; when it is gone, an error says so."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/server.sqlite",
+        "--artifacts-destination",
+        f"{tmp_path}/files",
+    ]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    remote = Registry(CoordinatorHome(tmp_path / "coordinator"))
+    with (tmp_path / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", server, deadline_s=120)
+        version = remote.register(bundle, STUDY, (), {"noised_accuracy": 0.5}, run="run-remote")
+        assert remote.bundle_bytes(version) == bundle.to_bytes()
+        assert not (tmp_path / "coordinator" / "mlflow").exists()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait(timeout=30)
+    with pytest.raises(GaitkeeperError) as error:
+        remote.versions()
+    assert error.value.code == "registry-failed"
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], *, deadline_s: float) -> None:
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        assert server.poll() is None, "the MLflow server ended"
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the MLflow server did not answer")
