@@ -1,97 +1,181 @@
 """Legs that a pose network took for one another are put back.
 
-In a side view the legs cross twice a stride and networks exchange them there. Both readings of every sample (as it is,
-or exchanged) are compared by how smoothly the legs move on, and the smoothest sequence of readings wins (Viterbi over
-the readings of two successive samples). Where a foot passes the other both readings can be equally smooth; there it
-decides that in walking the feet pass each other in turn. The reading of most samples is taken as right, since nothing
-in a silhouette says which leg is which. Laboratory markers have names, and are left alone.
+In a side view the legs cross twice a stride and networks exchange them there: the whole leg, or only the knee, or only
+the foot. Every sample has four readings (foot and knee as they are, or exchanged), and the best sequence of readings
+wins (Viterbi over the readings of two successive samples). What speaks for a reading, each in leg lengths:
+
+- the points move on as they came (straight continuation of the last two samples);
+- thigh and shank keep their length, which tells a knee that hangs on the other leg's ankle;
+- in walking the feet pass each other in turn. How far they are apart is the same in either reading, so the steps can
+  be counted without knowing which foot is which. It decides where the legs hide each other as they cross, so that
+  both readings are equally smooth; it yields to a clear sight of feet that do not pass each other.
+
+The reading of most samples is taken as right, since nothing in a silhouette says which leg is which. Laboratory markers
+have names, and are left alone.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
-from gaitkeeper_shared.skeleton import JOINT_INDEX
+from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
-_PARTS = ("hip", "knee", "ankle", "heel", "toe")
-_JUDGED = ("knee", "ankle", "heel", "toe")
 CHANGE_COST = 0.2
-"""Of going from one reading to the other, in leg lengths of unsteadiness summed over eight points."""
-EXCHANGED_COST = 0.08
-"""Per exchanged sample: with all else equal, the network is right."""
-SHORTEST_TURN = 12
-"""Samples; a shorter exchange is told by its jumps alone."""
-PASS_AMPLITUDE = 0.15
-"""A foot has passed the other when it is this far ahead of it, in leg lengths."""
+"""Of going from one reading to the other, for feet and knees each, in leg lengths of unsteadiness over eight points."""
+EXCHANGED_COST = 0.04
+"""Per exchanged foot or knee of a sample: with all else equal, the network is right."""
+MIXED_COST = 0.04
+"""Per sample whose knees are exchanged and feet are not, or the other way round: the rarer mistake."""
 LARGEST_JUMP = 0.35
 """Of one point, in leg lengths: a single wild point must not outvote the others."""
+APART = 0.15
+"""The feet are clearly apart along the way, in leg lengths."""
+TURN_COST = 1.2
+"""Of a step that the wrong foot takes. A clear sight of two feet that do not pass each other outweighs it."""
+LENGTH_WEIGHT = 1.0
+
+_PARTS = ("hip", "knee", "ankle", "heel", "toe")
+_FEET = ("ankle", "heel", "toe")
+_STATES = 4  # two bits: feet exchanged, knees exchanged
 
 
 def repair_swaps(positions: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """(T, J, D) positions with legs put back, and (T,) true where they were exchanged."""
-    left = np.array([JOINT_INDEX[f"left_{part}"] for part in _PARTS])
-    right = np.array([JOINT_INDEX[f"right_{part}"] for part in _PARTS])
-    exchanged = np.zeros(positions.shape[0], dtype=np.bool_)
-    seen = np.flatnonzero(np.isfinite(positions[:, np.concatenate([left, right])]).all(axis=(1, 2)))
+    """(T, J, D) positions with legs put back, and (T,) true where a part of them was exchanged."""
+    touched = np.zeros(positions.shape[0], dtype=np.bool_)
+    pairs = {part: np.array([JOINT_INDEX[f"{side}_{part}"] for side in SIDES]) for part in _PARTS}
+    needed = np.concatenate([pairs["hip"], pairs["knee"], pairs["ankle"]])
+    seen = np.flatnonzero(np.isfinite(positions[:, needed]).all(axis=(1, 2)))
     if seen.size < 5 or positions.shape[2] == 3:
-        return positions, exchanged
-    exchanged[seen] = _in_turn(positions[seen], _best_reading(positions[seen]))
-    if exchanged[seen].mean() > 0.5:
-        exchanged[seen] = ~exchanged[seen]
+        return positions, touched
+    legs = {part: positions[np.ix_(seen, pairs[part])] for part in _PARTS}  # (N, 2, D) each
+    leg = _leg_length(legs)
+    feet, knees = _best_reading(legs, seen, leg)
+    hips = _hips(legs["hip"] / leg)
     repaired = positions.copy()
-    rows = np.flatnonzero(exchanged)
-    repaired[np.ix_(rows, left)] = positions[np.ix_(rows, right)]
-    repaired[np.ix_(rows, right)] = positions[np.ix_(rows, left)]
-    return repaired, exchanged
+    for exchanged, parts in ((feet, _FEET), (knees, ("knee",)), (hips, ("hip",))):
+        rows = seen[exchanged]
+        for part in parts:
+            repaired[np.ix_(rows, pairs[part])] = positions[np.ix_(rows, pairs[part][::-1])]
+    touched[seen] = feet | knees
+    return repaired, touched
 
 
-def _in_turn(positions: FloatArray, exchanged: BoolArray) -> BoolArray:
-    """Undo an exchange of a half stride or longer where the feet then pass each other more often."""
-    hips = 0.5 * (positions[:, JOINT_INDEX["left_hip"]] + positions[:, JOINT_INDEX["right_hip"]])
-    ankles = [positions[:, JOINT_INDEX[f"{side}_ankle"]] for side in ("left", "right")]
-    leg = float(np.median(np.linalg.norm(ankles[0] - hips, axis=1))) or 1.0
-    ahead = (ankles[0] - ankles[1])[:, 0] / leg
-    best = exchanged.copy()
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], exchanged.astype(np.int8), [0]])))
-    for start, stop in zip(edges[0::2], edges[1::2], strict=True):
-        if stop - start < SHORTEST_TURN:
-            continue
-        trial = best.copy()
-        trial[start:stop] = False
-        if _passes(np.where(trial, -ahead, ahead)) > _passes(np.where(best, -ahead, ahead)):
-            best = trial
-    return best
+def _leg_length(legs: dict[str, FloatArray]) -> float:
+    hips = legs["hip"].mean(axis=1, keepdims=True)
+    return float(np.median(np.linalg.norm(legs["ankle"] - hips, axis=-1))) or 1.0
 
 
-def _passes(ahead: FloatArray) -> int:
-    state = np.where(ahead > PASS_AMPLITUDE, 1, np.where(ahead < -PASS_AMPLITUDE, -1, 0))
-    return int(np.count_nonzero(np.diff(state[state != 0])))
-
-
-def _best_reading(positions: FloatArray) -> BoolArray:
-    left = positions[:, [JOINT_INDEX[f"left_{part}"] for part in _JUDGED]]
-    right = positions[:, [JOINT_INDEX[f"right_{part}"] for part in _JUDGED]]
-    hips = 0.5 * (positions[:, JOINT_INDEX["left_hip"]] + positions[:, JOINT_INDEX["right_hip"]])
-    ankles = positions[:, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]]
-    leg = float(np.median(np.linalg.norm(ankles - hips[:, None], axis=-1))) or 1.0
-    readings = np.stack([np.stack([left, right], axis=1), np.stack([right, left], axis=1)]) / leg  # (2, T, 2, 4, D)
-    count = positions.shape[0]
+def _best_reading(legs: dict[str, FloatArray], frames: np.ndarray, leg: float) -> tuple[BoolArray, BoolArray]:
+    """(N,) each: whether feet and knees are exchanged. ``frames``: number of each sample in the recording."""
+    feet = np.stack([legs[part] for part in _FEET], axis=2) / leg
+    knees = legs["knee"][:, :, None] / leg
+    unsteady = (_unsteadiness(feet, frames), _unsteadiness(knees, frames))
+    own = _own_cost(legs, leg)
+    count = own.shape[0]
+    bits = np.arange(_STATES)
+    foot, knee = bits >> 1, bits & 1
+    change = CHANGE_COST * ((foot[:, None] != foot) + (knee[:, None] != knee).astype(np.float64))
     # best[a, b]: cost of the best sequence that ends with reading a at t-1 and b at t.
-    best = np.zeros((2, 2)) + EXCHANGED_COST * (np.arange(2)[:, None] + np.arange(2)[None, :])
-    best += CHANGE_COST * (np.arange(2)[:, None] != np.arange(2)[None, :])
-    back = np.zeros((count, 2, 2), dtype=np.int8)
+    best = own[0][:, None] + own[1] + change
+    back = np.zeros((count, _STATES, _STATES), dtype=np.int8)
+    index = (slice(None), slice(None), slice(None))
+    of_feet = unsteady[0][index][:, foot[:, None, None], foot[:, None], foot]
+    of_knees = unsteady[1][index][:, knee[:, None, None], knee[:, None], knee]
     for t in range(2, count):
-        # cost[z, a, b] of readings z, a, b at t-2, t-1, t: how far b is from a's straight continuation.
-        expected = 2.0 * readings[None, :, t - 1] - readings[:, None, t - 2]
-        miss = np.linalg.norm(readings[None, None, :, t] - expected[:, :, None], axis=-1)
-        cost = np.minimum(miss, LARGEST_JUMP).sum(axis=(-1, -2))
-        total = best[:, :, None] + cost
+        total = best[:, :, None] + of_feet[t - 2] + of_knees[t - 2]
         back[t] = total.argmin(axis=0)
-        best = total.min(axis=0) + EXCHANGED_COST * np.arange(2)[None, :]
-        best += CHANGE_COST * (np.arange(2)[:, None] != np.arange(2)[None, :])
+        best = total.min(axis=0) + change + own[t]
     reading = np.zeros(count, dtype=np.int8)
-    reading[count - 2], reading[count - 1] = np.unravel_index(int(best.argmin()), (2, 2))
+    reading[count - 2], reading[count - 1] = np.unravel_index(int(best.argmin()), (_STATES, _STATES))
     for t in range(count - 1, 1, -1):
         reading[t - 2] = back[t, reading[t - 1], reading[t]]
-    return reading.astype(np.bool_)
+    feet_out, knees_out = (reading >> 1).astype(np.bool_), (reading & 1).astype(np.bool_)
+    if (feet_out & knees_out).mean() > 0.5:
+        return ~feet_out, ~knees_out
+    return feet_out, knees_out
+
+
+def _unsteadiness(points: FloatArray, frames: np.ndarray) -> FloatArray:
+    """(N-2, 2, 2, 2): how far the points of a sample are from where the last two, so read, would carry them."""
+    readings = np.stack([points, points[:, ::-1]])  # (2, N, legs, points, D)
+    ahead = (frames[2:] - frames[1:-1]) / (frames[1:-1] - frames[:-2])
+    reach = np.minimum(ahead, 2.0)[:, None, None, None]
+    out = np.zeros((points.shape[0] - 2, 2, 2, 2))
+    for a in range(2):
+        for b in range(2):
+            expected = readings[b, 1:-1] + reach * (readings[b, 1:-1] - readings[a, :-2])
+            for c in range(2):
+                miss = np.linalg.norm(readings[c, 2:] - expected, axis=-1)
+                out[:, a, b, c] = np.minimum(np.nan_to_num(miss), LARGEST_JUMP).sum(axis=(1, 2))
+    return out
+
+
+def _own_cost(legs: dict[str, FloatArray], leg: float) -> FloatArray:
+    """(N, 4): what speaks against each reading of a sample by itself."""
+    cost = np.zeros((legs["hip"].shape[0], _STATES))
+    wrong = np.stack([_length_misfit(legs["ankle"], legs["knee"], leg, swap) for swap in (False, True)])
+    out_of_turn = _turns(legs, leg)
+    for state in range(_STATES):
+        feet, knees = state >> 1, state & 1
+        cost[:, state] = EXCHANGED_COST * (feet + knees) + MIXED_COST * (feet != knees)
+        cost[:, state] += LENGTH_WEIGHT * wrong[int(feet != knees)] + out_of_turn[feet]
+    return cost
+
+
+def _length_misfit(ankles: FloatArray, knees: FloatArray, leg: float, swap: bool) -> FloatArray:
+    own = np.linalg.norm(ankles - knees, axis=-1)
+    usual = np.median(own, axis=0)
+    length = np.linalg.norm(ankles[:, ::-1] - knees, axis=-1) if swap else own
+    misfit: FloatArray = np.minimum(np.abs(length - usual) / leg, LARGEST_JUMP).sum(axis=1)
+    return misfit
+
+
+def _turns(legs: dict[str, FloatArray], leg: float) -> FloatArray:
+    """(2, N): cost of reading the feet as they are, and exchanged, by whose turn it is to be ahead."""
+    ahead = (legs["ankle"][:, 0] - legs["ankle"][:, 1])[:, 0] / leg
+    cost = np.zeros((2, ahead.size))
+    steps = [np.asarray(step) for step in _steps(ahead)]
+    for number, step in enumerate(steps):
+        mean = float(np.sign(ahead[step]).mean()) * (1 if number % 2 == 0 else -1)
+        steps[number] = step
+        cost[0, step] = mean
+    if not steps:
+        return cost
+    # The order that most steps have is the right one, but one false step must not turn round all after it: each step
+    # is judged against its neighbours.
+    agreement = np.array([cost[0, step[0]] for step in steps])
+    cost[:] = 0.0
+    for number, step in enumerate(steps):
+        around = np.r_[agreement[max(0, number - 2) : number], agreement[number + 1 : number + 3]]
+        if around.size < 2 or abs(around.mean()) < 0.5:
+            continue
+        expected = np.sign(around.mean()) * (1 if number % 2 == 0 else -1)
+        against = expected * np.sign(ahead[step]) < 0
+        cost[0, step[against]] = TURN_COST / step.size
+        cost[1, step[~against]] = TURN_COST / step.size
+    return cost
+
+
+def _steps(ahead: FloatArray) -> list[np.ndarray]:
+    """Samples of each step: between two passings of the feet, told by their distance alone, whichever foot is which."""
+    apart = np.abs(ahead) > APART
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], apart.astype(np.int8), [0]])))
+    runs = list(zip(edges[0::2], edges[1::2], strict=True))
+    if not runs:
+        return []
+    typical = float(np.median([stop - start for start, stop in runs]))
+    runs = [(start, stop) for start, stop in runs if stop - start >= max(2.0, 0.3 * typical)]
+    # A gap in sight may hide a passing: then the turn is not known, and what follows is counted as it comes.
+    return [np.arange(start, stop) for start, stop in runs] if len(list(pairwise(runs))) else []
+
+
+def _hips(hips: FloatArray) -> BoolArray:
+    """(N,) whether the hips are exchanged: told by their side-by-side distance, which changes slowly."""
+    across = hips[:, 0] - hips[:, 1]
+    usual = np.median(across, axis=0)
+    if float(np.linalg.norm(usual)) < APART / 2:
+        return np.zeros(hips.shape[0], dtype=np.bool_)
+    return np.asarray(across @ usual < 0.0)
