@@ -11,7 +11,9 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
     from gaitkeeper_client.gait.analysis import Analysis
-    from gaitkeeper_client.lab.readers import ForceReader, Reader, ReadOptions
+    from gaitkeeper_client.lab.options import ReadOptions
+    from gaitkeeper_client.lab.readers import ForceReader, Reader
+    from gaitkeeper_client.pose.estimators import EstimatorChoice
 
 Progress = Callable[[int, int], None]
 """Called with frames done and frames in all (0 where the file does not say)."""
@@ -25,26 +27,44 @@ def analyse_file(
     height_m: float | None = None,
     on_progress: Progress | None = None,
     options: ReadOptions | None = None,
+    estimator: EstimatorChoice | None = None,
 ) -> Analysis:
     """Analyse the walk in a video, or in any file of points that ``lab.readers`` knows.
 
-    ``height_m``: the walker's height. ``options``: what a file of points does not say of itself. Raises a catalogue
-    error (exit 2) for a file that cannot be read; a file that can be read and holds no usable walk gives an analysis
-    with status ``refused``.
+    ``height_m``: the walker's height. ``options``: what the file does not say of itself. ``estimator``: the network
+    that looks at a video, by default BlazePose. Raises a catalogue error (exit 2) for a file that cannot be read; a
+    file that can be read and holds no usable walk gives an analysis with status ``refused``.
     """
     from gaitkeeper_client.capture.container import check_exists
-    from gaitkeeper_client.lab.readers import ReadOptions, force_reader_of, reader_of
+    from gaitkeeper_client.lab.options import NOTHING_SAID, TAKEN_BY_VIDEO, check_apply
+    from gaitkeeper_client.lab.readers import check_kind, force_reader_of, reader_of
 
     path = Path(path)
     if height_m is not None and not (math.isfinite(height_m) and SHORTEST_M <= height_m <= TALLEST_M):
         raise GaitkeeperError("height-unusable", height=height_m, low=SHORTEST_M, high=TALLEST_M)
     if not path.is_dir():
         check_exists(path)
-    if reader := reader_of(path):
-        return _analyse_points(path, reader, height_m, options or ReadOptions())
-    if force_reader := force_reader_of(path):
-        return _analyse_forces(path, force_reader)
-    return _analyse_video(path, height_m, on_progress)
+    options = options or NOTHING_SAID
+    reader, force_reader = reader_of(path), force_reader_of(path)
+    known = reader or force_reader
+    if known is None:
+        check_kind(path)
+    check_apply(path, known.title if known else "a video", options, known.takes if known else TAKEN_BY_VIDEO)
+    if estimator is not None and estimator.network is not None and known:
+        raise GaitkeeperError("pose-network-no-video", path=path)
+    if reader:
+        analysis = _analyse_points(path, reader, height_m, options)
+    elif force_reader:
+        analysis = _analyse_forces(path, force_reader)
+    else:
+        analysis = _analyse_video(path, height_m, on_progress, estimator)
+    return analysis if options.belt_m_s is None else _with_belt(analysis, options.belt_m_s)
+
+
+def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
+    from gaitkeeper_client.gait.belt import with_belt
+
+    return with_belt(analysis, belt_m_s)
 
 
 def _analyse_points(path: Path, reader: Reader, height_m: float | None, options: ReadOptions) -> Analysis:
@@ -66,14 +86,16 @@ def _analyse_forces(path: Path, reader: ForceReader) -> Analysis:
     return analyse_forces(reader.read(path), source=source)
 
 
-def _analyse_video(path: Path, height_m: float | None, on_progress: Progress | None) -> Analysis:
+def _analyse_video(
+    path: Path, height_m: float | None, on_progress: Progress | None, choice: EstimatorChoice | None
+) -> Analysis:
     from gaitkeeper_client.capture.container import sha256_of
     from gaitkeeper_client.capture.video import VideoFile
     from gaitkeeper_client.gait.pipeline import analyse, nobody
-    from gaitkeeper_client.pose.mediapipe_pose import MediaPipePose
+    from gaitkeeper_client.pose.estimators import BLAZEPOSE, open_estimator
     from gaitkeeper_client.pose.watch import follow_walker
 
-    with VideoFile(path) as video, MediaPipePose() as estimator:
+    with VideoFile(path) as video, open_estimator(choice or BLAZEPOSE) as estimator:
         seen = follow_walker(video, estimator, on_progress)
         source: dict[str, Any] = {
             "kind": "video",
@@ -83,7 +105,9 @@ def _analyse_video(path: Path, height_m: float | None, on_progress: Progress | N
             "height_px": video.info.height,
             "frames": seen.frames,
             "rotation_deg": video.info.rotation_deg,
-            "estimator": estimator.name,
+            "estimator": estimator.identity.name,
+            "estimator_sha256": estimator.identity.sha256,
+            "skeleton": estimator.identity.skeleton,
             "people_seen": seen.people,
             "height_m": height_m,
         }

@@ -26,6 +26,15 @@ class PersonPose:
     confidence: FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class EstimatorIdentity:
+    """Which network it was, for provenance. ``sha256``: of its weights' file."""
+
+    name: str
+    skeleton: str
+    sha256: str
+
+
 class PoseFollower(Protocol):
     """Follows one person from frame to frame through cut-outs of the picture that move along."""
 
@@ -40,8 +49,8 @@ class PoseEstimator(Protocol):
     """A network that finds people and follows them. A context manager; use a fresh one per recording."""
 
     @property
-    def name(self) -> str:
-        """Name and version of the network, for provenance."""
+    def identity(self) -> EstimatorIdentity:
+        """Which network it is."""
 
     def __enter__(self) -> Self: ...
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaitkeeper_client.capture.quiet import silent_stderr
-from gaitkeeper_client.pose.base import PersonPose, PointPicker
+from gaitkeeper_client.pose.base import EstimatorIdentity, PersonPose, PointPicker
 from gaitkeeper_client.pose.skeletons import BLAZEPOSE_33
-from gaitkeeper_client.pose.weights import ESTIMATOR_NAME, pose_task_path
+from gaitkeeper_client.pose.weights import ESTIMATOR_NAME, FILES, pose_task_path
 
 PEOPLE = 4
 """How many people are looked for at once. A walker need not be the biggest, or the first that the detector finds."""
@@ -29,9 +29,9 @@ class MediaPipePose:
         self._followers: list[MediaPipeFollower] = []
 
     @property
-    def name(self) -> str:
-        """Name and version of the network."""
-        return ESTIMATOR_NAME
+    def identity(self) -> EstimatorIdentity:
+        """Name, version and weights of the landmark network."""
+        return EstimatorIdentity(ESTIMATOR_NAME, BLAZEPOSE_33.name, FILES[1].sha256)
 
     def __enter__(self) -> MediaPipePose:
         self._finder = _landmarker("IMAGE", PEOPLE)

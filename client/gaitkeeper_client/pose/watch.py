@@ -47,7 +47,7 @@ def follow_walker(
     points, confidence = as_arrays(chosen, len(people.times))
     # The network guesses on where a limb has left the picture; a guess is not a measurement. With a leg outside, it
     # is unsure of the other one, too.
-    inside = np.all((points >= 0.0) & (points <= (video.info.width, video.info.height)), axis=-1)
+    inside = ~np.any((points < 0.0) | (points > (video.info.width, video.info.height)), axis=-1)
     inside &= np.all(inside[:, LEG_JOINTS], axis=1, keepdims=True)
     points[~inside] = np.nan
     confidence[~inside] = 0.0
