@@ -21,12 +21,21 @@ from lab_fixtures import (
     write_trc,
 )
 
-from gaitkeeper_client.lab.readers import READERS, ReadOptions, read_walk, reader_of
+from gaitkeeper_client.lab.options import ReadOptions
+from gaitkeeper_client.lab.readers import READERS, read_walk, reader_of
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
 
-OPTIONS = ReadOptions(rate_hz=RATE_HZ, size_px=(WIDTH_PX, HEIGHT_PX))
+RATE = ReadOptions(rate_hz=RATE_HZ)
+SIZE = ReadOptions(size_px=(WIDTH_PX, HEIGHT_PX))
+
+
+def options_for(path: Path) -> ReadOptions:
+    """What the file does not say of itself."""
+    return SIZE if "landmarks" in path.name else RATE
+
+
 ALL = sorted(WRITERS)
 FILES = [name for name in ALL if name != "openpose"]
 
@@ -62,7 +71,7 @@ def test_each_file_is_recognised_by_its_content(written: dict[str, Path], name: 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_same_walk_comes_out_of_every_format(written: dict[str, Path], truth: JointTrajectories, name: str) -> None:
-    found = read_walk(written[name], OPTIONS)
+    found = read_walk(written[name], options_for(written[name]))
     trajectories = found.trajectories
     assert found.kind == name.removesuffix("-h5").removesuffix("-several")
     assert trajectories.sample_rate_hz == pytest.approx(RATE_HZ, rel=1e-6)
@@ -92,7 +101,7 @@ def test_the_same_walk_comes_out_of_every_format(written: dict[str, Path], truth
 
 @pytest.mark.parametrize("name", ALL)
 def test_left_stays_left(written: dict[str, Path], name: str) -> None:
-    trajectories = read_walk(written[name], OPTIONS).trajectories
+    trajectories = read_walk(written[name], options_for(written[name])).trajectories
     points = trajectories.positions
     if trajectories.dimensions == 2:
         truth = pixels(walk())[:, JOINT_INDEX["left_ankle"], 0]
@@ -108,7 +117,8 @@ def test_left_stays_left(written: dict[str, Path], name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ALL if name != "bvh"])
 def test_a_gap_stays_a_gap(tmp_path: Path, truth: JointTrajectories, name: str) -> None:
     file, write = WRITERS[name]
-    trajectories = read_walk(write(tmp_path / file, with_gap(truth)), OPTIONS).trajectories
+    path = write(tmp_path / file, with_gap(truth))
+    trajectories = read_walk(path, options_for(path)).trajectories
     seen = np.isfinite(trajectories.positions[:, JOINT_INDEX["left_ankle"]]).all(axis=1)
     assert np.flatnonzero(~seen).tolist() == list(range(20, 30))
     assert (trajectories.confidence[~seen, JOINT_INDEX["left_ankle"]] == 0.0).all()
@@ -116,7 +126,7 @@ def test_a_gap_stays_a_gap(tmp_path: Path, truth: JointTrajectories, name: str) 
 
 def outcome(path: Path) -> str:
     try:
-        read_walk(path, OPTIONS)
+        read_walk(path, options_for(path))
     except GaitkeeperError as error:
         return f"{error.code} {error.exit_status}"
     return "read"
@@ -124,13 +134,13 @@ def outcome(path: Path) -> str:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_cut_anywhere_is_never_half_read(tmp_path: Path, written: dict[str, Path], name: str) -> None:
-    whole, whole_walk = written[name].read_bytes(), read_walk(written[name], OPTIONS).trajectories
+    whole, whole_walk = written[name].read_bytes(), read_walk(written[name], options_for(written[name])).trajectories
     path = tmp_path / written[name].name
     for share in (0.0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.8, 0.95, 0.999):
         path.write_bytes(whole[: int(len(whole) * share)])
         result = outcome(path)
         if result == "read":
-            found = read_walk(path, OPTIONS).trajectories
+            found = read_walk(path, options_for(path)).trajectories
             if name == "c3d":  # only the padding behind the last frame was cut off
                 np.testing.assert_array_equal(found.positions, whole_walk.positions)
             else:  # these formats do not announce their length: whole lines less are a shorter file
@@ -195,7 +205,7 @@ def test_openpose_gaps_and_nobody(tmp_path: Path, truth: JointTrajectories) -> N
     folder = WRITERS["openpose"][1](tmp_path / "op", truth)
     for number in range(40, 60):
         (folder / f"walk_{number:012d}_keypoints.json").unlink()
-    found = read_walk(folder, OPTIONS)
+    found = read_walk(folder, RATE)
     assert found.trajectories.time_s.size == truth.time_s.size
     assert np.isnan(found.trajectories.positions[40:60]).all()
     assert "20 of 201 frames have no file" in found.notes[0]
@@ -213,11 +223,11 @@ def test_unknown_body_parts_need_a_mapping(tmp_path: Path, truth: JointTrajector
     path = write_dlc(tmp_path / "walk.csv", truth)
     path.write_text(path.read_text().replace("left_hip", "trochanter_gauche"))
     with pytest.raises(GaitkeeperError) as caught:
-        read_walk(path, OPTIONS)
+        read_walk(path, options_for(path))
     assert caught.value.code == "pose-points-unknown"
     assert "trochanter_gauche" in caught.value.message
-    mapped = ReadOptions(rate_hz=RATE_HZ, mapping={"left_hip": "trochanter_gauche"})
+    mapped = ReadOptions(rate_hz=RATE_HZ, mapping={"left_hip": ("trochanter_gauche",)})
     assert np.isfinite(read_walk(path, mapped).trajectories.positions[:, JOINT_INDEX["left_hip"]]).all()
     with pytest.raises(GaitkeeperError) as caught:
-        read_walk(path, ReadOptions(rate_hz=RATE_HZ, mapping={"left_hip": "nowhere"}))
+        read_walk(path, ReadOptions(rate_hz=RATE_HZ, mapping={"left_hip": ("nowhere",)}))
     assert caught.value.code == "pose-mapping-wrong"

@@ -62,6 +62,13 @@ def write_results(
     return text
 
 
+def print_results(folder: Path, remark: str = "") -> None:
+    """Where the results are."""
+    import typer
+
+    typer.echo(f"{folder / 'analysis.json'}\n{folder / 'report.html'}{remark}")
+
+
 def print_analysis(analysis: Analysis) -> None:
     """Parameters as a table, or why there are none."""
     from rich.console import Console

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gaitkeeper_client.cli import source_options as given
 from gaitkeeper_shared.errors import EXIT_REFUSED, GaitkeeperError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def analyze(
-    recording: Annotated[Path, typer.Argument(metavar="FILE", help="A video, or a BVH file of a laboratory.")],
+    recording: Annotated[Path, typer.Argument(metavar="FILE")],
     home: Annotated[
         Path | None,
         typer.Option(
@@ -36,27 +37,37 @@ def analyze(
     height: Annotated[
         float | None, typer.Option("--height", metavar="M", help="The walker's height in metres, before the vault's.")
     ] = None,
+    rate: given.Rate = None,
+    size: given.Size = None,
+    mapping: given.MappingFile = None,
+    person: given.Person = None,
+    speed: given.Speed = None,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Where the results go. [default: FILE's name-gait]")
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Where the results go. By default FILE's name, -gait."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")] = False,
 ) -> None:
     """Measure a walk and ask the deployed model: analysis.json and report.html. Nothing is stored in the vault.
 
+    FILE is any recording that ``gaitkeeper analyze`` takes.
+
     Exit status: 0 analysed, 3 refused with reasons, 2 the file cannot be used. Without a deployed model the report
     says so and holds the measurements alone.
     """
-    from gaitkeeper_client.cli.output import print_analysis, progress, write_results
+    from gaitkeeper_client.cli.output import print_analysis, print_results, progress, write_results
+    from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.sources import analyse_file
     from gaitkeeper_client.vault.home import SiteHome
 
     place = SiteHome.resolve(home)
     place.config()
+    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
     context = _patient(place, patient, height)
     with progress(recording.name) as on_progress:
-        analysis = analyse_file(recording, height_m=context.height_m, on_progress=on_progress)
+        analysis = analyse_file(recording, height_m=context.height_m, on_progress=on_progress, options=options)
     findings = _findings(place, analysis)
-    folder = output if output is not None else Path(f"{recording.stem}-gait")
+    folder = output if output is not None else given.result_folder(recording)
     document = write_results(folder, analysis, findings, context)
     _audit(place, context, analysis, findings)
     if as_json:
@@ -64,7 +75,7 @@ def analyze(
     else:
         print_analysis(analysis)
         _print_findings(findings)
-        typer.echo(f"{folder / 'analysis.json'}\n{folder / 'report.html'} (draft, not signed)")
+        print_results(folder, " (draft, not signed)")
     if analysis.status == "refused":
         raise typer.Exit(EXIT_REFUSED)
 

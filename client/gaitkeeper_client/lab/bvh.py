@@ -12,7 +12,7 @@ it stays NaN where the file's rest pose does not stand upright. The nose is not 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -66,10 +66,11 @@ class _Pose:
     rotations: list[FloatArray]
 
 
-def read_bvh(path: Path) -> JointTrajectories:
-    """Joint positions in metres, z up, of one BVH file.
+def read_bvh(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> JointTrajectories:
+    """Joint positions in metres, z up, of one BVH file. ``mapping``: our joint to the file's own.
 
-    Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-unit-unknown`` or ``lab-points-missing``.
+    Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-unit-unknown``, ``lab-points-missing`` or
+    ``pose-mapping-wrong``.
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -86,7 +87,7 @@ def read_bvh(path: Path) -> JointTrajectories:
         _broken(path, "it has no MOTION section")
     joints = _Hierarchy(path, lines[1:start]).read()
     frame_time, values = _read_motion(path, lines, start + 1, _columns(joints))
-    return _trajectories(path, joints, frame_time, values)
+    return _trajectories(path, joints, frame_time, values, mapping or {})
 
 
 class _Hierarchy:
@@ -233,7 +234,7 @@ def _turn(axis: int, degrees: FloatArray) -> FloatArray:
     return turn
 
 
-def _find(path: Path, joints: list[_Joint]) -> dict[str, int]:
+def _find(path: Path, joints: list[_Joint], mapping: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     """Node of each of our joints, by name; ``toe`` is the tip of the foot where the file has one."""
     by_name: dict[str, int] = {}
     for number, joint in enumerate(joints):
@@ -252,14 +253,28 @@ def _find(path: Path, joints: list[_Joint]) -> dict[str, int]:
         tip = next((n for n, joint in enumerate(joints) if joint.is_end and joint.parent == toe), None)
         if tip is not None:
             found[f"{side}_toe"] = tip
+    found |= _mapped(path, joints, mapping)
     missing = [f"{side} {what}" for side in SIDES for what in _NEEDED if f"{side}_{what}" not in found]
     if missing:
         raise GaitkeeperError("lab-points-missing", path=path, missing=", ".join(missing))
     return found
 
 
-def _trajectories(path: Path, joints: list[_Joint], frame_time: float, values: FloatArray) -> JointTrajectories:
-    nodes = _find(path, joints)
+def _mapped(path: Path, joints: list[_Joint], mapping: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """Nodes that a mapping names, one for each joint."""
+    node = {joint.name: number for number, joint in reversed(list(enumerate(joints))) if not joint.is_end}
+    for name, own in mapping.items():
+        if len(own) != 1 or own[0] not in node:
+            raise GaitkeeperError(
+                "pose-mapping-wrong", name=f"{name}={'+'.join(own)}", path=path, names=", ".join(node)
+            )
+    return {name: node[own[0]] for name, own in mapping.items()}
+
+
+def _trajectories(
+    path: Path, joints: list[_Joint], frame_time: float, values: FloatArray, mapping: Mapping[str, tuple[str, ...]]
+) -> JointTrajectories:
+    nodes = _find(path, joints, mapping)
     pose = _pose(joints, values)
     track = {name: pose.positions[node] for name, node in nodes.items()}
     legs = [

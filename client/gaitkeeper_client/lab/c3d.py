@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,13 +31,13 @@ _ANGLES = {"hip": "hip_flexion", "knee": "knee_flexion", "ankle": "ankle_dorsifl
 _SIDES = {"l": "left", "r": "right"}
 
 
-def read_c3d(path: Path) -> LabWalk:
+def read_c3d(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> LabWalk:
     """One C3D file. Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing``, ``lab-nothing-seen``,
     ``lab-unit-unknown`` or ``lab-unit-contradiction``."""
     _check_size(path)
     content = _load(path, plates=False)
     markers, first_frame = _markers(path, content)
-    trajectories, frame = to_trajectories(markers, path)
+    trajectories, frame = to_trajectories(markers, path, mapping)
     events = _events(content["parameters"], first_frame, markers)
     plates, notes = _plates(path, content, frame, trajectories.sample_rate_hz)
     return LabWalk("c3d", trajectories, events, plates, frame.notes + notes)

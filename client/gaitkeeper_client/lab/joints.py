@@ -85,13 +85,17 @@ def plain_name(name: str) -> str:
     return "".join(letter for letter in name.split(":")[-1].lower() if letter.isalnum())
 
 
-def to_trajectories(markers: Markers, path: Path) -> tuple[JointTrajectories, LabFrame]:
+def to_trajectories(
+    markers: Markers, path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[JointTrajectories, LabFrame]:
     """Joints of a walk, in metres, z up, and the frame that turns the file's other vectors alike.
 
-    Raises ``lab-points-missing``, ``lab-nothing-seen``, ``lab-unit-unknown`` or ``lab-unit-contradiction``.
+    ``mapping``: our joint to the file's own markers, whose mean it is, before what the table says. Raises
+    ``lab-points-missing``, ``lab-nothing-seen``, ``lab-unit-unknown``, ``lab-unit-contradiction`` or
+    ``pose-mapping-wrong``.
     """
     picker = _Picker(markers)
-    tracks = picker.joints()
+    tracks = picker.joints() | mapped_tracks(markers, path, mapping or {})
     missing = [f"{side} {what}" for side in SIDES for what in _NEEDED if f"{side}_{what}" not in tracks]
     if missing:
         raise GaitkeeperError("lab-points-missing", path=path, missing=", ".join(missing))
@@ -109,6 +113,19 @@ def to_trajectories(markers: Markers, path: Path) -> tuple[JointTrajectories, La
     positions = frame.points(raw)
     confidence = np.asarray(np.isfinite(positions).all(axis=2), dtype=np.float64)
     return JointTrajectories(markers.time_s, positions, "m", confidence), frame
+
+
+def mapped_tracks(markers: Markers, path: Path, mapping: Mapping[str, tuple[str, ...]]) -> dict[str, FloatArray]:
+    """(T, 3) track of each joint that a mapping names. Raises ``pose-mapping-wrong``."""
+    column = {name: number for number, name in reversed(list(enumerate(markers.names)))}
+    found = {}
+    for joint, names in mapping.items():
+        if unknown := [name for name in names if name not in column]:
+            own = ", ".join(markers.names)
+            raise GaitkeeperError("pose-mapping-wrong", name=f"{joint}={unknown[0]}", path=path, names=own)
+        track: FloatArray = markers.positions[:, [column[name] for name in names]].mean(axis=1)
+        found[joint] = track
+    return found
 
 
 def _is_mirrored(points: FloatArray) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,9 @@ _UNITS = {"meters": 1.0, "centimeters": 0.01, "millimeters": 0.001, "inches": 0.
 _TYPES = ("marker", "bone", "bone marker", "rigid body", "rigid body marker")
 
 
-def read_motive(path: Path) -> LabWalk:
+def read_motive(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> LabWalk:
     """One CSV file of Motive. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
-    trajectories, frame = to_trajectories(read_motive_markers(path), path)
+    trajectories, frame = to_trajectories(read_motive_markers(path), path, mapping)
     return LabWalk("motive-csv", trajectories, notes=frame.notes)
 
 

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from gaitkeeper_client.lab.footforce import FootForces
+from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_shared.errors import GaitkeeperError
 
 
 @dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """What a file may not say of itself.
-
-    ``rate_hz``: the camera's. ``mapping``: our joint to the file's own name. ``size_px``: width, height of the picture.
-    """
-
-    rate_hz: float | None = None
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    size_px: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Reader:
-    """One kind of source. ``recognises`` gets the path and the first line (empty for a folder or no text)."""
+    """One kind of source. ``recognises`` gets the path and the first line (empty for a folder or no text).
+
+    ``takes``: the fields of :class:`ReadOptions` that it can use.
+    """
 
     kind: str
     title: str
     recognises: Callable[[Path, str], bool]
     read: Callable[[Path, ReadOptions], LabWalk]
+    takes: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class ForceReader:
-    """One kind of foot-force series. ``recognises`` as in :class:`Reader`."""
+    """One kind of foot-force series; fields as in :class:`Reader`."""
 
     kind: str
     title: str
     recognises: Callable[[Path, str], bool]
     read: Callable[[Path], FootForces]
+    takes: frozenset[str]
 
 
 def force_reader_of(path: Path) -> ForceReader | None:
@@ -60,7 +54,17 @@ def read_walk(path: Path, options: ReadOptions | None = None) -> LabWalk:
     reader = reader_of(path)
     if reader is None:
         raise GaitkeeperError("source-unknown", path=path, kinds="; ".join(reader.title for reader in READERS))
-    return reader.read(path, options or ReadOptions())
+    return reader.read(path, options or NOTHING_SAID)
+
+
+def check_kind(path: Path) -> None:
+    """Raise ``source-unknown`` for a folder or a table that no reader knows: it is not even meant to be a video."""
+    if path.is_dir() or path.suffix.lower() in _TABLES:
+        kinds = [reader.title for reader in (*READERS, *FORCE_READERS)]
+        raise GaitkeeperError("source-unknown", path=path, kinds="; ".join(["a video", *kinds]))
+
+
+_TABLES = frozenset({".csv", ".txt", ".tsv", ".json", ".mot", ".sto", ".mat", ".ts", ".xml", ".xls", ".xlsx", ".zip"})
 
 
 def _first_line(path: Path) -> str:
@@ -87,34 +91,34 @@ def _csv(looks: str) -> Callable[[Path, str], bool]:
     return recognises
 
 
-def _bvh(path: Path, _: ReadOptions) -> LabWalk:
+def _bvh(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.bvh import read_bvh
 
-    return LabWalk("bvh", read_bvh(path))
+    return LabWalk("bvh", read_bvh(path, options.mapping))
 
 
-def _c3d(path: Path, _: ReadOptions) -> LabWalk:
+def _c3d(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.c3d import read_c3d
 
-    return read_c3d(path)
+    return read_c3d(path, options.mapping)
 
 
-def _trc(path: Path, _: ReadOptions) -> LabWalk:
+def _trc(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.trc import read_trc
 
-    return read_trc(path)
+    return read_trc(path, options.mapping)
 
 
-def _motive(path: Path, _: ReadOptions) -> LabWalk:
+def _motive(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.motive import read_motive
 
-    return read_motive(path)
+    return read_motive(path, options.mapping)
 
 
 def _openpose(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.pose.readers.openpose import read_openpose
 
-    return read_openpose(path, rate_hz=options.rate_hz)
+    return read_openpose(path, options)
 
 
 def _is_openpose(path: Path, _: str) -> bool:
@@ -128,25 +132,34 @@ def _is_openpose(path: Path, _: str) -> bool:
 def _deeplabcut(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.pose.readers.deeplabcut import read_deeplabcut
 
-    height = options.size_px[1] if options.size_px else None
-    return read_deeplabcut(path, rate_hz=options.rate_hz, mapping=options.mapping, height_px=height)
+    return read_deeplabcut(path, options)
 
 
 def _landmarks(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.pose.readers.mediapipe_csv import read_landmarks
 
-    return read_landmarks(path, rate_hz=options.rate_hz, mapping=options.mapping, size_px=options.size_px)
+    return read_landmarks(path, options)
 
+
+_BELT = frozenset({"belt_m_s"})
+_NAMED = _BELT | {"mapping"}
+_PICTURE = _NAMED | {"rate_hz", "size_px"}
 
 READERS: tuple[Reader, ...] = (
-    Reader("c3d", "C3D (.c3d)", _suffix(".c3d"), _c3d),
-    Reader("trc", "markers as TRC (.trc)", _suffix(".trc"), _trc),
-    Reader("bvh", "BVH (.bvh)", _suffix(".bvh"), _bvh),
-    Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive),
-    Reader("deeplabcut", "DeepLabCut (.csv)", _csv("dlc"), _deeplabcut),
-    Reader("deeplabcut", "DeepLabCut (.h5)", _suffix(".h5", ".hdf5"), _deeplabcut),
-    Reader("landmark-csv", "landmarks as NAME_x, NAME_y (.csv)", _csv("landmarks"), _landmarks),
-    Reader("openpose", "a folder of OpenPose's *_keypoints.json", _is_openpose, _openpose),
+    Reader("c3d", "C3D (.c3d)", _suffix(".c3d"), _c3d, _NAMED),
+    Reader("trc", "markers as TRC (.trc)", _suffix(".trc"), _trc, _NAMED),
+    Reader("bvh", "BVH (.bvh)", _suffix(".bvh"), _bvh, _NAMED),
+    Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive, _NAMED),
+    Reader("deeplabcut", "DeepLabCut (.csv)", _csv("dlc"), _deeplabcut, _PICTURE | {"person"}),
+    Reader("deeplabcut", "DeepLabCut (.h5)", _suffix(".h5", ".hdf5"), _deeplabcut, _PICTURE | {"person"}),
+    Reader("landmark-csv", "landmarks as NAME_x, NAME_y (.csv)", _csv("landmarks"), _landmarks, _PICTURE),
+    Reader(
+        "openpose",
+        "a folder of OpenPose's *_keypoints.json",
+        _is_openpose,
+        _openpose,
+        _PICTURE - {"mapping"} | {"person"},
+    ),
 )
 """All kinds of walks."""
 
@@ -180,7 +193,7 @@ def _are_numbers(cells: list[str]) -> bool:
 _GAITPDB_COLUMNS = 19
 
 FORCE_READERS: tuple[ForceReader, ...] = (
-    ForceReader("gaitndd", "foot forces of PhysioNet gaitndd (.mat)", _suffix(".mat"), _gaitndd),
-    ForceReader("gaitpdb", "foot forces of PhysioNet gaitpdb (.txt)", _is_gaitpdb, _gaitpdb),
+    ForceReader("gaitndd", "foot forces of PhysioNet gaitndd (.mat)", _suffix(".mat"), _gaitndd, _BELT),
+    ForceReader("gaitpdb", "foot forces of PhysioNet gaitpdb (.txt)", _is_gaitpdb, _gaitpdb, _BELT),
 )
 """All kinds of foot-force series: they are analysed without points."""

@@ -8,6 +8,7 @@ markers behind the last): then the names count.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ _FORMAT = "TRC"
 _ROUNDING_S = 0.6e-3
 
 
-def read_trc(path: Path) -> LabWalk:
+def read_trc(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> LabWalk:
     """One TRC file. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
-    trajectories, frame = to_trajectories(read_trc_markers(path), path)
+    trajectories, frame = to_trajectories(read_trc_markers(path), path, mapping)
     return LabWalk("trc", trajectories, notes=frame.notes)
 
 

@@ -7,11 +7,12 @@ doi:10.1038/s41592-022-01443-0). Coordinates are x, y, likelihood per body part.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.text import broken, numbers, read_lines
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.readers.tables import KeypointTable, walk_of_table
@@ -24,16 +25,14 @@ Column = tuple[str, str, str]
 """Individual (empty for one animal), body part, coordinate."""
 
 
-def read_deeplabcut(
-    path: Path, *, rate_hz: float | None, mapping: Mapping[str, str] | None = None, height_px: float | None = None
-) -> LabWalk:
+def read_deeplabcut(path: Path, options: ReadOptions) -> LabWalk:
     """The walker of a DeepLabCut file, in pixels with y up.
 
-    ``mapping``: our joint to the file's body part, for names that are not understood by themselves. Raises
-    ``pose-rate-needed``, ``pose-points-unknown``, ``pose-mapping-wrong``, ``pose-nobody``, ``lab-file-unreadable``,
+    The options' mapping is for body parts that are not understood by themselves. Raises ``pose-rate-needed``,
+    ``pose-points-unknown``, ``pose-mapping-wrong``, ``person-unknown``, ``pose-nobody``, ``lab-file-unreadable``,
     ``lab-file-broken``.
     """
-    if rate_hz is None:
+    if options.rate_hz is None:
         raise GaitkeeperError("pose-rate-needed", path=path)
     if path.suffix.lower() in (".h5", ".hdf5"):
         from gaitkeeper_client.pose.readers.deeplabcut_h5 import read_columns
@@ -42,8 +41,8 @@ def read_deeplabcut(
     else:
         columns, values = _read_csv(path)
     table = _table(path, columns, values)
-    time_s = np.arange(values.shape[0], dtype=np.float64) / rate_hz
-    return walk_of_table("deeplabcut", table, time_s, path, mapping or {}, height_px)
+    time_s = np.arange(values.shape[0], dtype=np.float64) / options.rate_hz
+    return walk_of_table("deeplabcut", table, time_s, path, options)
 
 
 def looks_like_deeplabcut(first_line: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.readers.tables import KeypointTable, walk_of_table
@@ -30,14 +31,12 @@ def looks_like_landmarks(first_line: str) -> bool:
     return any(name.endswith("_x") and name[:-2] + "_y" in names for name in names)
 
 
-def read_landmarks(
-    path: Path,
-    *,
-    rate_hz: float | None,
-    mapping: Mapping[str, str] | None = None,
-    size_px: tuple[float, float] | None = None,
-) -> LabWalk:
-    """The walker of a landmark table, in pixels with y up. ``size_px``: width and height of the picture."""
+def read_landmarks(path: Path, options: ReadOptions) -> LabWalk:
+    """The walker of a landmark table, in pixels with y up.
+
+    Raises ``pose-rate-needed``, ``pose-size-needed``, ``pose-points-unknown``, ``pose-mapping-wrong``, ``pose-nobody``,
+    ``option-does-not-apply``, ``lab-file-unreadable``, ``lab-file-broken``.
+    """
     lines = read_lines(path, _FORMAT)
     try:
         rows = list(csv.reader(lines, strict=True))
@@ -55,7 +54,7 @@ def read_landmarks(
         # Only what is used has to be a number: such tables carry file names and the like along.
         used = [cell if _is_used(name, names) else "" for name, cell in zip(header, row, strict=True)]
         values[number - 2] = numbers(used, path, _FORMAT, number)
-    time_s = _times(path, place, values, rate_hz)
+    time_s = _times(path, place, values, options)
     xy: FloatArray = np.stack([values[:, [place[f"{name}_{axis}"] for name in names]] for axis in "xy"], axis=2)
     seen: BoolArray = np.asarray(np.isfinite(xy).all(axis=2))
     sure: FloatArray = seen.astype(np.float64)
@@ -64,12 +63,11 @@ def read_landmarks(
         if column is not None:
             sure[:, number] = np.nan_to_num(values[:, column]) * seen[:, number]
     if seen.any() and float(np.nanmedian(np.abs(xy))) <= 1.5:
-        if size_px is None:
+        if options.size_px is None:
             raise GaitkeeperError("pose-size-needed", path=path)
-        xy = xy * np.array(size_px)
+        xy = xy * np.array(options.size_px)
     table = KeypointTable(names, {"": xy}, {"": sure})
-    height = size_px[1] if size_px else None
-    return walk_of_table("landmark-csv", table, time_s, path, mapping or {}, height)
+    return walk_of_table("landmark-csv", table, time_s, path, options)
 
 
 def _is_used(column: str, names: tuple[str, ...]) -> bool:
@@ -77,15 +75,17 @@ def _is_used(column: str, names: tuple[str, ...]) -> bool:
     return column in _SECONDS or (name in names and what in ("x", "y", *_CONFIDENCE))
 
 
-def _times(path: Path, place: Mapping[str, int], values: FloatArray, rate_hz: float | None) -> FloatArray:
+def _times(path: Path, place: Mapping[str, int], values: FloatArray, options: ReadOptions) -> FloatArray:
     column = next((name for name in _SECONDS if name in place), None)
     if column is not None:
+        if options.rate_hz is not None:
+            raise GaitkeeperError("option-does-not-apply", option="--rate", path=path, kind=f"column {column}")
         time_s: FloatArray = values[:, place[column]] * _SECONDS[column]
         check_times(time_s, path, _FORMAT)
         since_first: FloatArray = time_s - time_s[0]
         return since_first
-    if rate_hz is None:
+    if options.rate_hz is None:
         raise GaitkeeperError("pose-rate-needed", path=path)
     if values.shape[0] < 2:
         broken(path, _FORMAT, f"it holds {values.shape[0]} frames")
-    return np.arange(values.shape[0], dtype=np.float64) / rate_hz
+    return np.arange(values.shape[0], dtype=np.float64) / options.rate_hz

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.text import broken
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.base import PersonPose, PointPicker
@@ -25,13 +26,13 @@ _MOST_BYTES = 4 * 2**20
 _MOST_FRAMES = 1_000_000
 
 
-def read_openpose(folder: Path, *, rate_hz: float | None) -> LabWalk:
+def read_openpose(folder: Path, options: ReadOptions) -> LabWalk:
     """The walker of an OpenPose folder, in pixels with y up.
 
-    ``rate_hz``: of the camera; the files do not say it. Raises ``pose-rate-needed``, ``lab-file-unreadable``,
-    ``lab-file-broken``, ``pose-nobody``.
+    The files do not say the frame rate. Raises ``pose-rate-needed``, ``lab-file-unreadable``, ``lab-file-broken``,
+    ``person-unknown``, ``pose-nobody``.
     """
-    if rate_hz is None:
+    if options.rate_hz is None:
         raise GaitkeeperError("pose-rate-needed", path=folder)
     files = keypoint_files(folder)
     if len({name for name, _ in files}) > 1:
@@ -47,8 +48,9 @@ def read_openpose(folder: Path, *, rate_hz: float | None) -> LabWalk:
         frames[number - first] = _people(path)
     missing = count - len(files)
     notes = (f"{missing} of {count} frames have no file; they are gaps.",) if missing else ()
-    trajectories = walker_of(frames, np.arange(count) / rate_hz, folder, None)
-    return LabWalk("openpose", trajectories, notes=notes)
+    height_px = options.size_px[1] if options.size_px else None
+    followed = walker_of(frames, np.arange(count) / options.rate_hz, folder, height_px, options.person)
+    return LabWalk("openpose", followed.trajectories, notes=notes + followed.notes)
 
 
 def keypoint_files(folder: Path) -> dict[tuple[str, int], Path]:

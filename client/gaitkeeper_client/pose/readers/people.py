@@ -27,14 +27,59 @@ class _Seen:
     whole: PersonPose
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One person over a whole recording. ``notes``: how that person was chosen, where there were several."""
+
+    trajectories: JointTrajectories
+    notes: tuple[str, ...]
+
+
+def chosen_note(number: int, people: int) -> str:
+    """What the quality record says of a choice among several people."""
+    return f"{people} people are in the file; number {number}, who walks most, was taken. Another is named by --person."
+
+
 def walker_of(
-    frames: Sequence[Sequence[PersonPose]], time_s: FloatArray, path: Path, height_px: float | None
-) -> JointTrajectories:
-    """Follow everybody and keep the walker: pixels, y up, over all frames. Raises ``pose-nobody``.
+    frames: Sequence[Sequence[PersonPose]],
+    time_s: FloatArray,
+    path: Path,
+    height_px: float | None,
+    person: str | None = None,
+) -> Followed:
+    """Follow everybody and keep the walker: pixels, y up, over all frames. Raises ``pose-nobody``, ``person-unknown``.
 
     ``frames``: who is seen in each frame, y down. ``height_px``: of the picture; without it y is below zero, which
-    changes nothing but the origin.
+    changes nothing but the origin. ``person``: number of the person to keep, from 1 in order of appearance.
     """
+    tracks, sources = _follow(frames, time_s)
+    chosen, notes = _chosen([track for track in tracks if len(track.frames) >= SHORTEST_TRACK], path, person)
+    points = np.full((len(frames), len(JOINTS), 2), np.nan)
+    confidence = np.zeros((len(frames), len(JOINTS)))
+    for number, whole in zip(chosen.frames, chosen.points, strict=True):
+        points[number], confidence[number] = sources[id(whole)].points, sources[id(whole)].confidence
+    points[..., 1] = (height_px or 0.0) - points[..., 1]
+    return Followed(JointTrajectories(time_s, points, "px", confidence), notes)
+
+
+def _chosen(tracks: list[Track], path: Path, person: str | None) -> tuple[Track, tuple[str, ...]]:
+    """The track of the walker, or of the person who is asked for."""
+    if person is not None and tracks:
+        if person.isdecimal() and 1 <= int(person) <= len(tracks):
+            return tracks[int(person) - 1], ()
+        seen = [f"{number} (frames {t.frames[0]} to {t.frames[-1]})" for number, t in enumerate(tracks, start=1)]
+        raise GaitkeeperError("person-unknown", person=person, path=path, people=", ".join(seen[:20]))
+    chosen = walker(tracks)
+    if chosen is None:
+        raise GaitkeeperError("pose-nobody", path=path)
+    if len(tracks) == 1:
+        return chosen, ()
+    number = next(number for number, track in enumerate(tracks, start=1) if track is chosen)
+    return chosen, (chosen_note(number, len(tracks)),)
+
+
+def _follow(frames: Sequence[Sequence[PersonPose]], time_s: FloatArray) -> tuple[list[Track], dict[int, PersonPose]]:
+    """Tracks of everybody, in order of appearance, and the pose that each of their points came from."""
     tracks: list[Track] = []
     sources: dict[int, PersonPose] = {}
     for number, people in enumerate(frames):
@@ -58,15 +103,7 @@ def walker_of(
             if column not in taken_people:
                 tracks.append(Track())
                 _add(tracks[-1], sources, number, moment, seen)
-    chosen = walker([track for track in tracks if len(track.frames) >= SHORTEST_TRACK])
-    if chosen is None:
-        raise GaitkeeperError("pose-nobody", path=path)
-    points = np.full((len(frames), len(JOINTS), 2), np.nan)
-    confidence = np.zeros((len(frames), len(JOINTS)))
-    for number, whole in zip(chosen.frames, chosen.points, strict=True):
-        points[number], confidence[number] = sources[id(whole)].points, sources[id(whole)].confidence
-    points[..., 1] = (height_px or 0.0) - points[..., 1]
-    return JointTrajectories(time_s, points, "px", confidence)
+    return tracks, sources
 
 
 def one_person(points: FloatArray, confidence: FloatArray) -> PersonPose | None:

@@ -6,14 +6,15 @@ DeepLabCut and the CSV files that people write from MediaPipe differ in their he
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.walk import LabWalk
-from gaitkeeper_client.pose.readers.people import SHORTEST_TRACK
+from gaitkeeper_client.pose.readers.people import SHORTEST_TRACK, chosen_note
 from gaitkeeper_client.pose.readers.skeletons import joints_of
 from gaitkeeper_client.pose.tracking import STEP_AMPLITUDE, count_alternations
 from gaitkeeper_shared.arrays import FloatArray
@@ -38,36 +39,66 @@ class KeypointTable:
 
 
 def walk_of_table(
-    kind: str, table: KeypointTable, time_s: FloatArray, path: Path, mapping: Mapping[str, str], height_px: float | None
+    kind: str,
+    table: KeypointTable,
+    time_s: FloatArray,
+    path: Path,
+    options: ReadOptions,
 ) -> LabWalk:
-    """The walker of a table. ``mapping``: our joint to the file's own name, before what is known by itself.
+    """The walker of a table, or the person whom the options name.
 
-    Raises ``pose-points-unknown``, ``pose-mapping-wrong`` or ``pose-nobody``.
+    Raises ``pose-points-unknown``, ``pose-mapping-wrong``, ``person-unknown`` or ``pose-nobody``.
     """
     names = ", ".join(table.names)
-    for joint, name in mapping.items():
-        if name not in table.names or joint not in JOINTS:
-            raise GaitkeeperError("pose-mapping-wrong", name=f"{joint}={name}", path=path, names=names)
-    known = {**joints_of(table.names), **mapping}
+    for joint, own in options.mapping.items():
+        if joint not in JOINTS or not own or not set(own) <= set(table.names):
+            raise GaitkeeperError("pose-mapping-wrong", name=f"{joint}={'+'.join(own)}", path=path, names=names)
+    known = {joint: (name,) for joint, name in joints_of(table.names).items()} | dict(options.mapping)
     if missing := [joint for joint in NEEDED if joint not in known]:
         raise GaitkeeperError("pose-points-unknown", path=path, missing=", ".join(missing), names=names)
-    column = {name: number for number, name in enumerate(table.names)}
-    people = []
-    for individual, points in table.points.items():
-        picked = np.full((points.shape[0], len(JOINTS), 2), np.nan)
-        sure = np.zeros((points.shape[0], len(JOINTS)))
-        for joint, name in known.items():
-            picked[:, JOINT_INDEX[joint]] = points[:, column[name]]
-            sure[:, JOINT_INDEX[joint]] = table.likelihood[individual][:, column[name]]
-        seen = np.isfinite(picked).all(axis=2) & (sure > 0.0)
-        picked[~seen], sure[~seen] = np.nan, 0.0
-        people.append((picked, np.clip(sure, 0.0, 1.0)))
+    people = [_joints(table, individual, known) for individual in table.points]
     # The file tells its individuals apart over time already; who walks has to be found.
-    chosen, confidence = max(people, key=lambda person: _walking(person[0]))
+    number, note = _choose(path, [*table.points], people, options.person)
+    chosen, confidence = people[number]
     if np.isfinite(chosen[:, JOINT_INDEX["left_ankle"], 0]).sum() < SHORTEST_TRACK:
         raise GaitkeeperError("pose-nobody", path=path)
-    chosen[..., 1] = (height_px or 0.0) - chosen[..., 1]
-    return LabWalk(kind, JointTrajectories(time_s, chosen, "px", confidence))
+    height_px = options.size_px[1] if options.size_px else 0.0
+    chosen[..., 1] = height_px - chosen[..., 1]
+    return LabWalk(kind, JointTrajectories(time_s, chosen, "px", confidence), notes=note)
+
+
+def _joints(
+    table: KeypointTable, individual: str, known: Mapping[str, tuple[str, ...]]
+) -> tuple[FloatArray, FloatArray]:
+    """(T, J, 2) points and (T, J) confidence of one individual."""
+    points, likelihood = table.points[individual], table.likelihood[individual]
+    column = {name: number for number, name in enumerate(table.names)}
+    picked = np.full((points.shape[0], len(JOINTS), 2), np.nan)
+    sure = np.zeros((points.shape[0], len(JOINTS)))
+    for joint, own in known.items():
+        columns = [column[name] for name in own]
+        picked[:, JOINT_INDEX[joint]] = points[:, columns].mean(axis=1)
+        sure[:, JOINT_INDEX[joint]] = likelihood[:, columns].min(axis=1)
+    seen = np.isfinite(picked).all(axis=2) & (sure > 0.0)
+    picked[~seen], sure[~seen] = np.nan, 0.0
+    return picked, np.clip(sure, 0.0, 1.0)
+
+
+def _choose(
+    path: Path, names: Sequence[str], people: Sequence[tuple[FloatArray, FloatArray]], person: str | None
+) -> tuple[int, tuple[str, ...]]:
+    """Which of the people it is, and a note where somebody had to be chosen."""
+    if person is not None:
+        if person in names:
+            return names.index(person), ()
+        if person.isdecimal() and 1 <= int(person) <= len(names):
+            return int(person) - 1, ()
+        listed = ", ".join(f"{number} {name}".strip() for number, name in enumerate(names, start=1))
+        raise GaitkeeperError("person-unknown", person=person, path=path, people=listed)
+    number = max(range(len(people)), key=lambda index: _walking(people[index][0]))
+    if len(people) == 1:
+        return number, ()
+    return number, (chosen_note(number + 1, len(people)),)
 
 
 def _walking(points: FloatArray) -> tuple[float, int]:

@@ -1,0 +1,37 @@
+"""Options that say of a recording what its file does not, the same for every command that reads recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="HZ", help="Frames a second, where the file does not say (OpenPose, DeepLabCut)."),
+]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", metavar="WxH", help="The picture's size in pixels, for landmarks given as shares of it."),
+]
+MappingFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mapping",
+        metavar="FILE.toml",
+        help='Which of the file\'s points are which joints: left_hip = "L_hip_center".',
+    ),
+]
+Person = Annotated[
+    str | None,
+    typer.Option("--person", metavar="WHO", help="Which of several people: number or name. By default who walks most."),
+]
+Speed = Annotated[
+    float | None, typer.Option("--speed", metavar="M/S", help="Speed of the treadmill's belt, metres a second.")
+]
+
+
+def result_folder(recording: Path) -> Path:
+    """Where results go if nobody says: beside where the command runs, under the recording's own name."""
+    return Path(f"{recording.resolve().stem or 'recording'}-gait")

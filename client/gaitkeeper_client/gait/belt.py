@@ -1,0 +1,48 @@
+"""What the speed of a treadmill's belt adds to an analysis: the way that cannot be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gaitkeeper_client.gait.analysis import Analysis, Cycle, Parameter
+from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.statistics import mean_with_ci95
+
+NOT_USED = "A belt's speed was given, but the person travels through the room: it was not used."
+FROM_BELT = "Walking speed and stride length are those of the belt; the person's own shift on it is not in them."
+_UNSEEN = ("constant-place", "positions-needed")
+
+
+def with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
+    """The analysis with walking speed and stride length from the belt, where the walk itself does not give them.
+
+    The speed is the belt's, without an interval; the stride length is the way of the belt during each stride. A walk
+    that travels keeps its own values and says so in the notes.
+    """
+    if analysis.status != "analysed":
+        return analysis
+    unseen = [name for name in ("walking_speed", "stride_length") if _is_unseen(analysis.parameters[name])]
+    if not unseen:
+        return _noted(analysis, NOT_USED, analysis.parameters)
+    found = dict(analysis.parameters)
+    if "walking_speed" in unseen:
+        found["walking_speed"] = Parameter(DEFINITIONS["walking_speed"].unit, belt_m_s, None, len(analysis.cycles))
+    if "stride_length" in unseen:
+        found["stride_length"] = _stride_length(analysis.cycles, belt_m_s)
+    return _noted(analysis, FROM_BELT, found)
+
+
+def _is_unseen(parameter: Parameter) -> bool:
+    return parameter.refused is not None and parameter.refused.code in _UNSEEN
+
+
+def _stride_length(cycles: Sequence[Cycle], belt_m_s: float) -> Parameter:
+    mean, interval = mean_with_ci95([belt_m_s * cycle.duration_s for cycle in cycles])
+    return Parameter(DEFINITIONS["stride_length"].unit, mean, interval, len(cycles))
+
+
+def _noted(analysis: Analysis, note: str, found: Mapping[str, Parameter]) -> Analysis:
+    source = {**analysis.source, "notes": [*analysis.source.get("notes", ()), note]}
+    recording = None if analysis.recording is None else replace(analysis.recording, source=source)
+    return replace(analysis, source=source, parameters=found, recording=recording)
