@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from contextlib import nullcontext
 from pathlib import Path
@@ -39,7 +40,8 @@ def init(
         bool, typer.Option("--passphrase", help="Keep the site's key behind a passphrase instead of in a key file.")
     ] = False,
 ) -> None:
-    """Make a site: its folders, its key and an empty encrypted vault."""
+    """Make a site: its folders, its key, an empty encrypted vault, and the policy for what may be trained here."""
+    from gaitkeeper_client.consortium.policy import write_default_policy
     from gaitkeeper_client.vault.home import SiteHome, check_new, create_home
     from gaitkeeper_client.vault.keys import create_key, read_passphrase
     from gaitkeeper_client.vault.store import Vault
@@ -50,9 +52,11 @@ def init(
     secret = read_passphrase("New passphrase (at least 12 characters): ", confirm=True) if passphrase else None
     key = create_key(place, passphrase=secret)
     config = create_home(place, name, "passphrase" if passphrase else "file")
+    write_default_policy(place)
     Vault.open(place, key).close()
     AuditLog(place.audit_log).append("site-made", site=config.name, key_mode=config.key_mode)
     typer.echo(f"Site {config.name} is ready in {place.path}.")
+    typer.echo(f"What may be trained here at most stands in {place.policy_file}: read it, and change it to your rules.")
     if passphrase:
         typer.echo("Its key is sealed by the passphrase. Nobody can recover a lost passphrase.")
     else:
@@ -70,6 +74,9 @@ def ingest(
     sex: Annotated[str | None, typer.Option(help="female, male or other.")] = None,
     height: Annotated[float | None, typer.Option(help="Body height in metres; gives a video its scale.")] = None,
     recorded_at: Annotated[str | None, typer.Option(help="When it was recorded (ISO 8601).")] = None,
+    consent: Annotated[
+        str | None, typer.Option(help="What the person agreed to: care, training, care+training or none.")
+    ] = None,
     update_patients: Annotated[
         bool, typer.Option("--update-patients", help="Let a new label or sex replace the one that the vault knows.")
     ] = False,
@@ -79,7 +86,7 @@ def ingest(
     """Analyse recordings and store what was found, encrypted. The videos themselves are not stored.
 
     May be stopped at any moment and run again: what is stored is skipped. A cohort.csv has the columns patient, path,
-    label, age, sex, height_m, recorded_at; it is checked as a whole before anything is stored. Exit status: 0 done
+    label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none); it is checked as a whole before anything is stored. Exit status: 0 done
     (refused recordings are listed), 2 or 4 some file failed, 3 every recording was refused.
     """
     from gaitkeeper_client.vault.home import SiteHome
@@ -90,7 +97,7 @@ def ingest(
 
     place = SiteHome.resolve(home)
     place.config()
-    facts, moment = _facts(patient, label, age, sex, height, recorded_at)
+    facts, moment = _facts(patient, label, age, sex, height, recorded_at, consent)
     sources = plan(paths, facts, moment)
     with Vault.open(place, unlock(place)) as vault, _progress(len(sources), as_json) as advance:
         summary = run(place, vault, sources, workers=workers, update_patients=update_patients, on_progress=advance)
@@ -100,12 +107,14 @@ def ingest(
 
 def patients(home: Home = None, as_json: AsJson = False) -> None:
     """List the patients of the vault. What is printed identifies them: it is for the clinic's eyes only."""
+    from gaitkeeper_client.vault.events import record
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.keys import unlock
     from gaitkeeper_client.vault.store import Vault
 
     place = SiteHome.resolve(home)
     with Vault.open(place, unlock(place)) as vault:
+        record(place, "vault-read", purpose="list")
         found = vault.patients()
     if as_json:
         _print_json({"schema": "gaitkeeper.patients/1", "patients": [_patient_json(item) for item in found]})
@@ -141,12 +150,14 @@ def _facts(
     sex: str | None,
     height: float | None,
     recorded_at: str | None,
+    consent: str | None,
 ) -> tuple[PatientFacts | None, str | None]:
     """The options about one patient as facts; None where no option was given."""
-    from gaitkeeper_client.vault.cohort import check_age, parse_height, parse_moment, parse_sex
+    from gaitkeeper_client.vault.cohort import check_age, parse_consent, parse_height, parse_moment, parse_sex
     from gaitkeeper_client.vault.records import PatientFacts
 
     given = {"--label": label, "--age": age, "--sex": sex, "--height": height, "--recorded-at": recorded_at}
+    given["--consent"] = consent
     if patient is None or not patient.strip():
         if names := [name for name, value in given.items() if value is not None]:
             raise GaitkeeperError("ingest-options-without-patient", options=", ".join(names))
@@ -154,7 +165,8 @@ def _facts(
     try:
         tall = None if height is None else parse_height(str(height))
         moment = parse_moment(recorded_at or "")
-        return PatientFacts(patient.strip(), label, check_age(age), parse_sex(sex or ""), tall), moment
+        person = PatientFacts(patient.strip(), label, check_age(age), parse_sex(sex or ""), tall)
+        return dataclasses.replace(person, consent=parse_consent(consent or "")), moment
     except ValueError as error:
         raise GaitkeeperError("ingest-bad-option", detail=error) from error
 
@@ -230,6 +242,7 @@ def _patient_json(patient: Patient) -> dict[str, Any]:
         "sex": patient.sex,
         "height_m": patient.height_m,
         "recordings": patient.recordings,
+        "consent": sorted(patient.purposes),
         "extra": dict(patient.extra),
     }
 
@@ -238,7 +251,9 @@ def _print_patients(found: tuple[Patient, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("Patient", "Label", "Age", "Sex", "Height", "Walks")
+    from gaitkeeper_client.vault.consent import words_for
+
+    table = Table("Patient", "Label", "Age", "Sex", "Height", "Walks", "Consent")
     table.add_column("Pseudonym", no_wrap=True, min_width=18)
     for item in found:
         table.add_row(
@@ -248,6 +263,7 @@ def _print_patients(found: tuple[Patient, ...]) -> None:
             item.sex or "",
             "" if item.height_m is None else f"{item.height_m:.2f} m",
             str(item.recordings),
+            words_for(item.purposes),
             item.pseudonym,
         )
     Console().print(table)

@@ -58,6 +58,11 @@ class SiteHome:
         return self.path / "site.toml"
 
     @property
+    def policy_file(self) -> Path:
+        """The site's own rules for what a consortium may do here."""
+        return self.path / "policy.toml"
+
+    @property
     def keys(self) -> Path:
         """Folder of private keys and certificates; only the owner may enter."""
         return self.path / "keys"
