@@ -67,7 +67,7 @@ class MetricRules:
 
 @dataclass(frozen=True, slots=True)
 class SitePolicy:
-    """The whole policy. ``roots``: allowed roots' fingerprints, None for the enrolled one; ``hours``: None is always."""
+    """The whole policy. ``roots``: allowed roots' fingerprints, None: the enrolled one; ``hours``: None is always."""
 
     studies: StudyRules
     roots: frozenset[str] | None

@@ -20,12 +20,16 @@ def demo(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 5,
 ) -> None:
     """Three clinics learn from walking videos, and the model comes back: the whole of Gaitkeeper in a few minutes."""
+    from importlib.util import find_spec
+
     from rich.console import Console
 
     from gaitkeeper_shared.demo.stage import Stage
     from gaitkeeper_shared.demo.story import Demo, play, prepare_folder
     from gaitkeeper_shared.errors import GaitkeeperError
 
+    if find_spec("mediapipe") is None or find_spec("mlflow") is None:
+        raise GaitkeeperError("extra-missing", command="demo", extra="all")
     if video is not None and not video.is_file():
         raise GaitkeeperError("video-not-found", path=video)
     prepare_folder(directory)
@@ -36,5 +40,5 @@ def demo(
     console.print(f"  The clinician's report   {directory / 'report' / 'report.html'}", highlight=False)
     console.print(f"  The figures              {directory / 'summary.json'}", highlight=False)
     console.print("  The model's versions     mlflow ui --backend-store-uri sqlite:///", end="", highlight=False)
-    console.print(f"{directory / 'coordinator' / 'mlflow' / 'mlflow.db'}", highlight=False)
+    console.print(f"{directory / 'coordinator' / 'mlflow' / 'mlflow.sqlite'}", highlight=False)
     console.print("  The servers' logs        " + str(directory / "logs"), highlight=False)
