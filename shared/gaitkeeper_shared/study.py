@@ -23,6 +23,8 @@ from gaitkeeper_shared.errors import GaitkeeperError
 STUDY_SCHEMA = "gaitkeeper.study/1"
 SECURE_FROM = 3
 """From so many sites in a round on, aggregation is secure where a study does not say otherwise."""
+LONGEST_WINDOW_S = 600.0
+"""Stride-to-stride variability needs minutes of walking (``model.kind = "strides"``); joint angles need seconds."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -283,7 +285,12 @@ def _check(study: Study) -> None:
         (len(set(task.labels)) == len(task.labels), "task.labels", list(task.labels), "a label stands twice"),
         (len(window.channels) >= 1, "input.channels", list(window.channels), "at least one channel is needed"),
         (10 <= window.rate_hz <= 200, "input.rate_hz", window.rate_hz, "it must lie between 10 and 200 Hz"),
-        (0.5 <= window.window_s <= 20, "input.window_s", window.window_s, "it must lie between 0.5 and 20 s"),
+        (
+            0.5 <= window.window_s <= LONGEST_WINDOW_S,
+            "input.window_s",
+            window.window_s,
+            f"it must lie between 0.5 and {LONGEST_WINDOW_S:g} s",
+        ),
         (0 < window.hop_s <= window.window_s, "input.hop_s", window.hop_s, "it must lie between 0 and window_s"),
         (1 <= window.max_windows <= 256, "input.max_windows", window.max_windows, "it must lie between 1 and 256"),
         (1 <= study.model.hidden <= 1024, "model.hidden", study.model.hidden, "it must lie between 1 and 1024"),

@@ -22,6 +22,7 @@ from gaitkeeper_shared.study import Input
 
 CHANNELS = ("knee_flexion_left", "pelvis_speed", "trunk_lean")
 WINDOW = Input(channels=CHANNELS, rate_hz=20.0, window_s=1.0, hop_s=0.5, max_windows=5)
+FORCES = dataclasses.replace(WINDOW, channels=("foot_force_left", "foot_force_right"))
 SPEC = ModelSpec("lstm", 6, 1, 4, "all", WINDOW, ("healthy", "patient"), "a" * 64)
 
 
@@ -68,7 +69,8 @@ def test_a_person_gives_at_most_max_windows_from_first_to_last(lengths: list[flo
 
 @pytest.mark.parametrize("kind", kinds())
 def test_models_are_the_same_everywhere_and_survive_their_bytes(kind: str) -> None:
-    spec = dataclasses.replace(SPEC, kind=kind, layers=2)
+    window = FORCES if kind == "strides" else WINDOW
+    spec = dataclasses.replace(SPEC, kind=kind, layers=2, input=window)
     bundle = ModelBundle.initial(spec)
     data = bundle.to_bytes()
     assert data == ModelBundle.initial(spec).to_bytes()
@@ -76,7 +78,7 @@ def test_models_are_the_same_everywhere_and_survive_their_bytes(kind: str) -> No
     assert other.to_bytes() != data
     again = ModelBundle.from_bytes(data)
     assert again.spec == spec
-    windows = cut_windows(signals(3.0), WINDOW)
+    windows = cut_windows(signals(3.0, names=window.channels), window)
     probabilities = again.predict(windows)
     assert np.array_equal(probabilities, bundle.predict(windows))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-5)
@@ -129,6 +131,7 @@ def _with_header(**changes: object) -> bytes:
         {"input": {**SPEC.to_json()["input"], "channels": ["nothing"]}},
         {"input": {**SPEC.to_json()["input"], "window_s": 1e9}},
         {"input": {**SPEC.to_json()["input"], "surprise": 1}},
+        {"kind": "strides"},
         {"seed": "x"},
         {"surprise": 1},
     ],
@@ -136,7 +139,7 @@ def _with_header(**changes: object) -> bytes:
 def test_a_header_that_lies_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(GaitkeeperError) as error:
         ModelBundle.from_bytes(_with_header(**changes))
-    assert error.value.code in ("model-damaged", "model-kind-unknown")
+    assert error.value.code in ("model-damaged", "model-kind-unknown", "model-channels")
 
 
 def test_weights_that_are_no_numbers_are_refused() -> None:

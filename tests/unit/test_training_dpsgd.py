@@ -13,16 +13,20 @@ from hypothesis import strategies as st
 from gaitkeeper_client.training import dpsgd
 from gaitkeeper_client.training.dataset import Person
 from gaitkeeper_client.training.dpsgd import PrivateSteps, train_private
+from gaitkeeper_client.training.frozen import frozen_features
+from gaitkeeper_shared.models.channels import FORCE_CHANNELS
 from gaitkeeper_shared.models.registry import build, kinds
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.study import Input
 
 CHANNELS = ("hip_flexion_left", "knee_flexion_left", "pelvis_speed")
 WINDOW = Input(channels=CHANNELS, rate_hz=10.0, window_s=1.0)
+FORCES = Input(channels=(*(channel.name for channel in FORCE_CHANNELS), "pelvis_speed"), rate_hz=10.0, window_s=1.0)
 
 
 def spec(kind: str, trained: str = "all") -> ModelSpec:
-    return ModelSpec(kind, 8, 1, 3, trained, WINDOW, ("healthy", "patient"), "0" * 64)
+    window = FORCES if kind == "strides" else WINDOW
+    return ModelSpec(kind, 8, 1, 3, trained, window, ("healthy", "patient"), "0" * 64)
 
 
 def people(count: int, seed: int, scale: float = 1.0) -> tuple[Person, ...]:
@@ -74,6 +78,20 @@ def test_only_the_head_moves_where_the_study_says_so() -> None:
     train_private(model, people(6, 1), PrivateSteps(2, 0.5, 0.9, 1.0, 1.0, 3.0, 1.0))
     moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved == {"head.weight", "head.bias"}
+
+
+def test_features_of_a_frozen_encoder_are_kept_and_never_those_of_another_encoder_or_patient() -> None:
+    one, same, other = build(spec("lstm", "head")), build(spec("lstm", "head")), build(spec("lstm", "head"))
+    with torch.no_grad():
+        next(other.encoder.parameters()).add_(0.1)
+    first, second = people(2, 4)
+    features = frozen_features(one, first.windows)
+    assert frozen_features(same, first.windows) is features
+    torch.testing.assert_close(features, one.encoder(torch.from_numpy(first.windows)).detach())
+    assert not torch.allclose(frozen_features(other, first.windows), features, atol=1e-4)
+    torch.testing.assert_close(
+        frozen_features(one, second.windows), one.encoder(torch.from_numpy(second.windows)).detach()
+    )
 
 
 def test_noise_has_the_promised_size_and_an_empty_site_still_adds_it() -> None:

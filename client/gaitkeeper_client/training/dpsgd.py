@@ -17,6 +17,7 @@ import torch
 from opacus.optimizers import DPOptimizer
 from torch import nn
 
+from gaitkeeper_client.training.frozen import frozen_features
 from gaitkeeper_shared.arrays import Float32Array
 from gaitkeeper_shared.privacy.noise import gaussian, poisson_sample
 
@@ -68,7 +69,6 @@ def train_private(
     is computed from noised sums alone, so that keeping it costs no privacy. ``people``: all who may be drawn, possibly
     nobody.
     """
-    device = next(model.parameters()).device
     model.train()
     parameters = list(model.private_parameters())
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -79,7 +79,7 @@ def train_private(
         expected_batch_size=steps.normaliser,
     )
     _restore(optimizer, dict(zip(names, parameters, strict=True)), momentum or {})
-    batches = [_Batch.of(person, device) for person in people]
+    batches = [_Batch.of(person, model) for person in people]
     for _ in range(steps.steps):
         drawn = [batches[index] for index in np.flatnonzero(poisson_sample(len(batches), steps.sample_rate))]
         optimizer.zero_grad(set_to_none=True)
@@ -93,17 +93,24 @@ def train_private(
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """A patient on the device: (N, T, C) windows and (N,) times their class."""
+    """A patient on the device: (N, T, C) windows, or their (N, width) features where the encoder never changes, and
+    (N,) times their class."""
 
-    windows: torch.Tensor
+    inputs: torch.Tensor
     labels: torch.Tensor
     class_index: int
 
     @classmethod
-    def of(cls, person: Person, device: torch.device) -> _Batch:
-        windows = torch.from_numpy(person.windows).to(device)
-        labels = torch.full((windows.shape[0],), person.class_index, dtype=torch.long, device=device)
-        return cls(windows, labels, person.class_index)
+    def of(cls, person: Person, model: GaitModel) -> _Batch:
+        device = model.head.weight.device
+        inputs = frozen_features(model, person.windows) if model.frozen else torch.from_numpy(person.windows)
+        labels = torch.full((inputs.shape[0],), person.class_index, dtype=torch.long, device=device)
+        return cls(inputs.to(device), labels, person.class_index)
+
+
+def _logits(model: GaitModel, patient: _Batch) -> torch.Tensor:
+    logits: torch.Tensor = (model.head if model.frozen else model)(patient.inputs)
+    return logits
 
 
 def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
@@ -114,7 +121,7 @@ def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
     parameters = list(model.private_parameters())
     rows = [torch.empty((len(patients), *parameter.shape), device=parameter.device) for parameter in parameters]
     for index, patient in enumerate(patients):
-        loss = nn.functional.cross_entropy(model(patient.windows), patient.labels)
+        loss = nn.functional.cross_entropy(_logits(model, patient), patient.labels)
         for row, gradient in zip(rows, torch.autograd.grad(loss, parameters), strict=True):
             row[index] = gradient
     if patients:
@@ -146,12 +153,10 @@ def _weigh(parameters: Sequence[nn.Parameter], weights: Sequence[float], clip_no
 
 def correct_people(model: GaitModel, people: Sequence[Person]) -> int:
     """How many people's most probable label, by the mean probability over their windows, is their own."""
-    device = next(model.parameters()).device
     correct = 0
     with torch.inference_mode():
         for person in people:
-            batch = _Batch.of(person, device)
-            probabilities = torch.softmax(model(batch.windows), dim=1).mean(dim=0)
+            probabilities = torch.softmax(_logits(model, _Batch.of(person, model)), dim=1).mean(dim=0)
             correct += int(probabilities.argmax().item() == person.class_index)
     return correct
 

@@ -21,6 +21,8 @@ from gaitkeeper_shared.skeleton import SIDES
 
 DRIFT_WINDOW_S = 2.0
 """Width of the moving floor and mean: longer than a stride (about 1.1 s), shorter than a drift."""
+FORCE_CENTER, FORCE_SPREAD = 0.5, 0.5
+"""An unknown load is scaled to 0, which is neither a foot in the air (-1) nor one that bears the body (1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,12 @@ def _table() -> tuple[Channel, ...]:
 
 
 CHANNELS: tuple[Channel, ...] = _table()
-CHANNEL_BY_NAME: dict[str, Channel] = {channel.name: channel for channel in CHANNELS}
+"""What :func:`feature_signals` computes from points."""
+FORCE_CHANNELS: tuple[Channel, ...] = tuple(
+    Channel(f"foot_force_{side}", "load", "foot", side, FORCE_CENTER, FORCE_SPREAD) for side in SIDES
+)
+"""The load under each foot, of recordings of foot forces: 0 in the air, about 1 under its usual greatest load."""
+CHANNEL_BY_NAME: dict[str, Channel] = {channel.name: channel for channel in (*CHANNELS, *FORCE_CHANNELS)}
 
 
 def feature_signals(time_s: FloatArray, points: FloatArray) -> Signals:

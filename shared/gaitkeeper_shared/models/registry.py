@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
@@ -12,7 +13,7 @@ from torch import nn
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.spec import ModelSpec
 
-_FILES = ("lstm", "gru", "tcn", "transformer", "symmetry")
+_FILES = ("lstm", "gru", "tcn", "transformer", "symmetry", "strides")
 _KINDS: dict[str, Callable[[ModelSpec], TemporalEncoder]] = {}
 
 
@@ -29,8 +30,10 @@ class TemporalEncoder(nn.Module, abc.ABC):
 class GaitModel(nn.Module):
     """An encoder of windows and a linear head over the study's labels: (N, T, C) windows to (N, L) logits."""
 
-    def __init__(self, encoder: TemporalEncoder, labels: int, trained: str) -> None:
+    def __init__(self, encoder: TemporalEncoder, labels: int, trained: str, signature: str = "") -> None:
+        """``signature``: of everything but weights that the encoder's features depend on."""
         super().__init__()
+        self.signature = signature
         self.encoder = encoder
         self.head = nn.Linear(encoder.width, labels)
         self.trained = trained
@@ -41,6 +44,19 @@ class GaitModel(nn.Module):
         """(N, T, C) scaled windows to (N, L) logits."""
         logits: torch.Tensor = self.head(self.encoder(windows))
         return logits
+
+    @property
+    def frozen(self) -> bool:
+        """Whether no parameter of the encoder is ever trained, so that a window's features stay what they are."""
+        return not any(parameter.requires_grad for parameter in self.encoder.parameters())
+
+    def encoder_fingerprint(self) -> bytes:
+        """A hash of all that the features of a window depend on beside the window."""
+        digest = hashlib.blake2b(f"{type(self.encoder).__qualname__} {self.signature}".encode(), digest_size=32)
+        for name, tensor in self.encoder.state_dict().items():
+            digest.update(name.encode("utf-8"))
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.digest()
 
     def private_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that a site's private steps change, in a fixed order."""
@@ -76,7 +92,8 @@ def build(spec: ModelSpec) -> GaitModel:
         raise GaitkeeperError("model-kind-unknown", kind=spec.kind, known=", ".join(known))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)
-        return GaitModel(_KINDS[spec.kind](spec), len(spec.labels), spec.trained)
+        signature = repr((spec.kind, spec.hidden, spec.layers, spec.input))
+        return GaitModel(_KINDS[spec.kind](spec), len(spec.labels), spec.trained, signature)
 
 
 def best_device() -> torch.device:

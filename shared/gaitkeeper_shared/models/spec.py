@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
-from gaitkeeper_shared.study import Input, Study
+from gaitkeeper_shared.study import LONGEST_WINDOW_S, Input, Study
 
 MAX_HIDDEN = 1024
 MAX_LAYERS = 8
@@ -89,7 +89,7 @@ def _check(spec: ModelSpec) -> None:
             raise ValueError(why)
     if not (1 <= spec.hidden <= MAX_HIDDEN and 1 <= spec.layers <= MAX_LAYERS):
         raise ValueError(f"{spec.layers} layers of {spec.hidden} units are more than a study may ask for")
-    if not (10 <= window.rate_hz <= 200 and window.window_s <= 20 and 1 <= window.max_windows <= 256):
+    if not (10 <= window.rate_hz <= 200 and window.window_s <= LONGEST_WINDOW_S and 1 <= window.max_windows <= 256):
         raise ValueError("its windows are beyond what a study may ask for")
     if not 2 <= len(spec.labels) <= 64 or len(set(spec.labels)) != len(spec.labels):
         raise ValueError("its labels are fewer than two, too many, or repeated")
