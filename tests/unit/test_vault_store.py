@@ -205,7 +205,7 @@ def test_what_a_kill_left_is_removed_and_the_rest_stays(site: tuple[SiteHome, Si
 def test_opening_beside_a_writer_removes_nothing(site: tuple[SiteHome, SiteKey]) -> None:
     home, key = site
     fresh = home.vault / "recordings" / ("00" * 16 + ".sealed")
-    with Vault.open(home, key) as writer, writer._locked(wait=True):
+    with Vault.open(home, key) as writer, writer.locked(wait=True):
         fresh.write_bytes(b"of a writer that is about to commit")
         import threading
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from gaitkeeper_client.cli import site_analyze, site_budget, site_policy, site_run, site_trust, site_vault
+from gaitkeeper_client.cli import (
+    site_analyze,
+    site_budget,
+    site_consent,
+    site_policy,
+    site_run,
+    site_trust,
+    site_upkeep,
+    site_vault,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -14,5 +23,5 @@ def site() -> None:
     """Run a clinic's site: its vault, its studies, its training, its released model."""
 
 
-for part in (site_vault, site_trust, site_policy, site_run, site_budget, site_analyze):
+for part in (site_vault, site_consent, site_upkeep, site_trust, site_policy, site_run, site_budget, site_analyze):
     part.register(app)

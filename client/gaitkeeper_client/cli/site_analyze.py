@@ -93,6 +93,8 @@ def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> Pati
         found = vault.find(wanted) or next((p for p in vault.patients() if p.pseudonym == wanted), None)
     if found is None:
         raise GaitkeeperError("patient-unknown", patient=wanted)
+    if not found.allows("care"):
+        raise GaitkeeperError("consent-missing", pseudonym=found.pseudonym, purpose="care")
     height = found.height_m if height_m is None else height_m
     return PatientContext(found.pseudonym, found.age, found.sex or "", height)
 

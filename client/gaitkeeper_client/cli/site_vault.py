@@ -86,8 +86,9 @@ def ingest(
     """Analyse recordings and store what was found, encrypted. The videos themselves are not stored.
 
     May be stopped at any moment and run again: what is stored is skipped. A cohort.csv has the columns patient, path,
-    label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none); it is checked as a whole before anything is stored. Exit status: 0 done
-    (refused recordings are listed), 2 or 4 some file failed, 3 every recording was refused.
+    label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none); it is checked
+    as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2 or 4 some file failed,
+    3 every recording was refused.
     """
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.ingest import ingest as run

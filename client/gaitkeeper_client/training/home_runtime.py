@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaitkeeper_client.training.dataset import SiteDataset, person_of, split
+from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome, read_table
 from gaitkeeper_client.vault.keys import SiteKey, unlock
 from gaitkeeper_client.vault.ledger import open_ledger
@@ -53,7 +54,7 @@ class HomeRuntime:
         return approved_study(self.home, study_hash)
 
     def dataset(self, study_hash: str, study: Study, run: str) -> SiteDataset:
-        """The people of the vault whom the study can use."""
+        """The people of the vault whom the study can use and who agreed to training."""
         del run
         state = self._vault_state()
         if self._cached is None or (self._cached.study_hash, self._cached.vault) != (study_hash, state):
@@ -62,18 +63,23 @@ class HomeRuntime:
 
     def _vault_state(self) -> tuple[tuple[int, int], ...]:
         # What is written while another process reads stays in the write-ahead log for as long as that takes.
-        return tuple(_state_of(self.home.vault / name) for name in ("index.sqlite", "index.sqlite-wal"))
+        # The settings say what holds for patients of whom no consent is on record.
+        vault, names = self.home.vault, ("index.sqlite", "index.sqlite-wal")
+        return (*(_state_of(vault / name) for name in names), _state_of(self.home.config_file))
 
     def _load(self, study: Study) -> SiteDataset:
         people = []
         with Vault.open(self.home, self._key) as vault:
             for patient in vault.patients():
+                if not patient.allows("training"):
+                    continue
                 if patient.label is None or study.task.class_of(patient.label) is None:
                     continue
                 signals = (recording.signals for recording in vault.recordings(patient.pseudonym))
                 if (person := person_of(patient.pseudonym, patient.label, signals, study)) is not None:
                     people.append(person)
-        dataset = split(people, study, self._key.derive("training/held-out"))
+        record(self.home, "vault-read", purpose="training", study=study.name, patients=len(people))
+        dataset = split(people, study, self._key.identify("training/held-out"))
         if not dataset.train:
             # Not a refusal: that nobody is here would be told to the coordinator, and of one patient it would tell all.
             _LOG.warning("study %s finds no patient to train on here; this site sends noise only", study.name)

@@ -1,6 +1,7 @@
 """``cohort.csv``: the list that says who walks in which file. Read whole and checked whole, before anything is done.
 
-Columns: ``patient, path, label, age, sex, height_m, recorded_at`` in any order; further columns are kept as text.
+Columns: ``patient, path, label, age, sex, height_m, recorded_at`` in any order; ``consent`` may be there too (care,
+training, care+training or none); further columns are kept as text.
 ``path`` is relative to the file's own folder. Comma, semicolon or tab; UTF-8 with or without byte-order mark.
 """
 
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gaitkeeper_client.vault.consent import Consent, parse_purposes
 from gaitkeeper_client.vault.records import PatientFacts, Sex
 from gaitkeeper_shared.errors import GaitkeeperError
 
 COLUMNS: tuple[str, ...] = ("patient", "path", "label", "age", "sex", "height_m", "recorded_at")
+CONSENT = "consent"
 COHORT_NAME = "cohort.csv"
 MOST_REPORTED = 10
 AGE_YEARS = (0.0, 120.0)
@@ -47,11 +50,12 @@ class CohortRow:
     height_m: float | None
     recorded_at: str | None
     extra: Mapping[str, str]
+    consent: Consent | None = None
 
     @property
     def facts(self) -> PatientFacts:
         """What the row says of the patient."""
-        return PatientFacts(self.patient, self.label, self.age, self.sex, self.height_m, self.extra)
+        return PatientFacts(self.patient, self.label, self.age, self.sex, self.height_m, self.extra, self.consent)
 
 
 def read_cohort(path: Path) -> tuple[CohortRow, ...]:
@@ -131,7 +135,8 @@ def _row(folder: Path, line: int, names: list[str], cells: list[str]) -> CohortR
         parse_sex(values["sex"]),
         parse_height(values["height_m"]),
         parse_moment(values["recorded_at"]),
-        {name: value for name, value in values.items() if name not in COLUMNS and name},
+        {name: value for name, value in values.items() if name not in (*COLUMNS, CONSENT) and name},
+        parse_consent(values.get(CONSENT, "")),
     )
 
 
@@ -177,6 +182,11 @@ def parse_sex(text: str) -> Sex | None:
     return sex
 
 
+def parse_consent(text: str) -> Consent | None:
+    """A consent as a cohort says it; None for an empty cell. A ``ValueError`` for anything else."""
+    return Consent(parse_purposes(text)) if text else None
+
+
 def parse_moment(text: str) -> str | None:
     """A moment in UTC, ISO 8601; a ``ValueError`` for anything else. Without a time zone it is taken as UTC."""
     if not text:
@@ -191,7 +201,7 @@ def parse_moment(text: str) -> str | None:
 
 
 def _contradictions(rows: list[CohortRow]) -> list[str]:
-    """A file named twice; a patient with two labels or two sexes."""
+    """A file named twice; a patient with two labels, two sexes or two consents."""
     problems = []
     by_path: dict[Path, int] = {}
     by_patient: dict[str, CohortRow] = {}
@@ -199,6 +209,9 @@ def _contradictions(rows: list[CohortRow]) -> list[str]:
         if (before := by_path.setdefault(row.path, row.line)) != row.line:
             problems.append(f"line {row.line}: {row.path.name} stands on line {before} already")
         known = by_patient.setdefault(row.patient, row)
-        if attribute := known.facts.conflict(row.facts):
+        attribute = known.facts.conflict(row.facts)
+        if attribute is None and None not in (known.consent, row.consent) and known.consent != row.consent:
+            attribute = CONSENT
+        if attribute:
             problems.append(f"line {row.line}: the patient has another {attribute} than on line {known.line}")
     return problems

@@ -8,16 +8,29 @@ writes; ``synchronous=FULL`` makes a commit durable before anyone is told.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gaitkeeper_shared.errors import GaitkeeperError
 
+if TYPE_CHECKING:
+    from gaitkeeper_client.vault.keys import SiteKey
+
 BUSY_TIMEOUT_S = 30.0
-_TABLES = """
+INDEX_FORMAT = 2
+"""Format 2 remembers the pseudonyms of erased patients; format 1 did not."""
+_ERASED = """
+CREATE TABLE erased (
+    lookup BLOB PRIMARY KEY,
+    pseudonym TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+_TABLES = (
+    """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE patients (
     number INTEGER PRIMARY KEY,
@@ -35,6 +48,8 @@ CREATE TABLE recordings (
 );
 CREATE INDEX recordings_of_patient ON recordings (pseudonym);
 """
+    + _ERASED
+)
 _PATIENT = (str, bytes, bytes, bytes)
 _RECORDING = (str, str, bytes, bytes)
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -58,6 +73,26 @@ class RecordingRow:
     pseudonym: str
     source: bytes
     record: bytes
+
+
+def key_check(key: SiteKey, vault_id: str) -> bytes:
+    """What an index keeps to recognise the key that opens it."""
+    return hmac.digest(key.derive("vault/check"), vault_id.encode("utf-8"), "sha256")
+
+
+def fits(folder: Path, key: SiteKey) -> bool:
+    """Whether ``key`` opens the vault in ``folder``; True where there is no index that could say."""
+    path = folder / "index.sqlite"
+    if not path.exists():
+        return True
+    index = VaultIndex(path)
+    try:
+        meta = index.meta()
+    finally:
+        index.close()
+    if not {"vault", "key_check"} <= set(meta):
+        return True
+    return hmac.compare_digest(meta["key_check"], key_check(key, meta["vault"].decode(errors="replace")))
 
 
 @contextlib.contextmanager
@@ -121,6 +156,15 @@ class VaultIndex:
                 self._database.execute(statement)
         self._database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
+    def migrate(self) -> None:
+        """Bring an index of format 1 to this format, in the caller's transaction."""
+        self._database.execute(_ERASED.strip().rstrip(";"))
+        self._database.execute("UPDATE meta SET value = ? WHERE name = 'format'", (str(INDEX_FORMAT).encode(),))
+
+    def put_meta(self, name: str, value: bytes) -> None:
+        """Replace one of the values given to :meth:`settle`, in the caller's transaction."""
+        self._database.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+
     def meta(self) -> dict[str, bytes]:
         """The values given to :meth:`settle`; empty for an index without tables."""
         with index_errors(self.path):
@@ -172,7 +216,7 @@ class VaultIndex:
         """Insert a patient or replace their record, in the caller's transaction."""
         self._database.execute(
             "INSERT INTO patients (pseudonym, lookup, wrapped_key, record) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (pseudonym) DO UPDATE SET record = excluded.record",
+            " ON CONFLICT (pseudonym) DO UPDATE SET wrapped_key = excluded.wrapped_key, record = excluded.record",
             (row.pseudonym, row.lookup, row.wrapped_key, row.record),
         )
 
@@ -182,6 +226,46 @@ class VaultIndex:
             "INSERT INTO recordings (id, pseudonym, source, record) VALUES (?, ?, ?, ?)",
             (row.id, row.pseudonym, row.source, row.record),
         )
+
+    def replace_recording(self, recording_id: str, row: RecordingRow) -> None:
+        """Put another row in the place of a recording's, which stays where it is in the order of arrival, in the
+        caller's transaction."""
+        self._database.execute(
+            "UPDATE recordings SET id = ?, source = ?, record = ? WHERE id = ?",
+            (row.id, row.source, row.record, recording_id),
+        )
+
+    def remove_recording(self, recording_id: str) -> None:
+        """Remove a recording's row, in the caller's transaction."""
+        self._database.execute("DELETE FROM recordings WHERE id = ?", (recording_id,))
+
+    def remove_patient(self, row: PatientRow) -> None:
+        """Remove a patient with key and recordings, in the caller's transaction; what stays is that this keyed hash had
+        this pseudonym."""
+        self._database.execute("DELETE FROM recordings WHERE pseudonym = ?", (row.pseudonym,))
+        self._database.execute("DELETE FROM patients WHERE pseudonym = ?", (row.pseudonym,))
+        self._database.execute("INSERT OR REPLACE INTO erased VALUES (?, ?)", (row.lookup, row.pseudonym))
+
+    def erased(self) -> dict[bytes, str]:
+        """Pseudonyms of erased patients by the keyed hash of their identifier."""
+        with index_errors(self.path):
+            rows = self._database.execute("SELECT lookup, pseudonym FROM erased ORDER BY pseudonym").fetchall()
+            return dict(_typed(row, (bytes, str)) for row in rows)
+
+    def image(self) -> bytes:
+        """The whole index as this connection sees it, whatever part of it is in the write-ahead log."""
+        with index_errors(self.path):
+            return self._database.serialize()
+
+    def forget_log(self) -> bool:
+        """Fold the write-ahead log into the index and cut it to nothing; False where a reader prevents that."""
+        with index_errors(self.path):
+            self._database.execute("PRAGMA busy_timeout = 100")  # the caller waits, with a deadline of its own
+            try:
+                busy, _, _ = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._database.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+            return not busy
 
     def integrity(self) -> str:
         """``ok``, or what SQLite's own check finds wrong with the file."""

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from gaitkeeper_client.lab.readers import reader_of
+from gaitkeeper_client.lab.readers import force_reader_of, reader_of
 from gaitkeeper_client.vault.cohort import COHORT_NAME, read_cohort
+from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
+from gaitkeeper_client.vault.retention import RetentionPolicy, apply_retention, drop_raw_video, retention_policy
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_client.vault.workers import Analyse, Job, JobResult, analyse_job, run_jobs
-from gaitkeeper_shared.durable import full_disk_is_an_error
 from gaitkeeper_shared.errors import EXIT_OK, EXIT_REFUSED, GaitkeeperError
 from gaitkeeper_shared.recording import decode_recording
 
@@ -107,15 +108,19 @@ def ingest(
 ) -> IngestSummary:
     """Analyse and store all sources; those that the vault holds are skipped at the price of a hash.
 
-    ``workers``: processes, by default one per core. Raises ``vault-patient-conflict`` before anything is stored, and
-    ``disk-full``, ``vault-busy``, ``vault-damaged`` when going on makes no sense; what was stored by then stays.
+    ``workers``: processes, by default one per core. Where the site's policy says so, a video is removed once what was
+    found in it is stored, and recordings past their time are removed at the end. Raises ``vault-patient-conflict``,
+    ``consent-withdrawn`` or ``retention-bad`` before anything is stored, and ``disk-full``, ``vault-busy``,
+    ``vault-damaged`` when going on makes no sense; what was stored by then stays.
     """
+    policy = retention_policy(home)
     if not update_patients:
         for source in sources:
             vault.check(source.patient)
-    run = _Run(home, vault, sources, update_patients, on_progress)
+    run = _Run(home, vault, sources, update_patients, on_progress, policy)
     for result in run_jobs(run.jobs(), workers=workers or len(os.sched_getaffinity(0)), analyse=analyse):
         run.settle(result)
+    apply_retention(home, vault, policy)
     return IngestSummary(tuple(run.outcomes))
 
 
@@ -129,8 +134,9 @@ class _Run:
         sources: Sequence[Source],
         update_patients: bool,
         on_progress: Progress | None,
+        policy: RetentionPolicy,
     ) -> None:
-        self._home, self._vault, self._sources = home, vault, sources
+        self._home, self._vault, self._sources, self._policy = home, vault, sources, policy
         self._update, self._on_progress = update_patients, on_progress
         self._hashes: dict[int, str] = {}
         self.outcomes: list[Outcome] = []
@@ -148,6 +154,7 @@ class _Run:
                 if self._update:
                     self._vault.update_patient(source.patient)
                 self._done(Outcome(source.path, "already_stored", self._pseudonym(source)))
+                self._drop_video(source)
                 continue
             self._hashes[number] = digest
             yield Job(number, source.path, source.patient.height_m)
@@ -169,15 +176,20 @@ class _Run:
                 self._fail(source, error)
 
     def _store(self, source: Source, digest: str, recording: bytes) -> None:
-        from gaitkeeper_shared.trust.audit import AuditLog
-
         now = datetime.now(UTC).isoformat(timespec="seconds")
         facts = RecordingFacts(digest, source.path.name, now, source.recorded_at, source.patient.extra)
         added = self._vault.add(source.patient, decode_recording(recording), facts, update=self._update)
         if added.new:
-            with full_disk_is_an_error(self._home.audit_log):
-                AuditLog(self._home.audit_log).append("ingested", patient=added.pseudonym, recording=added.recording_id)
+            record(self._home, "ingested", patient=added.pseudonym, recording=added.recording_id)
         self._done(Outcome(source.path, "stored" if added.new else "already_stored", added.pseudonym))
+        self._drop_video(source)
+
+    def _drop_video(self, source: Source) -> None:
+        """Remove the file of a stored source, if it is a video and the policy says so. A kill before it is made good by
+        the next ingest of the same list."""
+        if self._policy.raw_video != "delete" or reader_of(source.path) or force_reader_of(source.path):
+            return
+        drop_raw_video(self._home, source.path, self._pseudonym(source) or "")
 
     def _pseudonym(self, source: Source) -> str | None:
         known = self._vault.find(source.patient.patient_id)

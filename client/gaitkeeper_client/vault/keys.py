@@ -1,6 +1,7 @@
 """The site's key: a key file that only its owner may read, or a key sealed by a passphrase.
 
-Everything secret at a site is derived from it or wrapped by it. A passphrase is stretched with scrypt (RFC 7914,
+Everything secret at a site is derived from it or wrapped by it. Beside it lies the site's identity secret: by it
+patients are found again, so it stays the same when the key is rotated. A passphrase is stretched with scrypt (RFC 7914,
 doi:10.17487/RFC7914), whose parameters are stored beside the sealed key; it is read from a terminal, from the file that
 ``GAITKEEPER_PASSPHRASE_FILE`` names, or from a pipe on standard input, never from the command line.
 """
@@ -23,24 +24,47 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.envelope import KEY_BYTES, SealContext, derive_key, new_key, seal, unseal
 
 PASSPHRASE_FILE_VARIABLE = "GAITKEEPER_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+NEW_PASSPHRASE_FILE_VARIABLE = "GAITKEEPER_NEW_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+BACKUP_PASSPHRASE_FILE_VARIABLE = "GAITKEEPER_BACKUP_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 LEAST_PASSPHRASE = 12
 SCRYPT_N = 2**17
 """128 MiB and about half a second: the interactive setting that OWASP's password storage cheat sheet gives."""
 _SCRYPT_MOST_N = 2**20  # a damaged file must not make us allocate all memory
-_KEY_HEADER = "gaitkeeper-site-key/1 "
-_SEALED_FORMAT = "gaitkeeper.sealed-key/1"
+_KEY_HEADER = "gaitkeeper-site-key/2 "
+_KEY_HEADER_1 = "gaitkeeper-site-key/1 "
+"""Of a site that was made before there was an identity secret: its first key is that, too."""
+_SEALED_FORMATS = ("gaitkeeper.sealed-key/1", "gaitkeeper.sealed-key/2")
 _CONTEXT = SealContext("site-key", ())
 
 
 @dataclass(frozen=True, slots=True)
 class SiteKey:
-    """The site's opened key. Its bytes appear in no representation, so that no log can hold them."""
+    """The site's opened key. Its bytes appear in no representation, so that no log can hold them.
+
+    ``secret``: opens the vault; a rotation replaces it. ``identity``: outlives rotations; empty where the site was made
+    without one, and then ``secret`` takes its place.
+    """
 
     secret: bytes = field(repr=False)
+    identity: bytes = field(repr=False, default=b"")
 
     def derive(self, purpose: str) -> bytes:
-        """A 256-bit key for one purpose, for example ``vault/wrap``."""
+        """A 256-bit key for one purpose, for example ``vault/wrap``; another one after a rotation."""
         return derive_key(self.secret, purpose)
+
+    def identify(self, purpose: str) -> bytes:
+        """A 256-bit key by which the same patient is the same for as long as the site lives: for lookups, pseudonyms,
+        and who is kept out of training."""
+        return derive_key(self.identity or self.secret, purpose)
+
+    def rotated(self) -> SiteKey:
+        """A fresh key with the same identity."""
+        return SiteKey(new_key(), self.identity or self.secret)
+
+    @property
+    def payload(self) -> bytes:
+        """Key and identity, as they are sealed."""
+        return self.secret + self.identity
 
 
 def create_key(home: SiteHome, *, passphrase: str | None = None, scrypt_n: int = SCRYPT_N) -> SiteKey:
@@ -53,25 +77,69 @@ def create_key(home: SiteHome, *, passphrase: str | None = None, scrypt_n: int =
         left_over.unlink(missing_ok=True)
     make_private_folder(home.path)
     make_private_folder(home.keys)
-    key = SiteKey(new_key())
-    if passphrase is None:
-        write_durably(home.key_file, f"{_KEY_HEADER}{key.secret.hex()}\n".encode())
-    else:
-        write_durably(home.sealed_key_file, _sealed(key, passphrase, scrypt_n))
+    key = SiteKey(new_key(), new_key())
+    keep_key(home, key, passphrase, scrypt_n=scrypt_n)
     return key
 
 
+def keep_key(
+    home: SiteHome, key: SiteKey, passphrase: str | None, *, next_: bool = False, scrypt_n: int = SCRYPT_N
+) -> None:
+    """Write a key durably: as a key file, or sealed where there is a passphrase.
+
+    ``next_``: beside the key in use, as the one that a rotation is about to put in its place.
+    """
+    if passphrase is None:
+        write_durably(_next(home.key_file) if next_ else home.key_file, _key_file(key))
+    else:
+        path = home.sealed_key_file
+        write_durably(_next(path) if next_ else path, _sealed(key, passphrase, scrypt_n))
+
+
 def unlock(home: SiteHome) -> SiteKey:
-    """Open the site's key as its settings say. Asks for the passphrase where one is needed."""
+    """Open the site's key as its settings say. Asks for the passphrase where one is needed.
+
+    Where a rotation was killed half-way, the key that opens the vault is the site's.
+    """
     mode: KeyMode = home.config().key_mode
     if mode == "file":
-        return _read_key_file(home.key_file)
-    return open_sealed(home.sealed_key_file, read_passphrase("Passphrase of this site: "))
+        return current_key(home, None)
+    return current_key(home, read_passphrase("Passphrase of this site: "))
 
 
-def read_passphrase(prompt: str, *, confirm: bool = False) -> str:
-    """The passphrase: from the file that is named by the environment, the terminal, or a pipe on standard input."""
-    if named := os.environ.get(PASSPHRASE_FILE_VARIABLE):
+def current_key(home: SiteHome, passphrase: str | None) -> SiteKey:
+    """The site's key; ``passphrase`` as its settings ask for one. Ends a rotation whose vault is re-wrapped already."""
+    from gaitkeeper_client.vault.index import fits
+
+    path = home.key_file if passphrase is None else home.sealed_key_file
+    key = _open(path, passphrase)
+    coming = _next(path)
+    if coming.exists() and not fits(home.vault, key):
+        newer = _open(coming, passphrase)
+        if fits(home.vault, newer):
+            write_durably(path, coming.read_bytes())
+            return newer
+    return key
+
+
+def drop_next_keys(home: SiteHome) -> None:
+    """Remove what a rotation, ended or given up, left beside the site's key."""
+    for path in (home.key_file, home.sealed_key_file):
+        _next(path).unlink(missing_ok=True)
+
+
+def _open(path: Path, passphrase: str | None) -> SiteKey:
+    return _read_key_file(path) if passphrase is None else open_sealed(path, passphrase)
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(path.name + ".next")
+
+
+def read_passphrase(prompt: str, *, confirm: bool = False, variable: str = PASSPHRASE_FILE_VARIABLE) -> str:
+    """The passphrase: from the file that ``variable`` names in the environment, the terminal, or a pipe on standard
+    input."""
+    if named := os.environ.get(variable):
         return _passphrase_of_file(Path(named))
     if sys.stdin is None or sys.stdin.closed:
         raise GaitkeeperError("passphrase-missing", detail="there is no terminal")
@@ -88,31 +156,42 @@ def read_passphrase(prompt: str, *, confirm: bool = False) -> str:
 
 def open_sealed(path: Path, passphrase: str) -> SiteKey:
     """Open a key sealed by a passphrase. Raises ``passphrase-wrong``, ``site-key-missing``, ``site-key-damaged``."""
+    import tomli_w
+
     data = _private_bytes(path)
     try:
         table = tomllib.loads(data.decode("utf-8"))
-        if table["format"] != _SEALED_FORMAT:
+        if table["format"] not in _SEALED_FORMATS:
             raise ValueError(f"format {table['format']!r}")
+        if tomli_w.dumps(table).encode("utf-8") != data:
+            raise ValueError("it is not as it was written")
         salt, sealed = bytes.fromhex(table["salt"]), bytes.fromhex(table["sealed"])
-        stretched = _stretch(passphrase, salt, table["scrypt"])
+        stretched = stretch(passphrase, salt, table["scrypt"])
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise GaitkeeperError("site-key-damaged", path=path, detail=error) from error
     try:
-        return SiteKey(unseal(stretched, sealed, _CONTEXT, what="the site's key"))
+        payload = unseal(stretched, sealed, _CONTEXT, what="the site's key")
     except GaitkeeperError as error:
         raise GaitkeeperError("passphrase-wrong") from error
+    return SiteKey(payload[:KEY_BYTES], payload[KEY_BYTES:])
 
 
 def _sealed(key: SiteKey, passphrase: str, n: int) -> bytes:
     import tomli_w
 
     salt, parameters = secrets.token_bytes(16), {"n": n, "r": 8, "p": 1}
-    sealed = seal(_stretch(passphrase, salt, parameters), key.secret, _CONTEXT)
-    table = {"format": _SEALED_FORMAT, "salt": salt.hex(), "sealed": sealed.hex(), "scrypt": parameters}
+    sealed = seal(stretch(passphrase, salt, parameters), key.payload, _CONTEXT)
+    table = {
+        "format": _SEALED_FORMATS[bool(key.identity)],
+        "salt": salt.hex(),
+        "sealed": sealed.hex(),
+        "scrypt": parameters,
+    }
     return tomli_w.dumps(table).encode("utf-8")
 
 
-def _stretch(passphrase: str, salt: bytes, parameters: dict[str, Any]) -> bytes:
+def stretch(passphrase: str, salt: bytes, parameters: dict[str, Any]) -> bytes:
+    """A key out of a passphrase, by scrypt with ``n``, ``r``, ``p`` of ``parameters``. Raises ``ValueError``."""
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
     n, r, p = (int(parameters[name]) for name in ("n", "r", "p"))
@@ -121,17 +200,28 @@ def _stretch(passphrase: str, salt: bytes, parameters: dict[str, Any]) -> bytes:
     return Scrypt(salt=salt, length=KEY_BYTES, n=n, r=r, p=p).derive(passphrase.encode("utf-8"))
 
 
+def _key_file(key: SiteKey) -> bytes:
+    if not key.identity:
+        return f"{_KEY_HEADER_1}{key.secret.hex()}\n".encode("ascii")
+    return f"{_KEY_HEADER}{key.secret.hex()} {key.identity.hex()}\n".encode("ascii")
+
+
 def _read_key_file(path: Path) -> SiteKey:
-    text = _private_bytes(path).decode("ascii", errors="replace")
+    data = _private_bytes(path)
+    text = data.decode("ascii", errors="replace")
+    header = next((known for known in (_KEY_HEADER, _KEY_HEADER_1) if text.startswith(known)), None)
     try:
-        if not text.startswith(_KEY_HEADER):
+        if header is None:
             raise ValueError("it does not begin with " + _KEY_HEADER.strip())
-        secret = bytes.fromhex(text.removeprefix(_KEY_HEADER).strip())
-        if len(secret) != KEY_BYTES:
-            raise ValueError(f"{len(secret)} bytes instead of {KEY_BYTES}")
+        parts = [bytes.fromhex(part) for part in text.removeprefix(header).split()]
+        if [len(part) for part in parts] != [KEY_BYTES] * (2 if header == _KEY_HEADER else 1):
+            raise ValueError(f"it does not hold keys of {KEY_BYTES} bytes")
+        key = SiteKey(*parts)
+        if _key_file(key) != data:
+            raise ValueError("it is not as it was written")
     except ValueError as error:
         raise GaitkeeperError("site-key-damaged", path=path, detail=error) from error
-    return SiteKey(secret)
+    return key
 
 
 def _private_bytes(path: Path) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gaitkeeper_client.vault.consent import PURPOSES, Consent, Purpose, consent_of
 from gaitkeeper_shared.errors import GaitkeeperError
 
 Sex = Literal["female", "male", "other"]
@@ -18,6 +19,7 @@ class PatientFacts:
     """What a clinic says of a patient. ``age`` in years, ``height_m`` in metres; None where it does not say.
 
     ``extra``: further columns of the cohort, as text; a later recording's values replace an earlier one's.
+    ``consent``: None where nobody said anything.
     """
 
     patient_id: str
@@ -26,6 +28,7 @@ class PatientFacts:
     sex: Sex | None = None
     height_m: float | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+    consent: Consent | None = None
 
     def merged(self, newer: PatientFacts) -> PatientFacts:
         """These facts with those that ``newer`` knows put over them."""
@@ -34,6 +37,8 @@ class PatientFacts:
             for item in dataclasses.fields(newer)
             if getattr(newer, item.name) is not None
         }
+        if self.consent is not None and newer.consent is not None:
+            known["consent"] = self.consent.updated(newer.consent)
         return dataclasses.replace(self, **{**known, "extra": {**self.extra, **newer.extra}})
 
     def conflict(self, newer: PatientFacts) -> str | None:
@@ -43,6 +48,12 @@ class PatientFacts:
             if old is not None and new is not None and old != new:
                 return name
         return None
+
+    def given_back(self, newer: PatientFacts) -> frozenset[Purpose]:
+        """The purposes that ``newer`` allows although a command withdrew them here."""
+        if self.consent is None or newer.consent is None:
+            return frozenset()
+        return self.consent.withdrawn & newer.consent.given
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +69,20 @@ class RecordingFacts:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """A patient of the vault. ``pseudonym`` is random; everything outside the vault uses nothing else."""
+    """A patient of the vault. Everything outside the vault uses the ``pseudonym`` and nothing else.
+
+    The pseudonym is a keyed hash of the clinic's identifier, or random in vaults of format 1. ``purposes``: what the
+    patient's data may serve, by their consent or, where nobody said anything, by the site's policy.
+    """
 
     pseudonym: str
     facts: PatientFacts
     recordings: int
+    purposes: frozenset[Purpose] = PURPOSES
+
+    def allows(self, purpose: Purpose) -> bool:
+        """Whether the patient's data may serve this purpose."""
+        return purpose in self.purposes
 
     @property
     def patient_id(self) -> str:
@@ -98,12 +118,15 @@ class Patient:
 def encode_facts(facts: PatientFacts | RecordingFacts) -> bytes:
     """JSON bytes; :func:`patient_facts` and :func:`recording_facts` are the inverse."""
     values = {item.name: getattr(facts, item.name) for item in dataclasses.fields(facts)}
+    if isinstance(facts, PatientFacts):
+        values["consent"] = None if facts.consent is None else facts.consent.table()
     return json.dumps({**values, "extra": dict(facts.extra)}, allow_nan=False).encode("utf-8")
 
 
 def patient_facts(data: bytes) -> PatientFacts:
     """Facts of a patient from unsealed bytes. Raises ``recording-damaged`` for anything else."""
-    return PatientFacts(**_decoded(data, PatientFacts))
+    values = _decoded(data, PatientFacts, optional=frozenset({"consent"}))  # vaults of format 1 know no consent
+    return PatientFacts(**{**values, "consent": consent_of(values.get("consent"))})
 
 
 def recording_facts(data: bytes) -> RecordingFacts:
@@ -111,12 +134,14 @@ def recording_facts(data: bytes) -> RecordingFacts:
     return RecordingFacts(**_decoded(data, RecordingFacts))
 
 
-def _decoded(data: bytes, kind: type[PatientFacts] | type[RecordingFacts]) -> dict[str, Any]:
+def _decoded(
+    data: bytes, kind: type[PatientFacts] | type[RecordingFacts], optional: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     try:
         values = json.loads(data)
     except ValueError as error:
         raise GaitkeeperError("recording-damaged", detail=str(error)) from error
     known = {item.name for item in dataclasses.fields(kind)}
-    if not isinstance(values, dict) or set(values) != known:
+    if not isinstance(values, dict) or set(values) | optional != known:
         raise GaitkeeperError("recording-damaged", detail="the facts have other fields than this version writes")
     return values

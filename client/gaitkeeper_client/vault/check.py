@@ -1,0 +1,100 @@
+"""Looking into a vault: everything is opened, and what is damaged, missing, exchanged or unknown is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.vault.index import RecordingRow
+    from gaitkeeper_client.vault.store import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One finding. ``what`` names a patient or recording by pseudonym or random id only."""
+
+    what: str
+    detail: str
+
+
+def check_vault(vault: Vault) -> tuple[Damage, ...]:
+    """Everything: the index and its seal, each record, each file."""
+    found = [*_check_seal(vault), *check_index(vault)]
+    try:
+        rows = vault.index.recordings()
+        keys = _patient_keys(vault)
+    except GaitkeeperError:
+        return tuple(found)  # check_index said so
+    for row in rows:
+        if row.pseudonym in keys and not any(item.what == f"recording {row.id}" for item in found):
+            found += _check_file(vault, row, keys[row.pseudonym])
+    unknown = vault.files_on_disk() - {vault.path_of(row.id).name for row in rows}
+    found += [Damage(f"file {name}", "the index does not know it") for name in sorted(unknown)]
+    return tuple(found)
+
+
+def check_index(vault: Vault) -> tuple[Damage, ...]:
+    """The index alone: SQLite's own check, and every sealed record."""
+    found: list[Damage] = []
+    if (integrity := vault.index.integrity()) != "ok":
+        found.append(Damage("index", integrity))
+    try:
+        rows, recordings = vault.index.patients(), vault.index.recordings()
+    except GaitkeeperError as error:
+        return (*found, Damage("index", error.message))
+    keys: dict[str, bytes] = {}
+    for row, _ in rows:
+        try:
+            facts = vault.cipher.facts(row)
+            keys[row.pseudonym] = vault.cipher.patient_key(row)
+            if row.lookup != vault.cipher.lookup(facts.patient_id):
+                found.append(Damage(f"patient {row.pseudonym}", "the index finds them under another identifier"))
+        except GaitkeeperError as error:
+            found.append(Damage(f"patient {row.pseudonym}", error.message))
+    for recording in recordings:
+        found += _check_record(vault, recording, keys.get(recording.pseudonym))
+    return tuple(found)
+
+
+def _check_seal(vault: Vault) -> list[Damage]:
+    with vault.locked(wait=True):  # a writer's index is not sealed
+        try:
+            if not vault.seal.holds(vault.index.image()):
+                return [Damage("index", "it is not the one that was sealed after the last change")]
+        except GaitkeeperError as error:
+            return [Damage("index", error.message)]
+    return []
+
+
+def _patient_keys(vault: Vault) -> dict[str, bytes]:
+    keys = {}
+    for row, _ in vault.index.patients():
+        try:
+            keys[row.pseudonym] = vault.cipher.patient_key(row)
+        except GaitkeeperError:
+            continue
+    return keys
+
+
+def _check_record(vault: Vault, row: RecordingRow, patient_key: bytes | None) -> list[Damage]:
+    what = f"recording {row.id}"
+    if patient_key is None:
+        return [Damage(what, "its patient's key cannot be opened")]
+    try:
+        facts = vault.cipher.recording_facts(patient_key, row)
+    except GaitkeeperError as error:
+        return [Damage(what, error.message)]
+    if row.source != vault.cipher.source(facts.source_sha256):
+        return [Damage(what, "the index finds it under another source")]
+    return []
+
+
+def _check_file(vault: Vault, row: RecordingRow, patient_key: bytes) -> list[Damage]:
+    try:
+        vault.open_recording(row, patient_key)
+    except GaitkeeperError as error:
+        return [Damage(f"recording {row.id}", error.message)]
+    return []

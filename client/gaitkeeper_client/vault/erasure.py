@@ -1,0 +1,113 @@
+"""Erasure: a patient's key is destroyed, and with it everything that was ever sealed by it.
+
+In this order: one transaction removes the patient's key, record and recordings from the index and keeps that this keyed
+hash had this pseudonym; SQLite overwrites what it removes; the write-ahead log is folded in and cut to nothing; the
+sealed files are overwritten and removed. A kill after the transaction leaves sealed bytes that nobody has a key for;
+the next opening of the vault, or the same command again, removes them.
+
+The ledger is not touched: what was spent on the pseudonym stays spent, also for the same patient when they come back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gaitkeeper_client.vault.events import record
+from gaitkeeper_client.vault.index import BUSY_TIMEOUT_S
+from gaitkeeper_shared.durable import sync_folder
+from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.store import Vault
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What :func:`erase` did. ``again``: the patient was erased before, and only traces were looked for.
+
+    ``backups``: names of the backups that were made since the patient's first recording, as the audit log tells.
+    """
+
+    pseudonym: str
+    recordings: int
+    again: bool
+    backups: tuple[str, ...]
+
+
+def erase(home: SiteHome, vault: Vault, name: str, *, wait_s: float = BUSY_TIMEOUT_S) -> Erased:
+    """Erase a patient, by the clinic's identifier or by pseudonym. Running it again ends what a kill interrupted.
+
+    Raises ``vault-no-such-patient``; ``erasure-unfinished`` where a reader kept the write-ahead log open for ``wait_s``
+    seconds: the key is gone from the index by then.
+    """
+    pseudonym = _pseudonym(vault, name)
+    record(home, "erasure-begun", patient=pseudonym)
+    with vault.writing():
+        row = vault.index.patient(pseudonym)
+        files = [vault.path_of(item.id) for item in vault.index.recordings(pseudonym)]
+        if row is not None:
+            with vault.index.transaction():
+                vault.index.remove_patient(row)
+        forget(vault, files, pseudonym, wait_s)
+    record(home, "patient-erased", patient=pseudonym, recordings=len(files))
+    return Erased(pseudonym, len(files), row is None, _backups_since(home, pseudonym))
+
+
+def forget(vault: Vault, files: Iterable[Path], pseudonym: str, wait_s: float) -> None:
+    """Leave nothing of what was just removed from the index: neither files, nor the write-ahead log."""
+    for path in files:
+        shred(path)
+    deadline = time.monotonic() + wait_s
+    while not vault.index.forget_log():
+        if time.monotonic() > deadline:
+            raise GaitkeeperError("erasure-unfinished", pseudonym=pseudonym, path=vault.folder, seconds=wait_s)
+        time.sleep(0.05)
+
+
+def shred(path: Path) -> None:
+    """Overwrite a file where it lies, then remove it, durably. A medium that writes elsewhere (flash, snapshots) keeps
+    the old bytes for a while; what is sealed is of no use without its key."""
+    with contextlib.suppress(FileNotFoundError):
+        with path.open("r+b", buffering=0) as file:
+            left = os.fstat(file.fileno()).st_size
+            while left > 0:
+                left -= file.write(bytes(min(left, _BLOCK)))
+            os.fsync(file.fileno())
+        path.unlink()
+        sync_folder(path.parent)
+
+
+def _pseudonym(vault: Vault, name: str) -> str:
+    """Whom a name means: a patient of the vault, or one who was erased before."""
+    try:
+        return vault.named(name).pseudonym
+    except GaitkeeperError as error:
+        if error.code != "vault-no-such-patient":
+            raise
+        erased = vault.index.erased()
+        if (before := erased.get(vault.cipher.lookup(name))) is not None:
+            return before
+        if name in erased.values():
+            return name
+        raise
+
+
+def _backups_since(home: SiteHome, pseudonym: str) -> tuple[str, ...]:
+    """Backups that may still hold the patient: the audit log knows when they came and which backups were made since."""
+    from gaitkeeper_shared.trust.audit import AuditLog
+
+    came, made = False, []
+    for entry in AuditLog(home.audit_log).entries():
+        came = came or (entry.event == "ingested" and entry.facts.get("patient") == pseudonym)
+        if entry.event == "backup-made" and came:
+            made.append(str(entry.facts.get("file", "")))
+    return tuple(made)
