@@ -39,7 +39,12 @@ MESSAGE_TYPE = "train"
 METRIC_NAMES = ("evaluated", "correct", "noise_std")
 """All that a site may count: people evaluated, people judged right, both noised, and the noise's deviation."""
 
-_ARRAYS, _ROUND, _REPORT, _METRICS = "arrays", "round", "report", "metrics"
+MASKING_RECORD = "masking"
+"""The one record of a masked round's own stages (``gaitkeeper_shared.secure``); it travels as it is."""
+MASKED_ARRAY = "masked"
+"""Name of the one array that a masked reply carries in place of weights."""
+
+_ARRAYS, _ROUND, _REPORT, _METRICS, _BESIDE = "arrays", "round", "report", "metrics", "beside"
 _WIRE, _WIRE_FORMAT = "wire", "gaitkeeper.round/1"
 _LONGEST_TEXT = 2_000
 _LARGEST_NUMBER = 1e12
@@ -76,11 +81,15 @@ class SiteReport:
 
 @dataclass(frozen=True, slots=True)
 class RoundReply:
-    """A site's whole reply: its report, its weights (None where it refused or only evaluated), its noised counts."""
+    """A site's whole reply: its report, its weights (None where it refused or only evaluated), its noised counts.
+
+    Under secure aggregation ``weights`` are one masked vector, and ``beside`` is what goes with it.
+    """
 
     report: SiteReport
     weights: Weights | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    beside: bytes = b""
 
 
 def evaluation_rounds(study: Study) -> tuple[int, ...]:
@@ -101,8 +110,8 @@ def order_for(study: Study, study_hash: str, run: str, number: int) -> RoundOrde
     return RoundOrder(study_hash, run, number, number <= study.training.rounds, evaluate)
 
 
-def encode_order(order: RoundOrder, weights: Weights) -> RecordDict:
-    """The Flower records of an order."""
+def encode_order(order: RoundOrder, weights: Weights, beside: bytes = b"") -> RecordDict:
+    """The Flower records of an order; ``beside``: what a masked round sends with it (ASCII)."""
     from flwr.app import ConfigRecord, RecordDict
 
     config = ConfigRecord(
@@ -114,7 +123,9 @@ def encode_order(order: RoundOrder, weights: Weights) -> RecordDict:
             "evaluate": order.evaluate,
         }
     )
-    return RecordDict({_ARRAYS: _array_record(weights), _ROUND: config})
+    records = RecordDict({_ARRAYS: _array_record(weights), _ROUND: config})
+    _put_beside(records, beside)
+    return records
 
 
 def decode_order(content: RecordDict) -> tuple[RoundOrder, dict[str, np.ndarray[Any, np.dtype[Any]]]]:
@@ -155,7 +166,26 @@ def encode_reply(reply: RoundReply) -> RecordDict:
     records = RecordDict({_REPORT: config, _METRICS: MetricRecord({k: float(v) for k, v in reply.metrics.items()})})
     if reply.weights is not None:
         records[_ARRAYS] = _array_record(reply.weights)
+    _put_beside(records, reply.beside)
     return records
+
+
+def _put_beside(records: RecordDict, beside: bytes) -> None:
+    from flwr.app import ConfigRecord
+
+    if beside:
+        records[_BESIDE] = ConfigRecord({"body": beside.decode("ascii")})
+
+
+def beside_of(content: RecordDict) -> bytes:
+    """What came beside an order or a reply; nothing in a plain round. Raises ``round-message-unusable``."""
+    content = from_wire(content)
+    if _BESIDE not in content:
+        return b""
+    body = _config(content, _BESIDE).get("body")
+    if not isinstance(body, str) or not body.isascii():
+        raise GaitkeeperError("round-message-unusable", why="what comes beside it is no text")
+    return body.encode("ascii")
 
 
 def decode_reply(content: RecordDict) -> RoundReply:
@@ -185,7 +215,7 @@ def decode_reply(content: RecordDict) -> RoundReply:
             if not isinstance(value, int | float) or not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
                 raise GaitkeeperError("round-message-unusable", why=f"its metric {name!r} is not a finite number")
             metrics[name] = float(value)
-    return RoundReply(report, _weights(content), metrics)
+    return RoundReply(report, _weights(content), metrics, beside_of(content))
 
 
 def to_wire(content: RecordDict) -> RecordDict:
@@ -193,6 +223,8 @@ def to_wire(content: RecordDict) -> RecordDict:
     from flwr.app import ConfigRecord, RecordDict
     from safetensors.numpy import save
 
+    if MASKING_RECORD in content:
+        return content
     weights = _weights(content)
     if weights is not None and sum(array.nbytes for array in weights.values()) > _LARGEST_WIRE_BYTES:
         return content
@@ -218,7 +250,7 @@ def from_wire(content: RecordDict) -> RecordDict:
     try:
         plain = RecordDict()
         for name, values in json.loads(str(fields["records"])).items():
-            if name not in (_ROUND, _REPORT, _METRICS):
+            if name not in (_ROUND, _REPORT, _METRICS, _BESIDE):
                 raise ValueError("an unknown record")
             plain[name] = MetricRecord(values) if name == _METRICS else ConfigRecord(values)
         if "weights" in fields:

@@ -8,30 +8,42 @@ from typing import TYPE_CHECKING
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from gaitkeeper_client.training.masked import SiteMasking
 from gaitkeeper_client.training.refusals import refusal
 from gaitkeeper_client.training.site_round import SiteRuntime, run_round
 from gaitkeeper_client.vault.home import SiteHome
-from gaitkeeper_shared.federation import RoundReply, decode_order, encode_reply
+from gaitkeeper_shared.federation import RoundReply, beside_of, decode_order, encode_reply
+from gaitkeeper_shared.secure.messages import decode_request, encode_stage_reply, is_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def make_client_app(runtime_of: Callable[[Context, str], SiteRuntime]) -> ClientApp:
-    """A ClientApp over a runtime; the deployment's and a rehearsal's differ in the runtime only.
+def make_client_app(
+    runtime_of: Callable[[Context, str], SiteRuntime], masking_of: Callable[[], SiteMasking] | None = None
+) -> ClientApp:
+    """A ClientApp over a runtime; the deployment's and a rehearsal's differ in the runtime and in masking only.
 
     ``runtime_of``: the site's runtime for a node's context and the name of the run that a message belongs to.
+    ``masking_of``: the site's part in masked rounds; none in a rehearsal, which sums plainly.
     """
     client = ClientApp()
 
     @client.train()
     def answer_round(message: Message, context: Context) -> Message:
-        return Message(encode_reply(answer(message, partial(runtime_of, context))), reply_to=message)
+        masking = None if masking_of is None else masking_of()
+        if masking is not None and is_stage(message.content):
+            stage, request = decode_request(message.content)
+            staged = masking.answer(runtime_of(context, request.place.run), stage, request)
+            return Message(encode_stage_reply(stage, staged), reply_to=message)
+        return Message(encode_reply(answer(message, partial(runtime_of, context), masking)), reply_to=message)
 
     return client
 
 
-def answer(message: Message, runtime_of: Callable[[str], SiteRuntime]) -> RoundReply:
+def answer(
+    message: Message, runtime_of: Callable[[str], SiteRuntime], masking: SiteMasking | None = None
+) -> RoundReply:
     """The reply to a round's message. Whatever goes wrong becomes a refusal, without a word of data.
 
     What fails before the site's home could be read is refused without the site's name.
@@ -41,6 +53,8 @@ def answer(message: Message, runtime_of: Callable[[str], SiteRuntime]) -> RoundR
         order, weights = decode_order(message.content)
         runtime = runtime_of(order.run)
         site = runtime.site
+        if masking is not None and (beside := beside_of(message.content)):
+            return masking.run_masked(runtime, order, weights, beside)
         return run_round(runtime, order, weights)
     except Exception as error:
         return refusal(site, error)
@@ -58,4 +72,16 @@ def site_runtime(_context: Context | None = None, _run: str = "") -> SiteRuntime
     return _runtime_at(SiteHome.resolve())
 
 
-app = make_client_app(site_runtime)
+@lru_cache(maxsize=1)
+def _masking_at(home: SiteHome) -> SiteMasking:
+    from gaitkeeper_client.training.peers import masking_of_home
+
+    return masking_of_home(home)
+
+
+def site_masking() -> SiteMasking:
+    """This site's part in masked rounds; one for the life of the process, as attempts are in memory."""
+    return _masking_at(SiteHome.resolve())
+
+
+app = make_client_app(site_runtime, site_masking)

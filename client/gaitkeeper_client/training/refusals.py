@@ -28,6 +28,8 @@ PUBLIC_CODES = frozenset(
         "privacy-switched-off",
         "budget-spent",
         "budget-cap",
+        "secure-refused",
+        "secure-peer-untrusted",
     }
 )
 """Errors whose message is made of what the coordinator knows: the study, its order, and the rounds charged here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -61,12 +62,17 @@ class SiteRuntime(Protocol):
 def run_round(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundReply:
     """Do what an order asks, or refuse with the reason; no error leaves this function.
 
-    A round that was answered before is answered with the same bytes and charged once.
+    A round that was answered before is answered with the same bytes and charged once. Under secure aggregation the
+    reply carries no weights, whatever was asked: the update stays in the ledger, to be masked (``masked``). Only a
+    rehearsal, whose coordinator sees all data anyway, sums plainly.
     """
     try:
-        return _answer(runtime, order, weights)
+        reply = _answer(runtime, order, weights)
+        if not runtime.allows_no_privacy and runtime.approved_study(order.study_hash).federation.secure:
+            return replace(reply, weights=None)
     except Exception as error:
         return refusal(runtime.site, error)
+    return reply
 
 
 def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundReply:

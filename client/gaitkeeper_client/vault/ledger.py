@@ -180,6 +180,21 @@ class Ledger:
             (key.study_hash, key.run, key.round - KEPT_REPLIES),
         )
 
+    def allow_sum(self, key: RoundKey, digest: str) -> None:
+        """Note, durably, which sum of a round this site helps to open (``digest`` of its members), before it does.
+
+        One sum a round, ever: two sums with and without a site would tell that site's update. Raises
+        ``secure-refused`` for another one.
+        """
+        with self._chain.writing() as database:
+            opened = next((e.digest for e in self._chain.entries if e.key == key and e.kind == "sum"), None)
+            if opened not in (None, digest):
+                raise GaitkeeperError("secure-refused", why="another sum of this round was opened before")
+            if opened is None:
+                self._chain.append(database, key, "sum", None, (), digest)
+        if opened is None:
+            self._chain.anchor()
+
     def state_before(self, key: RoundKey) -> bytes:
         """What the site kept after its last answered round before ``key`` in this run; empty at the beginning."""
         rounds = [
