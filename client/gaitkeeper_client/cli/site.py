@@ -8,6 +8,7 @@ from gaitkeeper_client.cli import (
     site_analyze,
     site_budget,
     site_consent,
+    site_doctor,
     site_policy,
     site_run,
     site_trust,
@@ -23,5 +24,15 @@ def site() -> None:
     """Run a clinic's site: its vault, its studies, its training, its released model."""
 
 
-for part in (site_vault, site_consent, site_upkeep, site_trust, site_policy, site_run, site_budget, site_analyze):
+for part in (
+    site_vault,
+    site_consent,
+    site_upkeep,
+    site_trust,
+    site_policy,
+    site_run,
+    site_budget,
+    site_doctor,
+    site_analyze,
+):
     part.register(app)

@@ -112,7 +112,7 @@ class StudiesService(services.StudiesServicer):
         studies = [
             messages.OfferedStudy(study=item.study, signatures=item.signatures) for item in self._store.studies()
         ]
-        return messages.ListStudiesResponse(studies=studies)
+        return messages.ListStudiesResponse(studies=studies, coordinator_time=int(self._clock().timestamp()))
 
     @answered
     def ReportDecision(  # noqa: N802 - gRPC's name

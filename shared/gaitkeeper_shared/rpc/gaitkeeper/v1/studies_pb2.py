@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgaitkeeper/v1/studies.proto\x12\rgaitkeeper.v1\"\x14\n\x12ListStudiesRequest\"1\n\x0cOfferedStudy\x12\r\n\x05study\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x01(\x0c\"C\n\x13ListStudiesResponse\x12,\n\x07studies\x18\x01 \x03(\x0b\x32\x1b.gaitkeeper.v1.OfferedStudy\"6\n\x0e\x44\x65\x63isionReport\x12\x12\n\nstudy_hash\x18\x01 \x01(\t\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\"\x11\n\x0f\x44\x65\x63isionReceipt2\xb0\x01\n\x07Studies\x12T\n\x0bListStudies\x12!.gaitkeeper.v1.ListStudiesRequest\x1a\".gaitkeeper.v1.ListStudiesResponse\x12O\n\x0eReportDecision\x12\x1d.gaitkeeper.v1.DecisionReport\x1a\x1e.gaitkeeper.v1.DecisionReceiptb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgaitkeeper/v1/studies.proto\x12\rgaitkeeper.v1\"\x14\n\x12ListStudiesRequest\"1\n\x0cOfferedStudy\x12\r\n\x05study\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x01(\x0c\"]\n\x13ListStudiesResponse\x12,\n\x07studies\x18\x01 \x03(\x0b\x32\x1b.gaitkeeper.v1.OfferedStudy\x12\x18\n\x10\x63oordinator_time\x18\x02 \x01(\x03\"6\n\x0e\x44\x65\x63isionReport\x12\x12\n\nstudy_hash\x18\x01 \x01(\t\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\"\x11\n\x0f\x44\x65\x63isionReceipt2\xb0\x01\n\x07Studies\x12T\n\x0bListStudies\x12!.gaitkeeper.v1.ListStudiesRequest\x1a\".gaitkeeper.v1.ListStudiesResponse\x12O\n\x0eReportDecision\x12\x1d.gaitkeeper.v1.DecisionReport\x1a\x1e.gaitkeeper.v1.DecisionReceiptb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OFFEREDSTUDY']._serialized_start=68
   _globals['_OFFEREDSTUDY']._serialized_end=117
   _globals['_LISTSTUDIESRESPONSE']._serialized_start=119
-  _globals['_LISTSTUDIESRESPONSE']._serialized_end=186
-  _globals['_DECISIONREPORT']._serialized_start=188
-  _globals['_DECISIONREPORT']._serialized_end=242
-  _globals['_DECISIONRECEIPT']._serialized_start=244
-  _globals['_DECISIONRECEIPT']._serialized_end=261
-  _globals['_STUDIES']._serialized_start=264
-  _globals['_STUDIES']._serialized_end=440
+  _globals['_LISTSTUDIESRESPONSE']._serialized_end=212
+  _globals['_DECISIONREPORT']._serialized_start=214
+  _globals['_DECISIONREPORT']._serialized_end=268
+  _globals['_DECISIONRECEIPT']._serialized_start=270
+  _globals['_DECISIONRECEIPT']._serialized_end=287
+  _globals['_STUDIES']._serialized_start=290
+  _globals['_STUDIES']._serialized_end=466
 # @@protoc_insertion_point(module_scope)

@@ -19,10 +19,12 @@ class OfferedStudy(_message.Message):
     def __init__(self, study: _Optional[bytes] = ..., signatures: _Optional[bytes] = ...) -> None: ...
 
 class ListStudiesResponse(_message.Message):
-    __slots__ = ("studies",)
+    __slots__ = ("studies", "coordinator_time")
     STUDIES_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_TIME_FIELD_NUMBER: _ClassVar[int]
     studies: _containers.RepeatedCompositeFieldContainer[OfferedStudy]
-    def __init__(self, studies: _Optional[_Iterable[_Union[OfferedStudy, _Mapping]]] = ...) -> None: ...
+    coordinator_time: int
+    def __init__(self, studies: _Optional[_Iterable[_Union[OfferedStudy, _Mapping]]] = ..., coordinator_time: _Optional[int] = ...) -> None: ...
 
 class DecisionReport(_message.Message):
     __slots__ = ("study_hash", "approved")
