@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
-from vault_fixtures import facts_of, make_recording, make_site, someone
+from vault_fixtures import everything, facts_of, kill_at, lines_of, make_recording, make_site, someone
 
 from gaitkeeper_client.training.home_runtime import HomeRuntime
 from gaitkeeper_client.vault.consent import Consent, parse_purposes, words_for
@@ -70,10 +66,6 @@ def run(home: SiteHome, *arguments: str) -> tuple[int, str]:
 def in_training(home: SiteHome) -> set[str]:
     dataset = HomeRuntime(home).dataset("0" * 64, parse_study(STUDY), "run")
     return {person.pseudonym for person in (*dataset.train, *dataset.held_out)}
-
-
-def everything(home: SiteHome) -> bytes:
-    return b"".join(path.read_bytes() for path in home.path.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("text", ["care", "training", "care+training", "none", "Training; care"])
@@ -179,42 +171,6 @@ def test_an_erasure_that_a_reader_holds_up_says_so_and_is_ended_later(site: tupl
         assert erase(home, vault, "patient-0").again
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from gaitkeeper_client.vault import erasure, rotation, store
-from gaitkeeper_client.vault.home import SiteHome
-from gaitkeeper_client.vault.keys import unlock
-home, work, stop = SiteHome(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
-calls = 0
-def trace(frame, event, arg):
-    global calls
-    if "/vault/" in frame.f_code.co_filename or "durable" in frame.f_code.co_filename:
-        if event == "line":
-            calls += 1
-            if calls == stop:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-    return None
-key = unlock(home)
-vault = store.Vault.open(home, key) if work == "erase" else None
-sys.settrace(trace)
-if work == "erase":
-    erasure.erase(home, vault, "patient-1")
-else:
-    rotation.rotate_key(home, key, None)
-sys.settrace(None)
-print(calls)
-"""
-
-
-def kill_at(home: SiteHome, work: str, stop: int) -> tuple[int, str]:
-    command = [sys.executable, "-c", KILLED, str(home.path), work, str(stop)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode, done.stdout
-
-
 @pytest.mark.parametrize("share", [0.15, 0.35, 0.45, 0.6, 0.75, 0.95])
 def test_killed_at_any_line_an_erasure_is_ended_by_the_next(site: tuple[SiteHome, SiteKey], share: float) -> None:
     home, key = site
@@ -227,22 +183,6 @@ def test_killed_at_any_line_an_erasure_is_ended_by_the_next(site: tuple[SiteHome
         assert len(vault.patients()) == 2
         assert wrapped not in everything(home)
         assert vault.verify() == ()
-
-
-_LINES: dict[str, int] = {}
-
-
-def lines_of(home: SiteHome, work: str) -> int:
-    """How many lines the work takes, measured once on a copy."""
-    import shutil
-
-    if work not in _LINES:
-        copy = home.path.with_name("copy")
-        shutil.copytree(home.path, copy)
-        code, output = kill_at(SiteHome(copy), work, 10**9)
-        assert code == 0
-        _LINES[work] = int(output)
-    return _LINES[work]
 
 
 def test_recordings_past_their_time_go_and_with_the_last_the_patient(site: tuple[SiteHome, SiteKey]) -> None:
@@ -286,4 +226,4 @@ def test_the_retention_command_tells_before_it_removes(site: tuple[SiteHome, Sit
     with Vault.open(home, key) as vault:
         assert vault.named("patient-0").recordings == 2
     assert run(home, "retention")[0] == 0
-    assert os.path.exists(home.audit_log)
+    assert "patient-erased" in [entry.event for entry in AuditLog(home.audit_log).entries()]

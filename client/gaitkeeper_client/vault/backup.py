@@ -73,7 +73,9 @@ def unpack(path: Path, passphrase: str, folder: Path) -> None:
 
 
 def _members(home: SiteHome, vault: Vault) -> Iterator[Member]:
-    yield Member("site.toml", home.config_file.read_bytes())
+    for path in (home.config_file, home.policy_file):
+        if path.exists():
+            yield Member(path.name, path.read_bytes())
     for folder in (home.keys, home.studies, home.releases):
         for path in _plain_files(folder):
             if path != home.keys / WITNESS and not path.name.endswith(".next"):
