@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def analyse_file(
         raise GaitkeeperError("height-unusable", height=height_m, low=SHORTEST_M, high=TALLEST_M)
     if not path.is_dir():
         check_exists(path)
-    options = options or NOTHING_SAID
+    options = replace(options or NOTHING_SAID, height_m=height_m)
     reader, force_reader = reader_of(path), force_reader_of(path)
     known = reader or force_reader
     if known is None:
@@ -53,7 +54,7 @@ def analyse_file(
     if estimator is not None and estimator.network is not None and known:
         raise GaitkeeperError("pose-network-no-video", path=path)
     if reader:
-        analysis = _analyse_points(path, reader, height_m, options)
+        analysis = _analyse_points(path, reader, options)
     elif force_reader:
         analysis = _analyse_forces(path, force_reader)
     else:
@@ -67,23 +68,27 @@ def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
     return with_belt(analysis, belt_m_s)
 
 
-def _analyse_points(path: Path, reader: Reader, height_m: float | None, options: ReadOptions) -> Analysis:
+def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysis:
     from gaitkeeper_client.capture.container import sha256_of
     from gaitkeeper_client.gait.pipeline import analyse
 
     walk = reader.read(path, options)
-    source: dict[str, Any] = {"kind": walk.kind, "height_m": height_m, "notes": list(walk.notes)}
+    source: dict[str, Any] = {"kind": walk.kind, "height_m": options.height_m, "notes": list(walk.notes)}
     if path.is_file():
         source |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-    return analyse(walk.trajectories, height_m=height_m, source=source)
+    return analyse(walk.trajectories, height_m=options.height_m, source=source)
 
 
 def _analyse_forces(path: Path, reader: ForceReader) -> Analysis:
     from gaitkeeper_client.capture.container import sha256_of
-    from gaitkeeper_client.gait.forces import analyse_forces
+    from gaitkeeper_client.gait.forces import analyse_forces, analyse_times
+    from gaitkeeper_client.lab.footforce import FootForces
 
     source = {"kind": reader.kind, "sha256": sha256_of(path), "bytes": path.stat().st_size}
-    return analyse_forces(reader.read(path), source=source)
+    series = reader.read(path)
+    if isinstance(series, FootForces):
+        return analyse_forces(series, source=source)
+    return analyse_times(series, source=source)
 
 
 def _analyse_video(

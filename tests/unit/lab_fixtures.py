@@ -217,10 +217,23 @@ def write_landmarks(path: Path, trajectories: JointTrajectories) -> Path:
     return path
 
 
+def write_gaitkit(path: Path, trajectories: JointTrajectories) -> Path:
+    """gaitkit's JSON: millimetres, y up, three zeros where nothing was seen."""
+    points = np.nan_to_num(y_up(trajectories.positions) * 1000.0).round(4)
+    frames = [
+        {"frame_index": number, "landmark_positions": dict(zip(JOINTS, frame.tolist(), strict=True))}
+        for number, frame in enumerate(points)
+    ]
+    truth = {"hs_frames": {"left": [50], "right": []}, "to_frames": {"left": [], "right": [75]}}
+    path.write_text(json.dumps({"fps": RATE_HZ, "angle_frames": frames, "ground_truth": truth}))
+    return path
+
+
 WRITERS: dict[str, tuple[str, Callable[[Path, JointTrajectories], Path]]] = {
     "c3d": ("walk.c3d", write_c3d),
     "trc": ("walk.trc", write_trc),
     "bvh": ("walk.bvh", write_bvh),
+    "gaitkit-json": ("walk.json", write_gaitkit),
     "motive-csv": ("walk_motive.csv", write_motive),
     "openpose": ("openpose", write_openpose),
     "deeplabcut": ("walk_dlc.csv", write_dlc),

@@ -81,15 +81,20 @@ def print_analysis(analysis: Analysis) -> None:
     if analysis.status != "analysed":
         return
     table = Table("parameter", "value", "95 % interval", "n", box=None, pad_edge=False)
+    withheld: dict[str, dict[str, str]] = {}
     for name, parameter in analysis.parameters.items():
-        table.add_row(name, *_cells(parameter), str(parameter.n))
+        if parameter.refused is not None:
+            withheld.setdefault(parameter.refused.code, {})[name] = parameter.refused.message
+        elif parameter.value is not None:
+            table.add_row(name, *_cells(parameter, parameter.value), str(parameter.n))
     console.print(table)
-    for message in dict.fromkeys(p.refused.message for p in analysis.parameters.values() if p.refused):
-        console.print(f"[dim]- {escape(message)}[/dim]")
+    for code, messages in withheld.items():
+        why = next(iter(messages.values())) if len(set(messages.values())) == 1 else "The report says why for each."
+        console.print(f"[dim]Withheld ({code}): {', '.join(messages)}. {escape(why)}[/dim]")
+    for note in analysis.source.get("notes", ()):
+        console.print(f"[dim]Note: {escape(note)}[/dim]")
 
 
-def _cells(parameter: Parameter) -> tuple[str, str]:
-    if parameter.value is None:
-        return "withheld", parameter.refused.code if parameter.refused else ""
+def _cells(parameter: Parameter, value: float) -> tuple[str, str]:
     interval = "" if parameter.ci95 is None else f"{parameter.ci95[0]:.2f} to {parameter.ci95[1]:.2f}"
-    return f"{parameter.value:.2f} {parameter.unit}", interval
+    return f"{value:.2f} {parameter.unit}", interval

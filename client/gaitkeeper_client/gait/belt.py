@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from gaitkeeper_client.gait.analysis import Analysis, Cycle, Parameter
+from gaitkeeper_client.gait.analysis import Analysis, Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
-from gaitkeeper_client.gait.statistics import mean_with_ci95
 
 NOT_USED = "A belt's speed was given, but the person travels through the room: it was not used."
 FROM_BELT = "Walking speed and stride length are those of the belt; the person's own shift on it is not in them."
@@ -29,7 +28,7 @@ def with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
     if "walking_speed" in unseen:
         found["walking_speed"] = Parameter(DEFINITIONS["walking_speed"].unit, belt_m_s, None, len(analysis.cycles))
     if "stride_length" in unseen:
-        found["stride_length"] = _stride_length(analysis.cycles, belt_m_s)
+        found["stride_length"] = _stride_length(analysis.parameters["stride_time"], belt_m_s)
     return _noted(analysis, FROM_BELT, found)
 
 
@@ -37,9 +36,13 @@ def _is_unseen(parameter: Parameter) -> bool:
     return parameter.refused is not None and parameter.refused.code in _UNSEEN
 
 
-def _stride_length(cycles: Sequence[Cycle], belt_m_s: float) -> Parameter:
-    mean, interval = mean_with_ci95([belt_m_s * cycle.duration_s for cycle in cycles])
-    return Parameter(DEFINITIONS["stride_length"].unit, mean, interval, len(cycles))
+def _stride_length(stride_time: Parameter, belt_m_s: float) -> Parameter:
+    unit = DEFINITIONS["stride_length"].unit
+    if stride_time.value is None:
+        return Parameter(unit, refused=stride_time.refused)
+    ends = stride_time.ci95
+    interval = None if ends is None else (belt_m_s * ends[0], belt_m_s * ends[1])
+    return Parameter(unit, belt_m_s * stride_time.value, interval, stride_time.n)
 
 
 def _noted(analysis: Analysis, note: str, found: Mapping[str, Parameter]) -> Analysis:

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Cycle, Parameter, Reason
 from gaitkeeper_client.gait.bouts import Bout
-from gaitkeeper_client.gait.cycles import find_cycles
+from gaitkeeper_client.gait.cycles import LONGEST_S, SHORTEST_S, find_cycles
+from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, reason
+from gaitkeeper_client.gait.statistics import mean_with_ci95
 from gaitkeeper_client.gait.view import LABORATORY
-from gaitkeeper_client.lab.footforce import FootForces
+from gaitkeeper_client.lab.footforce import FORCE_CHANNELS, GAITNDD_HZ, SIDES, FootForces, StrideTimes
 from gaitkeeper_shared.arrays import FloatArray
-from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording
+from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINTS
 
 FORCE_METHOD = "foot-force-1"
 """How events are found, for provenance."""
-TEMPORAL = frozenset(
-    (
-        "cadence",
-        "stride_time",
-        "step_time",
-        "stance_percent",
-        "swing_percent",
-        "double_support_percent",
-        "symmetry_index",
-        "stride_time_cv",
-    )
-)
+TEMPORAL = frozenset(name for name, row in DEFINITIONS.items() if not row.sagittal)
 """Parameters that follow from times of contact; every other needs positions."""
 OUTLIER_SD = 3.0
 """Strides farther from the middle than this many standard deviations are turns at the end of the hallway or missteps
@@ -49,7 +41,7 @@ def analyse_forces(forces: FootForces, *, source: Mapping[str, Any]) -> Analysis
     events = forces.events()
     walk = _walk(forces.time_s, events)
     kept = _without_outliers(walk.cycles)
-    quality = _quality(forces, len(walk.cycles) - len(kept))
+    quality = _quality(forces, _strides(events) - len(kept))
     if not events:
         why = reason("not-walking", detail="no foot is loaded and unloaded again as by steps")
     elif len(kept) < FEWEST_CYCLES:
@@ -59,6 +51,43 @@ def analyse_forces(forces: FootForces, *, source: Mapping[str, Any]) -> Analysis
         recording = Recording(_no_points(), events, forces.signals(), dict(source), quality)
         return Analysis("analysed", (), source, found, events, kept, quality, recording)
     return Analysis("refused", (why,), source, all_refused(why), events, (), quality)
+
+
+def analyse_times(times: StrideTimes, *, source: Mapping[str, Any]) -> Analysis:
+    """Analyse a series of stride times that another program took from foot forces.
+
+    It holds neither the moments of single events nor channels; ``recording`` is empty but for its provenance.
+    """
+    cycles = _without_outliers(tuple(sorted(_cycles_of(times), key=lambda cycle: cycle.start_s)))
+    quality: dict[str, Any] = {
+        "duration_s": float(times.end_s[-1] - times.end_s[0]),
+        "strides_left_out": 2 * times.end_s.size - len(cycles),
+        "event_method": "stride times of the file",
+    }
+    if len(cycles) < FEWEST_CYCLES:
+        why = reason("too-few-cycles", cycles=len(cycles), needed=FEWEST_CYCLES)
+        return Analysis("refused", (why,), source, all_refused(why), (), (), quality)
+    walk = replace(_walk(np.arange(0.0, quality["duration_s"], 1.0 / GAITNDD_HZ), ()), cycles=cycles)
+    found = temporal(parameters((walk,)))
+    share = 100.0 * times.double_support_s / times.stride_s.mean(axis=1)
+    known = share[np.isfinite(share)]
+    if known.size >= FEWEST_CYCLES:
+        name = "double_support_percent"
+        found[name] = Parameter(DEFINITIONS[name].unit, *mean_with_ci95([float(one) for one in known]), known.size)
+    signals = Signals(np.empty(0), FORCE_CHANNELS, np.empty((0, 2), dtype=np.float32))
+    return Analysis(
+        "analysed", (), source, found, (), cycles, quality, Recording(_no_points(), (), signals, dict(source), quality)
+    )
+
+
+def _cycles_of(times: StrideTimes) -> Iterator[Cycle]:
+    for row, end in enumerate(times.end_s - times.end_s[0] + float(np.nanmax(times.stride_s[0]))):
+        for column, side in enumerate(SIDES):
+            stride, stance = float(times.stride_s[row, column]), float(times.stance_s[row, column])
+            if SHORTEST_S <= stride <= LONGEST_S:
+                start = float(end) - stride
+                off = start + stance if 0.0 < stance < stride else None
+                yield Cycle(side, start, float(end), off, None, None)
 
 
 def temporal(found: Mapping[str, Parameter]) -> dict[str, Parameter]:
@@ -72,12 +101,18 @@ def _no_positions() -> Reason:
 
 
 def _walk(time_s: FloatArray, events: tuple[GaitEvent, ...]) -> Walk:
-    """The series as one walk whose points are not known."""
-    ends = time_s[[0, -1]]
-    unknown = np.full((2, len(JOINTS), 2), np.nan)
-    bout = Bout(0, 2, ends, unknown, np.zeros((2, len(JOINTS))), 1.0, False, math.nan)
+    """The series as one walk whose points are not known. Five minutes of NaN cost nothing: all are the same one."""
+    samples, joints = time_s.size, len(JOINTS)
+    unknown = np.broadcast_to(np.nan, (samples, joints, 2))
+    bout = Bout(0, samples, time_s, unknown, np.broadcast_to(0.0, (samples, joints)), 1.0, False, math.nan)
     cycles = tuple(replace(cycle, curves={}) for cycle in find_cycles(bout, events))
     return Walk(bout, events, cycles, LABORATORY, None)
+
+
+def _strides(events: Sequence[GaitEvent]) -> int:
+    """How many strides follow from the foot strikes, turns and missteps among them."""
+    strikes = {side: [e.time_s for e in events if e.side == side and e.type == "foot_strike"] for side in SIDES}
+    return sum(SHORTEST_S <= end - start <= LONGEST_S for times in strikes.values() for start, end in pairwise(times))
 
 
 def _without_outliers(cycles: Sequence[Cycle]) -> tuple[Cycle, ...]:

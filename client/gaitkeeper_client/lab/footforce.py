@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from gaitkeeper_client.lab.contacts import CONTACT_N, CONTACT_SHARE, find_contacts, load_share
+from gaitkeeper_client.lab.mot import forces_under_feet, read_mot
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -104,6 +105,15 @@ def read_gaitpdb(path: Path) -> FootForces:
     table = _table(path, "gaitpdb", 19)
     check_times(table[:, 0], path, "gaitpdb")
     return FootForces(table[:, 0] - table[0, 0], table[:, 17:19], "N")
+
+
+def read_mot_forces(path: Path) -> FootForces:
+    """The vertical forces of a MOT or STO table that says which foot they are under.
+
+    Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing`` or ``lab-force-sides``.
+    """
+    table = read_mot(path)
+    return FootForces(table.time_s, forces_under_feet(table, path), "N")
 
 
 def _table(path: Path, format_name: str, columns: int) -> FloatArray:

@@ -7,7 +7,7 @@ into degrees and named as in :mod:`gaitkeeper_shared.kinematics`; OpenSim's hip 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 
 _FORMAT = "MOT/STO"
+_HEAD_BYTES = 262_144
 _ANGLES = {"hip_flexion": "hip_flexion", "knee_angle": "knee_flexion", "ankle_angle": "ankle_dorsiflexion"}
 _SIDES = {"l": "left", "r": "right"}
 _FORCES = (
@@ -81,6 +82,24 @@ def read_mot(path: Path) -> MotionTable:
     return MotionTable(time_s - time_s[0], names[1:], table[:, 1:], in_degrees)
 
 
+def column_names(path: Path) -> tuple[str, ...]:
+    """The columns of a table behind ``time``, without reading it; empty where it has none or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_HEAD_BYTES).decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ()
+    end = next((number for number, line in enumerate(lines) if line.strip().lower() == "endheader"), len(lines))
+    first = next((line for line in lines[end + 1 :] if line.strip()), "")
+    return tuple(first.split()[1:])
+
+
+def short_name(name: str) -> str:
+    """``/jointset/hip_r/hip_flexion_r/value`` is ``hip_flexion_r``."""
+    parts = name.strip("/").split("/")
+    return parts[-2] if parts[-1] == "value" and len(parts) > 1 else parts[-1]
+
+
 def joint_angles(table: MotionTable, path: Path) -> Mapping[str, FloatArray]:
     """Sagittal angles in degrees, positive in flexion, by our names with the side behind; each (T,).
 
@@ -90,8 +109,7 @@ def joint_angles(table: MotionTable, path: Path) -> Mapping[str, FloatArray]:
     factor = 1.0 if table.in_degrees else 180.0 / np.pi
     found: dict[str, FloatArray] = {}
     for column, full_name in enumerate(table.names):
-        parts = full_name.strip("/").split("/")
-        name = parts[-2] if parts[-1] == "value" and len(parts) > 1 else parts[-1]
+        name = short_name(full_name)
         stem, _, side = name.rpartition("_")
         if stem in _ANGLES and side in _SIDES and not full_name.endswith("speed"):
             found[f"{_ANGLES[stem]}_{_SIDES[side]}"] = table.values[:, column] * factor
@@ -128,6 +146,39 @@ def ground_forces(table: MotionTable, path: Path) -> tuple[GroundForce, ...]:
     if not found:
         raise GaitkeeperError("lab-points-missing", path=path, missing="ground reaction forces")
     return tuple(found)
+
+
+def names_forces(names: Sequence[str]) -> bool:
+    """Whether columns are ground reaction forces."""
+    return any(re.fullmatch(pattern, name) for name in names for pattern in _FORCES)
+
+
+def forces_under_feet(table: MotionTable, path: Path) -> FloatArray:
+    """(T, 2) vertical force under the left and the right foot, newtons, where the table says which is which.
+
+    ``..._l_v...`` and ``..._r_v...`` say so; by OpenSim's habit ``ground_force_v`` is the right foot and
+    ``1_ground_force_v`` the left. Raises ``lab-points-missing`` or ``lab-force-sides``.
+    """
+    found: dict[str, FloatArray] = {}
+    plates = ground_forces(table, path)
+    for plate in plates:
+        side = _side_of_force(plate.name)
+        if side is not None:
+            axis = int(np.argmax(np.nanmean(np.abs(plate.force), axis=0)))
+            vertical = plate.force[:, axis]
+            found[side] = -vertical if abs(np.nanmin(vertical)) > abs(np.nanmax(vertical)) else vertical
+    if set(found) != {"left", "right"}:
+        names = ", ".join(plate.name for plate in plates)
+        raise GaitkeeperError("lab-force-sides", path=path, names=names)
+    return np.stack([found["left"], found["right"]], axis=1)
+
+
+def _side_of_force(name: str) -> str | None:
+    parts = name.lower().split("_")
+    for word, side in (("l", "left"), ("left", "left"), ("r", "right"), ("right", "right")):
+        if word in parts:
+            return side
+    return {"ground_force": "right", "1_ground_force": "left"}.get(name.lower())
 
 
 def _header(lines: list[str]) -> dict[str, str]:

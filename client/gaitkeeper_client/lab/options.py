@@ -24,7 +24,8 @@ class ReadOptions:
 
     ``rate_hz``: the camera's. ``size_px``: width, height of the picture. ``mapping``: our joint to the file's own names
     (their mean is taken). ``person``: which of several people, by the file's own name or by number from 1 in order of
-    appearance. ``belt_m_s``: speed of the treadmill's belt.
+    appearance. ``belt_m_s``: speed of the treadmill's belt. ``height_m``: the walker's; it is of use
+    for every kind of source.
     """
 
     rate_hz: float | None = None
@@ -32,6 +33,7 @@ class ReadOptions:
     size_px: tuple[float, float] | None = None
     person: str | None = None
     belt_m_s: float | None = None
+    height_m: float | None = None
 
     def given(self) -> frozenset[str]:
         """Names of the fields that say something."""
@@ -110,7 +112,7 @@ def read_mapping(path: Path) -> dict[str, tuple[str, ...]]:
 
 def check_apply(path: Path, kind: str, options: ReadOptions, applicable: frozenset[str]) -> None:
     """Raise ``option-does-not-apply`` for an option that this kind of source cannot use: it would change nothing."""
-    for name in sorted(options.given() - applicable):
+    for name in sorted(options.given() - applicable - {"height_m"}):
         raise GaitkeeperError("option-does-not-apply", option=OPTION_NAMES[name], path=path, kind=kind)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaitkeeper_client.lab.footforce import FootForces
+from gaitkeeper_client.lab.footforce import FootForces, StrideTimes
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -33,7 +33,7 @@ class ForceReader:
     kind: str
     title: str
     recognises: Callable[[Path, str], bool]
-    read: Callable[[Path], FootForces]
+    read: Callable[[Path], FootForces | StrideTimes]
     takes: frozenset[str]
 
 
@@ -60,7 +60,7 @@ def read_walk(path: Path, options: ReadOptions | None = None) -> LabWalk:
 def check_kind(path: Path) -> None:
     """Raise ``source-unknown`` for a folder or a table that no reader knows: it is not even meant to be a video."""
     if path.is_dir() or path.suffix.lower() in _TABLES:
-        kinds = [reader.title for reader in (*READERS, *FORCE_READERS)]
+        kinds = [reader.title for reader in READERS] + [reader.title for reader in FORCE_READERS]
         raise GaitkeeperError("source-unknown", path=path, kinds="; ".join(["a video", *kinds]))
 
 
@@ -141,6 +141,31 @@ def _landmarks(path: Path, options: ReadOptions) -> LabWalk:
     return read_landmarks(path, options)
 
 
+def _gaitkit(path: Path, _: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.lab.gaitkit_json import read_gaitkit
+
+    return read_gaitkit(path)
+
+
+def _is_gaitkit(path: Path, first: str) -> bool:
+    return path.suffix.lower() == ".json" and first.lstrip().startswith("{") and '"angle_frames"' in first
+
+
+def _is_coordinates(path: Path, _: str) -> bool:
+    from gaitkeeper_client.lab.coordinates import is_coordinates
+    from gaitkeeper_client.lab.mot import column_names
+
+    return path.suffix.lower() in _MOTIONS and is_coordinates(column_names(path))
+
+
+def _coordinates(path: Path, options: ReadOptions) -> LabWalk:
+    from gaitkeeper_client.lab.coordinates import walk_of_coordinates
+    from gaitkeeper_client.lab.mot import read_mot
+
+    return walk_of_coordinates(read_mot(path), path, "mot", options.height_m)
+
+
+_MOTIONS = (".mot", ".sto")
 _BELT = frozenset({"belt_m_s"})
 _NAMED = _BELT | {"mapping"}
 _PICTURE = _NAMED | {"rate_hz", "size_px"}
@@ -148,7 +173,9 @@ _PICTURE = _NAMED | {"rate_hz", "size_px"}
 READERS: tuple[Reader, ...] = (
     Reader("c3d", "C3D (.c3d)", _suffix(".c3d"), _c3d, _NAMED),
     Reader("trc", "markers as TRC (.trc)", _suffix(".trc"), _trc, _NAMED),
+    Reader("gaitkit-json", "walks of gaitkit (.json)", _is_gaitkit, _gaitkit, _BELT),
     Reader("bvh", "BVH (.bvh)", _suffix(".bvh"), _bvh, _NAMED),
+    Reader("mot", "joint angles of OpenSim (.mot, .sto)", _is_coordinates, _coordinates, _BELT),
     Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive, _NAMED),
     Reader("deeplabcut", "DeepLabCut (.csv)", _csv("dlc"), _deeplabcut, _PICTURE | {"person"}),
     Reader("deeplabcut", "DeepLabCut (.h5)", _suffix(".h5", ".hdf5"), _deeplabcut, _PICTURE | {"person"}),
@@ -176,6 +203,24 @@ def _gaitpdb(path: Path) -> FootForces:
     return read_gaitpdb(path)
 
 
+def _gaitndd_times(path: Path) -> StrideTimes:
+    from gaitkeeper_client.lab.footforce import read_gaitndd_times
+
+    return read_gaitndd_times(path)
+
+
+def _mot_forces(path: Path) -> FootForces:
+    from gaitkeeper_client.lab.footforce import read_mot_forces
+
+    return read_mot_forces(path)
+
+
+def _is_forces(path: Path, _: str) -> bool:
+    from gaitkeeper_client.lab.mot import column_names, names_forces
+
+    return path.suffix.lower() in _MOTIONS and names_forces(column_names(path))
+
+
 def _is_gaitpdb(path: Path, first: str) -> bool:
     cells = first.split()
     return (
@@ -194,6 +239,8 @@ _GAITPDB_COLUMNS = 19
 
 FORCE_READERS: tuple[ForceReader, ...] = (
     ForceReader("gaitndd", "foot forces of PhysioNet gaitndd (.mat)", _suffix(".mat"), _gaitndd, _BELT),
+    ForceReader("gaitndd-times", "stride times of PhysioNet gaitndd (.ts)", _suffix(".ts"), _gaitndd_times, _BELT),
+    ForceReader("mot-forces", "ground reaction forces of OpenSim (.mot, .sto)", _is_forces, _mot_forces, _BELT),
     ForceReader("gaitpdb", "foot forces of PhysioNet gaitpdb (.txt)", _is_gaitpdb, _gaitpdb, _BELT),
 )
 """All kinds of foot-force series: they are analysed without points."""

@@ -1,0 +1,140 @@
+"""What is said of a recording beside its file: checked at the door, and of use or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab_fixtures import HEIGHT_PX, RATE_HZ, WIDTH_PX, WRITERS, walk, write_dlc, write_trc
+
+from gaitkeeper_client.lab.options import ReadOptions, check_options, parse_size, read_mapping
+from gaitkeeper_client.sources import analyse_file
+from gaitkeeper_shared.errors import GaitkeeperError
+
+
+def code_of(call) -> str:  # type: ignore[no-untyped-def]
+    with pytest.raises(GaitkeeperError) as caught:
+        call()
+    assert caught.value.exit_status == 2
+    return caught.value.code
+
+
+@pytest.mark.parametrize("text", ["", "x", "1920", "1920x", "axb", "0x0", "-5x10", "10x10x10", "1920 1080", "1e9x5"])
+def test_a_size_is_two_numbers(text: str) -> None:
+    assert code_of(lambda: parse_size(text)) == "option-unusable"
+
+
+def test_sizes_as_people_write_them() -> None:
+    assert parse_size("1920x1080") == parse_size("1920X1080") == parse_size("1920×1080") == (1920.0, 1080.0)
+
+
+@pytest.mark.parametrize(
+    "given", [{"rate": 0.0}, {"rate": -30.0}, {"rate": float("nan")}, {"speed": 0.0}, {"speed": 90.0}, {"person": " "}]
+)
+def test_numbers_that_cannot_be_are_refused(given: dict[str, float]) -> None:
+    assert code_of(lambda: check_options(**given)) == "option-unusable"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("left_hip = ", "mapping-unreadable"),
+        ("\0", "mapping-unreadable"),
+        ("", "mapping-wrong"),
+        ("left_hip = 5", "mapping-wrong"),
+        ("left_hip = []", "mapping-wrong"),
+        ('left_hip = [""]', "mapping-wrong"),
+        ('left_tail = "x"', "mapping-wrong"),
+    ],
+)
+def test_a_mapping_is_names_for_our_joints(tmp_path: Path, text: str, code: str) -> None:
+    path = tmp_path / "mapping.toml"
+    path.write_text(text)
+    assert code_of(lambda: read_mapping(path)) == code
+    assert code_of(lambda: read_mapping(tmp_path / "gone.toml")) == "mapping-unreadable"
+
+
+def test_unknown_names_are_mapped_in_tables_and_in_markers(tmp_path: Path) -> None:
+    truth = walk(5.0)
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text('left_hip = "P_gauche"\nleft_knee = ["K1", "K2"]\n')
+    options = check_options(rate=RATE_HZ, mapping=mapping)
+    table = write_dlc(tmp_path / "walk.csv", truth)
+    rows = table.read_text().splitlines()
+    column = rows[1].split(",").index("left_knee")
+    doubled = []
+    for number, row in enumerate(rows):
+        cells = row.split(",")
+        extra = ["K2"] * 3 if number == 1 else cells[column : column + 3]
+        doubled.append(",".join(cells + extra))
+    table.write_text("\n".join(doubled).replace("left_hip", "P_gauche").replace("left_knee", "K1") + "\n")
+    assert code_of(lambda: analyse_file(table, options=ReadOptions(rate_hz=RATE_HZ))) == "pose-points-unknown"
+    assert analyse_file(table, options=options).status == "analysed"
+    markers = write_trc(tmp_path / "walk.trc", truth)
+    markers.write_text(markers.read_text().replace("LHJC", "Hip_links"))
+    assert code_of(lambda: analyse_file(markers)) == "lab-points-missing"
+    named = ReadOptions(mapping={"left_hip": ("Hip_links",), "right_hip": ("RHJC",)})
+    assert analyse_file(markers, options=named).status == "analysed"
+    unknown = ReadOptions(mapping={"left_hip": ("nowhere",)})
+    assert code_of(lambda: analyse_file(markers, options=unknown)) == "pose-mapping-wrong"
+
+
+def test_an_option_that_changes_nothing_is_refused(tmp_path: Path) -> None:
+    truth = walk(2.0)
+    rate = ReadOptions(rate_hz=RATE_HZ)
+    for name in ("c3d", "trc", "bvh", "motive-csv", "landmark-csv"):
+        file, write = WRITERS[name]
+        path = write(tmp_path / file, truth)
+        assert code_of(lambda: analyse_file(path, options=rate)) == "option-does-not-apply", name  # noqa: B023
+    table = WRITERS["deeplabcut"][1](tmp_path / "walk_dlc.csv", truth)
+    assert code_of(lambda: analyse_file(table)) == "pose-rate-needed"
+
+
+def test_the_person_is_chosen_by_name_or_number(tmp_path: Path) -> None:
+    truth = walk(5.0)
+    several = WRITERS["deeplabcut-several"][1](tmp_path / "several.csv", truth)
+    walks = analyse_file(several, options=ReadOptions(rate_hz=RATE_HZ))
+    assert walks.status == "analysed"
+    assert "number 2, who walks most" in walks.source["notes"][0]
+    for person in ("anna", "2"):
+        chosen = analyse_file(several, options=ReadOptions(rate_hz=RATE_HZ, person=person))
+        assert chosen.parameters == walks.parameters
+        assert chosen.source["notes"] == []
+    stands = analyse_file(several, options=ReadOptions(rate_hz=RATE_HZ, person="other"))
+    assert (stands.status, stands.reasons[0].code) == ("refused", "not-walking")
+    for person in ("0", "3", "bob"):
+        options = ReadOptions(rate_hz=RATE_HZ, person=person)
+        assert code_of(lambda: analyse_file(several, options=options)) == "person-unknown"  # noqa: B023
+    folder = WRITERS["openpose"][1](tmp_path / "openpose", truth)
+    by_number = {
+        number: analyse_file(folder, options=ReadOptions(rate_hz=RATE_HZ, person=number)).status for number in "12"
+    }
+    assert sorted(by_number.values()) == ["analysed", "refused"]
+
+
+def test_the_picture_s_size_turns_shares_into_pixels(tmp_path: Path) -> None:
+    path = WRITERS["landmark-csv"][1](tmp_path / "walk_landmarks.csv", walk(5.0))
+    assert code_of(lambda: analyse_file(path)) == "pose-size-needed"
+    assert analyse_file(path, options=ReadOptions(size_px=(WIDTH_PX, HEIGHT_PX))).status == "analysed"
+
+
+def test_a_belt_s_speed_is_used_where_the_way_cannot_be_seen(tmp_path: Path) -> None:
+    over_ground = write_trc(tmp_path / "walk.trc", walk(5.0))
+    belt = ReadOptions(belt_m_s=0.7)
+    travels = analyse_file(over_ground, options=belt)
+    assert travels.parameters["walking_speed"].value != 0.7
+    assert "not used" in travels.source["notes"][-1]
+    truth = walk(6.0)
+    hips = truth.positions[:, [7, 8], 0].mean(axis=1)
+    truth.positions[..., 0] -= (hips - hips[0])[:, None]
+    on_belt = write_trc(tmp_path / "belt.trc", truth)
+    alone, told = analyse_file(on_belt), analyse_file(on_belt, options=belt)
+    refused = alone.parameters["walking_speed"].refused
+    assert refused is not None
+    assert refused.code == "constant-place"
+    assert told.parameters["walking_speed"].value == 0.7
+    stride = told.parameters["stride_time"].value or 0.0
+    assert told.parameters["stride_length"].value == pytest.approx(0.7 * stride)
+    assert told.parameters["cadence"] == alone.parameters["cadence"]
+    assert told.recording is not None
+    assert told.recording.source == told.source
