@@ -89,6 +89,8 @@ def compare(name: str, analysis: Analysis, points: JointTrajectories | None, tru
 def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Reference) -> dict[str, CurveAgreement]:
     from gaitkeeper_client.gait.bouts import find_bouts
     from gaitkeeper_client.gait.clean import clean
+    from gaitkeeper_client.gait.hidden_leg import with_whole_legs
+    from gaitkeeper_client.gait.view import estimate_view
 
     if truth.angle_time_s is None or (analysis.recording is None and points is None):
         return {}
@@ -97,7 +99,10 @@ def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Referen
     else:
         assert points is not None
         tracks = clean(points).tracks
-    bouts = [(bout.time_s, joint_angles(bout.points)) for bout in find_bouts(tracks)]
+    bouts = []
+    for bout in find_bouts(tracks):
+        whole = with_whole_legs(bout, estimate_view(tracks.positions[bout.start : bout.stop]))
+        bouts.append((bout.time_s, joint_angles(whole.points)))
     found = {}
     for name in (f"{angle}_{side}" for angle in ANGLES for side in SIDES):
         if name in truth.angles and bouts:
