@@ -125,7 +125,8 @@ def test_opencap_s_angles_give_the_events_of_its_markers() -> None:
         legs = [leg_length(one.trajectories.positions) for one in (from_angles, markers)]
         assert legs[0] == pytest.approx(legs[1], rel=0.05)
         found, expected = analyse_file(path).events, analyse_file(folder / "MarkerData" / f"{name}.trc").events
-        assert [(e.side, e.type) for e in found] == [(e.side, e.type) for e in expected]
-        assert max(abs(a.time_s - b.time_s) for a, b in zip(found, expected, strict=True)) < 0.04
+        for event in expected:
+            same = [e.time_s for e in found if (e.side, e.type) == (event.side, event.type)]
+            assert min(abs(time_s - event.time_s) for time_s in same) < 0.04, (name, event)
         table = read_mot(path)
         assert set(joint_angles(table, path)) >= {"knee_flexion_left", "hip_flexion_right"}
