@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
-from gaitkeeper_client.gait.events.markers import RATE_HZ, walkers_frame
+from gaitkeeper_client.gait.events.local import RATE_HZ, local_walk, straight
 from gaitkeeper_client.gait.events.order import enforce_order
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import EventType, GaitEvent, JointTrajectories
@@ -35,7 +35,8 @@ class Bike:
         from gaitkit.detectors.bike2 import BIKE2Detector
         from gaitkit.extractors.base_extractor import AngleFrame
 
-        time_s, tracks = walkers_frame(self.tracks, bout, LANDMARKS)
+        walk = local_walk(self.tracks, bout.start, bout.stop, straight(bout), LANDMARKS, RATE_HZ)
+        time_s, tracks = walk.time_s, walk.relative
         if not np.isfinite(tracks).all():
             return ()  # it takes a missing landmark for one at the origin
         knees = [_knee_flexion(tracks, first) for first in (0, len(PARTS))]

@@ -19,7 +19,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.events.base import peaks
-from gaitkeeper_client.gait.events.markers import walkers_frame
+from gaitkeeper_client.gait.events.local import RATE_HZ, LocalWalk, local_walk, straight
 from gaitkeeper_client.gait.events.order import enforce_order
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -32,6 +32,9 @@ LEAST_PROBABILITY = 0.2
 APART_S = 1.0 / 6.0
 """Both as in the authors' program."""
 MARKERS = ("left_heel", "left_toe", "left_ankle", "right_heel", "right_toe", "right_ankle")
+_LEFT, _RIGHT = slice(0, 3), slice(3, 6)
+SWING = round(0.15 * RATE_HZ)
+"""Samples over which the feet's speeds are compared; less than the shortest swing."""
 _FILES: dict[EventType, str] = {"foot_strike": "ic_intellevent.onnx", "foot_off": "fo_intellevent.onnx"}
 
 
@@ -43,24 +46,39 @@ class IntellEvent:
     name: str = "intellevent-gaitkit-1.5"
 
     def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
-        """Events of one straight walk over ground. Raises ``events-network-missing``."""
-        time_s, tracks = walkers_frame(self.tracks, bout, MARKERS)
-        # Walks were towards the negative first axis where the networks learned; the second axis points to the right.
-        velocity = np.gradient(tracks * np.array([-1.0, -1.0, 1.0]), axis=0)
-        backward, right, up = (velocity[..., axis] for axis in range(3))
-        left_ahead = tracks[:, 0, 0] > tracks[:, 3, 0]
-        channels: dict[EventType, tuple[FloatArray, ...]] = {
-            "foot_strike": (backward, up),
-            "foot_off": (backward, right, up),
-        }
-        found: list[GaitEvent] = []
-        for kind, parts in channels.items():
-            probability = _run(_FILES[kind], np.concatenate(parts, axis=1))
-            for peak in peaks(time_s, probability, LEAST_PROBABILITY, APART_S):
-                left = bool(left_ahead[peak.index]) == (kind == "foot_strike")
-                sure = float(np.clip(probability[peak.index], 0.0, 1.0))
-                found.append(GaitEvent(peak.time_s, "left" if left else "right", kind, sure))
-        return enforce_order(found)
+        """Events of one straight walk. Raises ``events-network-missing``."""
+        walk = local_walk(self.tracks, bout.start, bout.stop, straight(bout), MARKERS, RATE_HZ)
+        return enforce_order(network_events(walk))
+
+
+def network_events(walk: LocalWalk) -> list[GaitEvent]:
+    """All that the networks see in a walk of :data:`MARKERS` at 150 Hz, in no order; nothing where a marker is missing.
+
+    The belt of a treadmill changes nothing: each velocity is stretched to the same range. Raises
+    ``events-network-missing``.
+    """
+    if not np.isfinite(walk.velocity).all():
+        return []
+    # Walks were towards the negative first axis where the networks learned; the second axis points to the right.
+    velocity = walk.velocity * np.array([-1.0, -1.0, 1.0])
+    backward, right, up = (velocity[..., axis] for axis in range(3))
+    lead = np.cumsum(walk.velocity[:, _LEFT, 0].mean(axis=1) - walk.velocity[:, _RIGHT, 0].mean(axis=1))
+    channels: dict[EventType, tuple[FloatArray, ...]] = {
+        "foot_strike": (backward, up),
+        "foot_off": (backward, right, up),
+    }
+    found: list[GaitEvent] = []
+    for kind, parts in channels.items():
+        probability = _run(_FILES[kind], np.concatenate(parts, axis=1))
+        for peak in peaks(walk.time_s, probability, LEAST_PROBABILITY, APART_S):
+            # The foot that strikes has swung until now, the one that comes off swings from now on. Which one is ahead does
+            # not tell: a dragged leg may never pass the other.
+            other = peak.index + (-SWING if kind == "foot_strike" else SWING)
+            gained = lead[int(np.clip(other, 0, lead.size - 1))] - lead[peak.index]
+            left = bool(gained < 0.0) if kind == "foot_strike" else bool(gained > 0.0)
+            sure = float(np.clip(probability[peak.index], 0.0, 1.0))
+            found.append(GaitEvent(peak.time_s, "left" if left else "right", kind, sure))
+    return found
 
 
 def _run(file: str, channels: FloatArray) -> FloatArray:

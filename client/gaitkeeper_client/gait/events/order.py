@@ -2,21 +2,36 @@
 
 Per foot, strikes and offs alternate, with a stance and a swing of at least :data:`SHORTEST_PHASE_S`. The feet strike in
 turn; a strike of the same foot within half a typical stride of the last is a false one, and so is one of two strikes
-of different feet that are less than :data:`SHORTEST_STEP` of a typical step apart.
+of different feet that are less than :data:`SHORTEST_STEP` of a typical step apart. Both feet together go round: strike
+of one, off of the other, strike of the other, off of the one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
-from gaitkeeper_shared.recording import GaitEvent
+from gaitkeeper_shared.recording import EventType, GaitEvent, Side
 from gaitkeeper_shared.skeleton import SIDES
 
 SHORTEST_PHASE_S = 0.15
 SHORTEST_STEP = 0.55
 """Of the median step time; the short step of a marked limp is about 0.7 of it."""
+ROUND: tuple[tuple[Side, EventType], ...] = (
+    ("left", "foot_strike"),
+    ("right", "foot_off"),
+    ("right", "foot_strike"),
+    ("left", "foot_off"),
+)
+MISSING = 0.3
+"""What a gap of one event in the round costs, in confidences."""
+NO_DOUBLE_SUPPORT_S = 0.06
+"""An off this little before the other foot's strike is the error of both, not a flight."""
+FORGET_S = 1.5
+"""Without any event for so long, the round begins anew."""
 
 
 def enforce_order(events: Sequence[GaitEvent]) -> tuple[GaitEvent, ...]:
@@ -29,7 +44,41 @@ def enforce_order(events: Sequence[GaitEvent]) -> tuple[GaitEvent, ...]:
         kept.extend(_alternating(one))
     kept.sort(key=lambda e: e.time_s)
     false = _hasty_strikes([e for e in kept if e.type == "foot_strike"])
-    return tuple(event for event in kept if id(event) not in false)
+    return tuple(_round(_without_flight([event for event in kept if id(event) not in false])))
+
+
+def _without_flight(events: list[GaitEvent]) -> list[GaitEvent]:
+    """Where a foot comes off just before the other strikes, both are set to the moment between."""
+    settled = list(events)
+    for at, (first, second) in enumerate(pairwise(settled)):
+        if (first.type, second.type) != ("foot_off", "foot_strike") or first.side == second.side:
+            continue
+        if second.time_s - first.time_s < NO_DOUBLE_SUPPORT_S:
+            middle = 0.5 * (first.time_s + second.time_s)
+            settled[at : at + 2] = [replace(second, time_s=middle), replace(first, time_s=middle)]
+    return settled
+
+
+def _round(events: list[GaitEvent]) -> list[GaitEvent]:
+    """The events in the order of :data:`ROUND` that are worth most: their confidences less what is missing between."""
+    places = [ROUND.index((event.side, event.type)) for event in events]
+    worth = [event.confidence for event in events]
+    before: list[int | None] = [None] * len(events)
+    for this, event in enumerate(events):
+        best = 0.0
+        for last in range(max(0, this - 8), this):
+            steps = (places[this] - places[last] - 1) % 4
+            pause = event.time_s - events[last].time_s > FORGET_S
+            value = worth[last] - (0.0 if pause else MISSING * steps)
+            if value > best:
+                best, before[this] = value, last
+        worth[this] += best
+    kept = []
+    at = max(range(len(events)), key=lambda i: worth[i], default=None)
+    while at is not None:
+        kept.append(events[at])
+        at = before[at]
+    return kept[::-1]
 
 
 def _hasty_strikes(strikes: list[GaitEvent]) -> set[int]:
