@@ -98,7 +98,7 @@ import sys
 from pathlib import Path
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.lab.readers import read_walk
-assert analyse(read_walk(Path({str(need(CHILD))!r})).trajectories, source={{}}).quality["event_method"] == "markers-1"
+assert analyse(read_walk(Path({str(need(CHILD))!r})).trajectories, source={{}}).quality["event_method"] == "intellevent-gaitkit-1.5+zeni-2008"
 assert "gaitkit" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -3,8 +3,8 @@
 The network's times are the better ones of a walk like those that it learned from. Of others (slow, shuffling, dragging
 a leg) it is tens of milliseconds off, or sees nothing, where the coordinate method (:mod:`zeni`) errs by a constant,
 which is known. So their mean is taken, and the less of the network the farther it is from the other: it never moves
-an event by more than :data:`WEIGHT` times :data:`AGREE_S`. What one of them finds alone is kept with less confidence, as
-far as it fits into the order of a walk.
+an event by more than :data:`WEIGHT` times :data:`AGREE_S`. What one of them finds alone is kept with less confidence,
+as far as it fits into the order of a walk.
 
 The constants are medians over force plates: 22 strikes and 32 offs of ten people over ground. Taking off the walk's own
 speed, so that the same people walk on a treadmill, leaves all errors as they are.

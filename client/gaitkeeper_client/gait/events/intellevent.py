@@ -71,8 +71,8 @@ def network_events(walk: LocalWalk) -> list[GaitEvent]:
     for kind, parts in channels.items():
         probability = _run(_FILES[kind], np.concatenate(parts, axis=1))
         for peak in peaks(walk.time_s, probability, LEAST_PROBABILITY, APART_S):
-            # The foot that strikes has swung until now, the one that comes off swings from now on. Which one is ahead does
-            # not tell: a dragged leg may never pass the other.
+            # The foot that strikes has swung until now, the one that comes off swings from now on. Which one is ahead
+            # does not tell: a dragged leg may never pass the other.
             other = peak.index + (-SWING if kind == "foot_strike" else SWING)
             gained = lead[int(np.clip(other, 0, lead.size - 1))] - lead[peak.index]
             left = bool(gained < 0.0) if kind == "foot_strike" else bool(gained > 0.0)

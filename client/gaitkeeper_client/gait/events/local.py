@@ -42,9 +42,9 @@ class LocalWalk:
 def local_walk(
     tracks: JointTrajectories, start: int, stop: int, direction: FloatArray, joints: Sequence[str], rate_hz: float
 ) -> LocalWalk:
-    """Samples ``start`` to ``stop`` of 3-D tracks, resampled. ``direction``: (stop - start,) radians from the first axis.
+    """Samples ``start`` to ``stop`` of 3-D tracks, resampled.
 
-    A joint that is missing somewhere between is NaN throughout.
+    ``direction``: (stop - start,) radians from the first axis. A joint that is missing somewhere between is NaN throughout.
     """
     own_s = tracks.time_s[start:stop]
     time_s = np.arange(own_s[0], own_s[-1] + 1e-9, 1.0 / rate_hz)
@@ -76,9 +76,9 @@ def straight(bout: Bout) -> FloatArray:
 
 
 def along_the_path(tracks: JointTrajectories, start: int, stop: int, bouts: Sequence[Bout]) -> FloatArray:
-    """(stop - start,) radians: where the pelvis points, smoothed, brought to the walk's direction in the straight parts.
+    """(stop - start,) radians: where the pelvis points, smoothed.
 
-    From the hips and not from their path: who turns on the spot has none.
+    Brought to the walk's own direction in the straight parts. From the hips and not from their path: who turns on the spot has none.
     """
     positions = tracks.positions[start:stop]
     across = (joint(positions, "left_hip") - joint(positions, "right_hip"))[:, :2]

@@ -1,7 +1,7 @@
 """From the first step to the last: straight walks and what lies between and beside them.
 
-A straight walk is cut where the walker turns, and where its speed falls. Steps are made there, too: they are found in the
-whole stretch, along the path, and belong to no straight walk.
+A straight walk is cut where the walker turns, and where its speed falls. Steps are made there, too: they are found in
+the whole stretch, along the path, and belong to no straight walk.
 """
 
 from __future__ import annotations
