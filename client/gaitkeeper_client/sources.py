@@ -69,12 +69,14 @@ def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
 
 
 def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysis:
-    from gaitkeeper_client.capture.container import sha256_of
+    from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
     from gaitkeeper_client.gait.pipeline import analyse
 
     walk = reader.read(path, options)
     source: dict[str, Any] = {"kind": walk.kind, "height_m": options.height_m, "notes": list(walk.notes)}
-    if path.is_file():
+    if path.is_dir():
+        source["sha256"] = sha256_of_folder(path)
+    else:
         source |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
     return analyse(walk.trajectories, height_m=options.height_m, source=source)
 
@@ -94,13 +96,14 @@ def _analyse_forces(path: Path, reader: ForceReader) -> Analysis:
 def _analyse_video(
     path: Path, height_m: float | None, on_progress: Progress | None, choice: EstimatorChoice | None
 ) -> Analysis:
+    from gaitkeeper_client.capture.ahead import import_ahead
     from gaitkeeper_client.capture.container import sha256_of
     from gaitkeeper_client.capture.video import VideoFile
-    from gaitkeeper_client.gait.pipeline import analyse, nobody
     from gaitkeeper_client.pose.estimators import BLAZEPOSE, open_estimator
     from gaitkeeper_client.pose.watch import follow_walker
 
     with VideoFile(path) as video, open_estimator(choice or BLAZEPOSE) as estimator:
+        import_ahead("gaitkeeper_client.gait.pipeline", "jinja2")
         seen = follow_walker(video, estimator, on_progress)
         source: dict[str, Any] = {
             "kind": "video",
@@ -116,6 +119,8 @@ def _analyse_video(
             "people_seen": seen.people,
             "height_m": height_m,
         }
+    from gaitkeeper_client.gait.pipeline import analyse, nobody
+
     if seen.trajectories is None:
         return nobody(source)
     return analyse(seen.trajectories, height_m=height_m, source=source)

@@ -9,6 +9,8 @@ from lab_fixtures import HEIGHT_PX, RATE_HZ, WIDTH_PX, WRITERS, walk, write_dlc,
 
 from gaitkeeper_client.lab.options import ReadOptions, check_options, parse_size, read_mapping
 from gaitkeeper_client.sources import analyse_file
+from gaitkeeper_client.vault.cohort import read_cohort
+from gaitkeeper_client.vault.ingest import source_digest
 from gaitkeeper_shared.errors import GaitkeeperError
 
 
@@ -138,3 +140,38 @@ def test_a_belt_s_speed_is_used_where_the_way_cannot_be_seen(tmp_path: Path) -> 
     assert told.parameters["cadence"] == alone.parameters["cadence"]
     assert told.recording is not None
     assert told.recording.source == told.source
+
+
+def cohort(folder: Path, columns: str, *rows: str) -> Path:
+    path = folder / "cohort.csv"
+    path.write_text("\n".join([f"patient,path,label,age,sex,height_m,recorded_at,{columns}", *rows]) + "\n")
+    return path
+
+
+def test_a_cohort_says_of_each_file_what_it_does_not(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x")
+    (tmp_path / "op").mkdir()
+    (tmp_path / "op" / "walk_000000000000_keypoints.json").write_text("{}")
+    (tmp_path / "names.toml").write_text('left_hip = "L"\n')
+    columns = "rate_hz,picture_size,mapping,person_in_file,belt_m_s,aid"
+    path = cohort(
+        tmp_path,
+        columns,
+        'p1,a.csv,healthy,60,f,1.7,,"29,97",1920x1080,names.toml,mouse1,1.2,walker',
+        "p2,a.csv,healthy,60,f,1.7,,30,,,mouse2,,",
+        "p3,op,healthy,60,f,1.7,,25,,,,,",
+    )
+    first, second, third = read_cohort(path)
+    assert first.options == ReadOptions(29.97, {"left_hip": ("L",)}, (1920.0, 1080.0), "mouse1", 1.2)
+    assert first.facts.extra == {"aid": "walker"}
+    assert (second.options, third.path) == (ReadOptions(rate_hz=30.0, person="mouse2"), tmp_path / "op")
+    assert source_digest(first.path, "mouse1") != source_digest(second.path, "mouse2")
+
+
+@pytest.mark.parametrize("cells", ["fast,,", "0,,", "30,1920,", "30,,gone.toml"])
+def test_what_a_cohort_says_is_checked_with_its_line(tmp_path: Path, cells: str) -> None:
+    (tmp_path / "a.csv").write_text("x")
+    path = cohort(tmp_path, "rate_hz,picture_size,mapping", f"p1,a.csv,healthy,60,f,1.7,,{cells}")
+    with pytest.raises(GaitkeeperError, match="line 2") as caught:
+        read_cohort(path)
+    assert caught.value.code == "cohort-bad-row"

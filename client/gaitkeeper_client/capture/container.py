@@ -27,6 +27,14 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_folder(path: Path) -> str:
+    """One SHA-256 of the files in a folder, their names and contents in order of name; folders in it do not count."""
+    digest = hashlib.sha256()
+    for file in sorted(item for item in path.iterdir() if item.is_file()):
+        digest.update(f"{sha256_of(file)} {file.name}\n".encode())
+    return digest.hexdigest()
+
+
 def looks_like_video(head: bytes) -> bool:
     """Whether the first bytes of a file are those of a common video container."""
     return head[4:8] in _FIRST_BOXES or (head[:4] == b"RIFF" and head[8:11] == b"AVI") or head[:4] == _EBML

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gaitkeeper_client.cli import source_options as given
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def init(
 
 def ingest(
     paths: Annotated[
-        list[Path], typer.Argument(help="Videos or BVH files (with --patient), a cohort.csv, or folders holding one.")
+        list[Path], typer.Argument(help="Recordings (with --patient), a cohort.csv, or folders holding one.")
     ],
     home: Home = None,
     patient: Annotated[str | None, typer.Option(help="The clinic's identifier of the person who walks.")] = None,
@@ -77,6 +78,11 @@ def ingest(
     consent: Annotated[
         str | None, typer.Option(help="What the person agreed to: care, training, care+training or none.")
     ] = None,
+    rate: given.Rate = None,
+    size: given.Size = None,
+    mapping: given.MappingFile = None,
+    person: given.Person = None,
+    speed: given.Speed = None,
     update_patients: Annotated[
         bool, typer.Option("--update-patients", help="Let a new label or sex replace the one that the vault knows.")
     ] = False,
@@ -86,10 +92,12 @@ def ingest(
     """Analyse recordings and store what was found, encrypted. The videos themselves are not stored.
 
     May be stopped at any moment and run again: what is stored is skipped. A cohort.csv has the columns patient, path,
-    label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none); it is checked
-    as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2 or 4 some file failed,
+    label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none) and, for
+    files that do not say it, rate_hz, picture_size, mapping, person_in_file, belt_m_s; further columns are kept. It is
+    checked as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2 or 4 some file failed,
     3 every recording was refused.
     """
+    from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.ingest import ingest as run
     from gaitkeeper_client.vault.ingest import plan
@@ -99,7 +107,8 @@ def ingest(
     place = SiteHome.resolve(home)
     place.config()
     facts, moment = _facts(patient, label, age, sex, height, recorded_at, consent)
-    sources = plan(paths, facts, moment)
+    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
+    sources = plan(paths, facts, moment, options)
     with Vault.open(place, unlock(place)) as vault, _progress(len(sources), as_json) as advance:
         summary = run(place, vault, sources, workers=workers, update_patients=update_patients, on_progress=advance)
     _print_json(_summary_json(summary)) if as_json else _print_summary(summary)

@@ -1,8 +1,9 @@
 """``cohort.csv``: the list that says who walks in which file. Read whole and checked whole, before anything is done.
 
 Columns: ``patient, path, label, age, sex, height_m, recorded_at`` in any order; ``consent`` may be there too (care,
-training, care+training or none); further columns are kept as text.
-``path`` is relative to the file's own folder. Comma, semicolon or tab; UTF-8 with or without byte-order mark.
+training, care+training or none), and what a file may not say of itself: ``rate_hz, picture_size, mapping,
+person_in_file, belt_m_s``; further columns (``aid``...) are kept as text. ``path`` (and ``mapping``) is relative to the
+cohort's own folder. Comma, semicolon or tab; UTF-8 with or without byte-order mark.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions, check_options
+from gaitkeeper_client.lab.readers import reader_of
 from gaitkeeper_client.vault.consent import Consent, parse_purposes
 from gaitkeeper_client.vault.records import PatientFacts, Sex
 from gaitkeeper_shared.errors import GaitkeeperError
 
 COLUMNS: tuple[str, ...] = ("patient", "path", "label", "age", "sex", "height_m", "recorded_at")
 CONSENT = "consent"
+OPTIONS: tuple[str, ...] = ("rate_hz", "picture_size", "mapping", "person_in_file", "belt_m_s")
+"""What a row may say of its file, as the options of ``gaitkeeper analyze`` do; ``mapping`` is a path like ``path``."""
 COHORT_NAME = "cohort.csv"
 MOST_REPORTED = 10
 AGE_YEARS = (0.0, 120.0)
@@ -51,6 +56,7 @@ class CohortRow:
     recorded_at: str | None
     extra: Mapping[str, str]
     consent: Consent | None = None
+    options: ReadOptions = NOTHING_SAID
 
     @property
     def facts(self) -> PatientFacts:
@@ -124,8 +130,8 @@ def _row(folder: Path, line: int, names: list[str], cells: list[str]) -> CohortR
     path = (folder / values["path"]).resolve()
     if not path.exists():
         raise ValueError(f"there is no file {values['path']}")
-    if not path.is_file():
-        raise ValueError(f"{values['path']} is not a file")
+    if not path.is_file() and reader_of(path) is None:
+        raise ValueError(f"{values['path']} is not a file, nor a folder of keypoints")
     return CohortRow(
         line,
         values["patient"],
@@ -135,9 +141,25 @@ def _row(folder: Path, line: int, names: list[str], cells: list[str]) -> CohortR
         parse_sex(values["sex"]),
         parse_height(values["height_m"]),
         parse_moment(values["recorded_at"]),
-        {name: value for name, value in values.items() if name not in (*COLUMNS, CONSENT) and name},
+        {name: value for name, value in values.items() if name not in (*COLUMNS, CONSENT, *OPTIONS) and name},
         parse_consent(values.get(CONSENT, "")),
+        _options(folder, values),
     )
+
+
+def _options(folder: Path, values: Mapping[str, str]) -> ReadOptions:
+    """What the row says of its file; a ``ValueError`` says what is wrong."""
+    given = {name: values[name] for name in OPTIONS if values.get(name)}
+    try:
+        return check_options(
+            rate=_number(given.get("rate_hz", ""), "rate_hz"),
+            size=given.get("picture_size"),
+            mapping=folder / given["mapping"] if "mapping" in given else None,
+            person=given.get("person_in_file"),
+            speed=_number(given.get("belt_m_s", ""), "belt_m_s"),
+        )
+    except GaitkeeperError as error:
+        raise ValueError(error.message.rstrip(".")) from error
 
 
 def _number(text: str, column: str) -> float | None:
@@ -203,10 +225,10 @@ def parse_moment(text: str) -> str | None:
 def _contradictions(rows: list[CohortRow]) -> list[str]:
     """A file named twice; a patient with two labels, two sexes or two consents."""
     problems = []
-    by_path: dict[Path, int] = {}
+    by_path: dict[tuple[Path, str | None], int] = {}
     by_patient: dict[str, CohortRow] = {}
     for row in rows:
-        if (before := by_path.setdefault(row.path, row.line)) != row.line:
+        if (before := by_path.setdefault((row.path, row.options.person), row.line)) != row.line:
             problems.append(f"line {row.line}: {row.path.name} stands on line {before} already")
         known = by_patient.setdefault(row.patient, row)
         attribute = known.facts.conflict(row.facts)

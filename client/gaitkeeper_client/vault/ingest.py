@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
+from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.lab.readers import force_reader_of, reader_of
 from gaitkeeper_client.vault.cohort import COHORT_NAME, read_cohort
 from gaitkeeper_client.vault.events import record
@@ -33,11 +35,12 @@ _STOPS = ("disk-full", "vault-busy", "vault-damaged", "envelope-damaged")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file to ingest and what is known of it. ``recorded_at``: UTC, ISO 8601."""
+    """One file to ingest and what is known of it. ``recorded_at``: UTC, ISO 8601. ``options``: how it is read."""
 
     path: Path
     patient: PatientFacts
     recorded_at: str | None = None
+    options: ReadOptions = NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,12 @@ class IngestSummary:
 Progress = Callable[[int, int, Outcome], None]
 
 
-def plan(paths: Sequence[Path], patient: PatientFacts | None, recorded_at: str | None = None) -> tuple[Source, ...]:
+def plan(
+    paths: Sequence[Path],
+    patient: PatientFacts | None,
+    recorded_at: str | None = None,
+    options: ReadOptions = NOTHING_SAID,
+) -> tuple[Source, ...]:
     """The files behind ``paths``: single recordings of ``patient``, cohort files, or folders that hold a cohort.
 
     Raises what :func:`read_cohort` raises, ``ingest-nothing``, ``ingest-patient-needed``,
@@ -83,16 +91,19 @@ def plan(paths: Sequence[Path], patient: PatientFacts | None, recorded_at: str |
         cohort = path / COHORT_NAME if path.is_dir() else path
         if not path.exists():
             raise GaitkeeperError("ingest-nothing", path=path, why="there is no such file or folder")
-        if not cohort.exists():
+        if not cohort.exists() and reader_of(path) is None:
             raise GaitkeeperError("ingest-nothing", path=path, why=f"the folder holds no {COHORT_NAME}")
-        if cohort.suffix.lower() == ".csv" and reader_of(cohort) is None:  # keypoints come as CSV too
-            if patient is not None:
-                raise GaitkeeperError("ingest-options-with-cohort", options="--patient and what describes them")
-            sources += [Source(row.path, row.facts, row.recorded_at) for row in read_cohort(cohort)]
+        if (
+            cohort.exists() and cohort.suffix.lower() == ".csv" and reader_of(cohort) is None
+        ):  # keypoints come as CSV too
+            if patient is not None or options.given():
+                described = "--patient, and what describes them or their file,"
+                raise GaitkeeperError("ingest-options-with-cohort", options=described)
+            sources += [Source(row.path, row.facts, row.recorded_at, row.options) for row in read_cohort(cohort)]
         elif patient is None:
             raise GaitkeeperError("ingest-patient-needed", path=path)
         else:
-            sources.append(Source(path.resolve(), patient, recorded_at))
+            sources.append(Source(path.resolve(), patient, recorded_at, options))
     return tuple(sources)
 
 
@@ -145,7 +156,7 @@ class _Run:
         """What has to be analysed; what need not be is settled on the way."""
         for number, source in enumerate(self._sources):
             try:
-                digest = file_sha256(source.path)
+                digest = source_digest(source.path, source.options.person)
                 held = self._vault.holds(source.patient.patient_id, digest)
             except GaitkeeperError as error:
                 self._fail(source, error)
@@ -157,7 +168,7 @@ class _Run:
                 self._drop_video(source)
                 continue
             self._hashes[number] = digest
-            yield Job(number, source.path, source.patient.height_m)
+            yield Job(number, source.path, source.patient.height_m, source.options)
 
     def settle(self, result: JobResult) -> None:
         """Store what a worker found."""
@@ -207,10 +218,18 @@ class _Run:
             self._on_progress(len(self.outcomes), len(self._sources), outcome)
 
 
+def source_digest(path: Path, person: str | None = None) -> str:
+    """What tells one recording from another, in hex: the file's SHA-256, and whom of several people it is of.
+
+    Raises ``ingest-nothing`` for a file that cannot be read.
+    """
+    digest = file_sha256(path)
+    return digest if person is None else hashlib.sha256(f"{digest} {person}".encode()).hexdigest()
+
+
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex. Raises ``ingest-nothing`` for one that cannot be read."""
+    """SHA-256 of a file or of a folder's files, in hex. Raises ``ingest-nothing`` for one that cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_folder(path) if path.is_dir() else sha256_of(path)
     except OSError as error:
         raise GaitkeeperError("ingest-nothing", path=path, why=str(error.strerror).lower()) from error

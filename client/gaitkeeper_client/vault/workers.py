@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 
+from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_shared.errors import GaitkeeperError
 
 JOB_DEADLINE_S = 3600.0
@@ -25,11 +26,13 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file to analyse. ``number`` is the caller's own; ``height_m`` in metres where known."""
+    """One file to analyse. ``number`` is the caller's own; ``height_m`` in metres where known; ``options``: how it is
+    read."""
 
     number: int
     path: Path
     height_m: float | None
+    options: ReadOptions = NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def analyse_job(job: Job) -> JobResult:
     from gaitkeeper_shared.recording import encode_recording
 
     try:
-        analysis = analyse_file(job.path, height_m=job.height_m)
+        analysis = analyse_file(job.path, height_m=job.height_m, options=job.options)
         refusals = tuple(Refusal(reason.code, reason.message) for reason in analysis.reasons)
         if analysis.status != "analysed" or analysis.recording is None:
             return JobResult(job.number, refusals=refusals)
