@@ -94,8 +94,8 @@ def ingest(
     May be stopped at any moment and run again: what is stored is skipped. A cohort.csv has the columns patient, path,
     label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none) and, for
     files that do not say it, rate_hz, picture_size, mapping, person_in_file, belt_m_s; further columns are kept. It is
-    checked as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2 or 4 some file failed,
-    3 every recording was refused.
+    checked as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2 or 4 some file
+    failed, 3 every recording was refused.
     """
     from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.vault.home import SiteHome
