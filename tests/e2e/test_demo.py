@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,18 @@ from gaitkeeper_shared.demo.story import MARKER, prepare_folder
 from gaitkeeper_shared.errors import GaitkeeperError
 
 DEADLINE_S = 540
+CUT_OFF = ["unshare", "--user", "--map-root-user", "--net", sys.executable, str(Path(__file__).with_name("netless.py"))]
+"""A command after these and a file runs without a network; the file gets the number of packets that had no way out."""
+
+
+def can_be_cut_off() -> bool:
+    """Whether this machine lets us make a network namespace with a loopback."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = subprocess.run([*CUT_OFF, f"{folder}/left", "true"], capture_output=True, timeout=60, check=False)
+        except FileNotFoundError:
+            return False
+    return done.returncode == 0
 
 
 def processes_that_name(folder: Path) -> list[str]:
@@ -34,10 +47,12 @@ def processes_that_name(folder: Path) -> list[str]:
 def test_the_demo_plays_from_video_to_report(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     command = [sys.executable, "-m", "gaitkeeper_shared.cli", "demo", "--directory", str(folder)]
+    command += ["--patients", "2", "--rounds", "2"]
+    cut_off = can_be_cut_off()
+    if cut_off:
+        command = [*CUT_OFF, str(tmp_path / "left"), *command]
 
-    done = subprocess.run(
-        [*command, "--patients", "2", "--rounds", "2"], capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
@@ -53,6 +68,18 @@ def test_the_demo_plays_from_video_to_report(tmp_path: Path) -> None:
     assert analysis["findings"]["status"] != "no_model"
     assert "DRAFT" in (folder / "report" / "report.html").read_text("utf-8")
     assert processes_that_name(folder) == []
+    if not cut_off:
+        pytest.skip("the demo played; that nothing phones home needs Linux with user and network namespaces")
+    assert (tmp_path / "left").read_text() == "0", "packets to other machines were tried"
+
+
+@pytest.mark.e2e
+def test_an_attempt_to_phone_home_would_be_counted(tmp_path: Path) -> None:
+    if not can_be_cut_off():
+        pytest.skip("needs Linux with user and network namespaces")
+    caller = "import socket; s = socket.socket(); s.connect_ex(('192.0.2.1', 443))"
+    subprocess.run([*CUT_OFF, str(tmp_path / "left"), sys.executable, "-c", caller], timeout=60, check=True)
+    assert int((tmp_path / "left").read_text()) > 0
 
 
 def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:

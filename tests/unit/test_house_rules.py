@@ -35,6 +35,7 @@ SERVER_ROOMS = (
     ("rounds", "releases"),
     ("services",),
     ("daemon",),
+    ("doctor",),
     ("cli",),
 )
 

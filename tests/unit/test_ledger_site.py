@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import tomllib
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
+import tomli_w
 from click.testing import CliRunner
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from gaitkeeper_client.consortium import studies as consortium_studies
+from gaitkeeper_client.consortium.policy import default_policy, write_default_policy
 from gaitkeeper_client.training import app as client_app
 from gaitkeeper_client.training.home_runtime import HomeRuntime, budget_cap
 from gaitkeeper_client.training.refusals import LOCAL
@@ -29,6 +33,7 @@ from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.recording import JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINTS
 from gaitkeeper_shared.study import Study, parse_study, study_hash
+from gaitkeeper_shared.trust.audit import AuditLog
 
 STUDY = b"""
 name = "site-test"
@@ -71,6 +76,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteHome:
     place = SiteHome(tmp_path / "site")
     key = create_key(place)
     create_home(place, "north", "file")
+    write_default_policy(place)
     for number in range(8):
         add(place, key, number, ("healthy", "patient", "stroke")[number % 3])
 
@@ -225,3 +231,38 @@ def test_privacy_plan_goes_there_and_back(tmp_path: Path) -> None:
     assert judged["count_noise_std"] > 1.0
     assert run("privacy", "plan", "--epsilon", "4") == (2, "privacy-option-missing")
     assert run("privacy", "plan", "--epsilon", "4", "--delta", "7", *public[2:]) == (2, "privacy-option-bad")
+
+
+def _set_rule(home: SiteHome, table: str, key: str, value: object) -> None:
+    content = tomllib.loads(default_policy().decode())
+    content[table][key] = value
+    home.policy_file.write_text(tomli_w.dumps(content))
+
+
+@pytest.mark.parametrize(("key", "value"), [("max_rounds", 0), ("min_patients", 7), ("allowed", ["0" * 64])])
+def test_the_policy_refuses_before_anything_is_charged(home: SiteHome, key: str, value: object) -> None:
+    _set_rule(home, "studies", key, value)
+    runtime = HomeRuntime(home)
+    reply = run_round(runtime, order(1), weights())
+    assert (reply.report.status, reply.report.code) == ("refused", "policy-refuses")
+    assert f"studies.{key}" in reply.report.message  # the coordinator is told which rule
+    assert not runtime.ledger.entries
+    assert [entry.event for entry in AuditLog(home.audit_log).entries()][-1] == "round-refused"
+    _set_rule(home, "studies", "min_patients", 6)  # a change counts at once
+    assert run_round(runtime, order(1), weights()).report.status == "trained"
+
+
+def test_without_a_policy_a_site_trains_nothing(home: SiteHome) -> None:
+    home.policy_file.unlink()
+    runtime = HomeRuntime(home)
+    assert run_round(runtime, order(1), weights()).report.code == "policy-missing"
+    assert not runtime.ledger.entries
+
+
+@pytest.mark.parametrize(("key", "value"), [("may_leave", False), ("min_patients", 100)])
+def test_counts_that_may_not_leave_are_of_nobody(home: SiteHome, key: str, value: object) -> None:
+    study = parse_study(STUDY)
+    study = dataclasses.replace(study, evaluation=dataclasses.replace(study.evaluation, holdout=0.99))
+    assert HomeRuntime(home).dataset(HASH, study, "run").held_out
+    _set_rule(home, "metrics", key, value)
+    assert HomeRuntime(home).dataset(HASH, study, "run").held_out == ()

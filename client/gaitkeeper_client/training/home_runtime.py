@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,18 +50,39 @@ class HomeRuntime:
         return budget_cap(self.home)
 
     def approved_study(self, study_hash: str) -> Study:
-        """The study, where this site approved it."""
+        """The study, where this site approved it and its policy allows it now."""
+        from gaitkeeper_client.consortium.policy import check_training
         from gaitkeeper_client.consortium.studies import approved_study
 
-        return approved_study(self.home, study_hash)
+        study = approved_study(self.home, study_hash)
+        with self._refusals_recorded(study):
+            check_training(self.home, study, study_hash)
+        return study
 
     def dataset(self, study_hash: str, study: Study, run: str) -> SiteDataset:
-        """The people of the vault whom the study can use and who agreed to training."""
+        """The people of the vault whom the study can use, who agreed to training, as far as the policy goes.
+
+        Where the policy lets no counts leave, nobody is held up for judging: what is sent then is noise alone.
+        """
+        from gaitkeeper_client.consortium.policy import load_policy
+
         del run
         state = self._vault_state()
         if self._cached is None or (self._cached.study_hash, self._cached.vault) != (study_hash, state):
             self._cached = _Cached(study_hash, state, self._load(study))
-        return self._cached.dataset
+        dataset = self._cached.dataset
+        policy = load_policy(self.home)
+        with self._refusals_recorded(study):
+            policy.check_patients(len(dataset.train) + len(dataset.held_out), study)
+        return dataset if policy.metrics_leave(len(dataset.held_out)) else SiteDataset(dataset.train, ())
+
+    @contextmanager
+    def _refusals_recorded(self, study: Study) -> Iterator[None]:
+        try:
+            yield
+        except GaitkeeperError as error:
+            record(self.home, "round-refused", study=study.name, code=error.code, why=error.message)
+            raise
 
     def _vault_state(self) -> tuple[tuple[int, int], ...]:
         # What is written while another process reads stays in the write-ahead log for as long as that takes.

@@ -16,6 +16,7 @@ PUBLIC_CODES = frozenset(
     {
         "study-not-approved",
         "study-not-offered",
+        "policy-refuses",
         "study-unknown-key",
         "study-missing-key",
         "study-bad-value",
