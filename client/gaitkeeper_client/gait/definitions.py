@@ -1,72 +1,59 @@
-"""What each gait parameter is: its unit, definition, source and the views that it can be measured from."""
+"""What each gait parameter is, read from ``definitions.toml``: unit, definition, source, views, values needed."""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
 
-WHITTLE = "Whittle, Gait Analysis: An Introduction, 4th ed. 2007, ISBN 978-0-7506-8883-3"
+Needs = Literal["times", "side", "space"]
+
+VIEWS: Mapping[Needs, str] = {
+    "times": "side or oblique view, laboratory points, foot forces",
+    "side": "side view, laboratory points",
+    "space": "laboratory points",
+}
+"""From where a parameter can be measured, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """``sagittal``: needs a side view (or laboratory points). ``length``: needs a scale. ``fewest``: values needed."""
+    """One row of the table.
+
+    ``needs``: ``times`` of events alone, positions in the plane of progression (``side``), or in ``space``. ``length``:
+    needs a scale. ``fewest``: values needed. ``wide``: an interval that reaches farther from the value than this, in
+    the parameter's unit, is marked as wide. ``limb``: of one leg or arm, or a comparison of both.
+    """
 
     name: str
     unit: str
     definition: str
     source: str
-    sagittal: bool = False
+    needs: Needs = "times"
     length: bool = False
     fewest: int = 2
+    wide: float = float("inf")
+    limb: bool = False
+
+    @property
+    def sagittal(self) -> bool:
+        """Whether it needs a side view (or laboratory points)."""
+        return self.needs != "times"
+
+    @property
+    def title(self) -> str:
+        """``Step length left``: how a message names it."""
+        return self.name.replace("_", " ").capitalize()
 
 
-DEFINITIONS: dict[str, Definition] = {
-    row.name: row
-    for row in (
-        Definition("cadence", "steps/min", "Two steps a stride: 120 s over the mean stride time.", WHITTLE),
-        Definition("stride_time", "s", "From a foot strike to the next of the same foot.", WHITTLE),
-        Definition("step_time", "s", "From a foot strike to the next of the other foot.", WHITTLE),
-        Definition("stance_percent", "%", "Foot strike to foot off of the same foot, of the gait cycle.", WHITTLE),
-        Definition("swing_percent", "%", "Foot off to the next foot strike of the same foot, of the cycle.", WHITTLE),
-        Definition(
-            "double_support_percent", "%", "Both phases of a gait cycle with both feet on the ground, summed.", WHITTLE
-        ),
-        Definition(
-            "step_length",
-            "m",
-            "Distance along the direction of travel from the heel of the standing foot to that of the striking foot.",
-            WHITTLE,
-            sagittal=True,
-            length=True,
-        ),
-        Definition(
-            "stride_length",
-            "m",
-            "Way of one heel from a foot strike to its next, along the direction of travel.",
-            WHITTLE,
-            sagittal=True,
-            length=True,
-        ),
-        Definition(
-            "walking_speed",
-            "m/s",
-            "Way of the pelvis during a stride over the stride time, mean over strides.",
-            WHITTLE,
-            sagittal=True,
-            length=True,
-        ),
-        Definition(
-            "symmetry_index",
-            "%",
-            "Difference between the mean stance times of left and right over their mean, without sign; 0 is symmetric.",
-            "Patterson et al. 2010, doi:10.1016/j.gaitpost.2009.10.014",
-        ),
-        Definition(
-            "stride_time_cv",
-            "%",
-            "Standard deviation of the stride times over their mean; left and right apart, pooled.",
-            "Hausdorff 2005, doi:10.1186/1743-0003-2-19",
-            fewest=10,
-        ),
-    )
-}
+def _table() -> dict[str, Definition]:
+    text = (resources.files("gaitkeeper_client.gait") / "definitions.toml").read_text("utf-8")
+    document: dict[str, Any] = tomllib.loads(text)
+    sources = document["sources"]
+    rows = (Definition(**{**row, "source": sources[row["source"]]}) for row in document["parameter"])
+    return {row.name: row for row in rows}
+
+
+DEFINITIONS: dict[str, Definition] = _table()

@@ -61,6 +61,36 @@ TABLE: dict[str, Refusal] = {
             "Place the camera at the side of the walkway, square to it, at hip height.",
         ),
         Refusal(
+            "space-needed",
+            "the parameter needs positions in three dimensions",
+            "{what} needs positions in three dimensions: a camera at the side does not see across the line of travel.",
+            "Record laboratory markers, or use several calibrated cameras.",
+        ),
+        Refusal(
+            "points-missing",
+            "the points that the parameter is made of are not seen in any whole stride",
+            "{what} needs {points}, and they are not seen over one whole stride.",
+            "Keep the whole body in the picture, or place the markers that are missing.",
+        ),
+        Refusal(
+            "too-noisy",
+            "the keypoints' noise is as large as what is to be measured",
+            "{what} would tell of the keypoints' noise: {detail}.",
+            "Film closer, in better light, with 60 frames per second or more, or record laboratory markers.",
+        ),
+        Refusal(
+            "recording-too-short",
+            "the recording is shorter than the parameter needs, or has no stretch without gaps of that length",
+            "{what} needs {needed:g} s in which both legs are seen without a gap.",
+            "Record longer.",
+        ),
+        Refusal(
+            "speed-unknown",
+            "norms are matched by speed, and the walk's speed is not known",
+            "{what} compares with walkers of the same speed, and this walk's speed is not known.",
+            "Record walking over ground from the side, or give the treadmill's speed (--speed).",
+        ),
+        Refusal(
             "scale-unknown",
             "lengths in pixels have no scale",
             "Lengths are in pixels and nothing tells how large a pixel is.",
@@ -71,6 +101,12 @@ TABLE: dict[str, Refusal] = {
             "the parameter needs positions of the body, and the recording holds forces or times alone",
             "It needs positions of the body, and the recording holds the forces or the times of contact alone.",
             "Record markers or a video too.",
+        ),
+        Refusal(
+            "moving-camera",
+            "the camera moves during a walk by more than 2 % of the picture's width, or zooms by more than 3 %",
+            "{what} cannot be told: the camera moved during the walk, and the way travelled is seen only against it.",
+            "Record with a camera on a stand that is not turned and does not zoom.",
         ),
         Refusal(
             "constant-place",

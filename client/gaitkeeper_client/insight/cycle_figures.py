@@ -1,9 +1,8 @@
-"""What the report shows of the gait cycles: mean curves per side, a side-by-side table, and key frames."""
+"""What the report shows of the gait cycles: mean curves per side, and key frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,21 +13,6 @@ from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.kinematics import leg_length, midpoint, sagittal_plane
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
-
-GRAVITY_M_S2 = 9.81
-USUAL_LEG_M = 0.82
-"""Thigh and shank of an adult of 1.70 m (0.245 and 0.246 of the height: Winter 2009, doi:10.1002/9780470549148)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SideRow:
-    """One quantity for both sides: mean and standard deviation over ``n`` cycles each, None where there is none."""
-
-    title: str
-    unit: str
-    decimals: int
-    left: tuple[float, float, int] | None
-    right: tuple[float, float, int] | None
 
 
 def side_curves(cycles: Sequence[Cycle], angle: str) -> dict[str, SideCurve]:
@@ -63,43 +47,6 @@ def _stance(cycle: Cycle) -> float:
     if cycle.foot_off_s is None:
         return float("nan")
     return 100.0 * (cycle.foot_off_s - cycle.start_s) / cycle.duration_s
-
-
-def side_table(cycles: Sequence[Cycle]) -> tuple[SideRow, ...]:
-    """Left beside right; only rows that at least one side fills."""
-
-    def of(angle: str, measure: Callable[[FloatArray], float]) -> Callable[[Cycle], float]:
-        def value(cycle: Cycle) -> float:
-            curve = cycle.curves.get(f"{angle}_{cycle.side}")
-            return float("nan") if curve is None or not np.isfinite(curve).any() else measure(np.asarray(curve))
-
-        return value
-
-    def span(curve: FloatArray) -> float:
-        return float(np.nanmax(curve) - np.nanmin(curve))
-
-    quantities: tuple[tuple[str, str, int, Callable[[Cycle], float]], ...] = (
-        ("Stride time", "s", 2, lambda cycle: cycle.duration_s),
-        ("Stance", "% of cycle", 1, _stance),
-        ("Hip, range of motion", "°", 0, of("hip_flexion", span)),
-        ("Knee, largest flexion", "°", 0, of("knee_flexion", lambda curve: float(np.nanmax(curve)))),
-        ("Knee, range of motion", "°", 0, of("knee_flexion", span)),
-        ("Ankle, range of motion", "°", 0, of("ankle_dorsiflexion", span)),
-    )
-    rows = []
-    for title, unit, decimals, value in quantities:
-        left, right = (_summary([value(cycle) for cycle in cycles if cycle.side == side]) for side in SIDES)
-        if left or right:
-            rows.append(SideRow(title, unit, decimals, left, right))
-    return tuple(rows)
-
-
-def _summary(values: Sequence[float]) -> tuple[float, float, int] | None:
-    known = [value for value in values if np.isfinite(value)]
-    if not known:
-        return None
-    sd = float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
-    return float(np.mean(known)), sd, len(known)
 
 
 def key_frames(tracks: JointTrajectories, cycles: Sequence[Cycle]) -> tuple[KeyFrame, ...]:
@@ -160,21 +107,6 @@ def _heading(tracks: JointTrajectories, during: BoolArray) -> float | tuple[floa
 
 
 def dimensionless_speed(analysis: Analysis) -> float | None:
-    """Walking speed over sqrt(g leg length), as published norms are sorted by; None where the speed is not known.
-
-    Where lengths have no scale, the speed in leg lengths and a usual leg do: the result goes with the root of the leg
-    length only, so a leg guessed 15 % wrong moves it by 7 %.
-    """
-    recording = analysis.recording
-    if recording is None or analysis.quality.get("constant_place"):
-        return None
-    signals = recording.signals
-    if "pelvis_speed" not in signals.names:  # a series of foot forces has no positions
-        return None
-    speeds = signals.values[:, signals.names.index("pelvis_speed")]
-    known = speeds[np.isfinite(speeds)]
-    if not known.size:
-        return None
-    scale = analysis.quality.get("metres_per_unit")
-    leg_m = leg_length(recording.trajectories.positions) * scale if isinstance(scale, float) else USUAL_LEG_M
-    return float(np.median(known)) * float(np.sqrt(leg_m / GRAVITY_M_S2))
+    """Walking speed over sqrt(g leg length), as published norms are sorted by; None where the speed is not known."""
+    found = analysis.parameters.get("dimensionless_speed")
+    return None if found is None else found.value

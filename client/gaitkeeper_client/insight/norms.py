@@ -1,4 +1,4 @@
-"""Published reference values, from ``norms.toml``: curves and ranges."""
+"""Published ranges of parameters, from ``norms.toml``; the curves are those of ``gait.norms``."""
 
 from __future__ import annotations
 
@@ -8,27 +8,11 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-import numpy as np
+from gaitkeeper_client.gait.norms import NormCurve, Source, curve_origin, norm_curve, speed_band
 
-from gaitkeeper_shared.arrays import FloatArray
+__all__ = ["NormCurve", "NormRange", "Sex", "Source", "curve_origin", "norm_curve", "norm_range", "speed_band"]
 
 Sex = Literal["f", "m", ""]
-
-
-@dataclass(frozen=True, slots=True)
-class NormCurve:
-    """Mean and standard deviation between people of one joint angle: (101,) degrees over 0..100 % of the cycle."""
-
-    mean: FloatArray
-    sd: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A publication."""
-
-    text: str
-    doi: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +31,6 @@ class NormRange:
 @cache
 def _table() -> dict[str, Any]:
     return tomllib.loads((resources.files("gaitkeeper_client.insight") / "norms.toml").read_text("utf-8"))
-
-
-def speed_band(dimensionless: float | None) -> str:
-    """The band of curves for a speed v / sqrt(g leg length); ``free`` where the speed is not known."""
-    if dimensionless is None or not np.isfinite(dimensionless):
-        return "free"
-    below: dict[str, float] = _table()["curves"]["below"]
-    return next(band for band, limit in below.items() if dimensionless < limit)
-
-
-@cache
-def norm_curve(angle: str, band: str = "free") -> NormCurve | None:
-    """The norm of an angle (``knee_flexion``) for a speed band, None where none is published in our definition."""
-    curves = _table()["curves"]
-    if angle not in curves[band]:
-        return None
-    percent = np.array([*curves["percent"], 100.0])
-    at = np.linspace(0.0, 100.0, 101)
-    row = curves[band][angle]
-    mean, sd = (np.array([*row[key], row[key][0]], dtype=np.float64) for key in ("mean", "sd"))
-    return NormCurve(np.interp(at, percent, mean), np.interp(at, percent, sd))
-
-
-def curve_source() -> tuple[Source, str, str]:
-    """The publication of the curves, the people measured, and how the numbers were taken over."""
-    curves = _table()["curves"]
-    return Source(curves["source"], curves["doi"]), curves["population"], curves["note"]
 
 
 def norm_range(parameter: str, *, sex: str = "", age: float | None = None) -> NormRange | None:

@@ -9,42 +9,22 @@ from typing import Any
 
 from markupsafe import Markup
 
-from gaitkeeper_client.gait.analysis import Analysis, Parameter
-from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.gait.deviation import variable_scores
 from gaitkeeper_client.insight.charts.curves import curve_chart
+from gaitkeeper_client.insight.charts.profile import profile_chart
 from gaitkeeper_client.insight.charts.walk import stick_figures, timeline_chart
-from gaitkeeper_client.insight.cycle_figures import SideRow, dimensionless_speed, key_frames, side_curves, side_table
+from gaitkeeper_client.insight.context import PatientContext
+from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, key_frames, side_curves
 from gaitkeeper_client.insight.deviations import Deviation, deviations
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
-from gaitkeeper_client.insight.norms import NormRange, curve_source, norm_curve, norm_range, speed_band
-from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, fact, number, title_of
+from gaitkeeper_client.insight.norms import curve_origin, norm_curve, speed_band
+from gaitkeeper_client.insight.parameter_view import ParametersView, parameters_view
+from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, UNITS, fact, number, title_of
 from gaitkeeper_shared import __version__
 
-
-@dataclass(frozen=True, slots=True)
-class PatientContext:
-    """What the report may know of the patient: the pseudonym, and age and sex for the choice of norms. No name."""
-
-    pseudonym: str
-    age: float | None = None
-    sex: str = ""
-    height_m: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterRow:
-    """A line of the parameter table; ``refused`` is empty for a value, ``mark`` for one inside its norm."""
-
-    title: str
-    definition: str
-    value: str
-    unit: str
-    interval: str
-    n: str
-    norm: str
-    mark: str
-    refused: str
+__all__ = ["PatientContext", "ReportView", "report_view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +55,9 @@ class ReportView:
     headline: tuple[Fact, ...]
     quality: tuple[Fact, ...]
     cautions: tuple[str, ...]
-    parameters: tuple[ParameterRow, ...]
-    norm_sources: tuple[str, ...]
-    sides: tuple[SideRow, ...]
+    parameters: ParametersView
     angles: tuple[AngleView, ...]
+    profile: Markup | None
     deviations: tuple[str, ...]
     curve_norm: str
     timeline: Markup | None
@@ -91,7 +70,6 @@ def report_view(
     analysis: Analysis, findings: Findings | None, patient: PatientContext, now: datetime | None = None
 ) -> ReportView:
     """Gather what the report shows. Never raises for a refused analysis: then its reasons are the report."""
-    rows, sources = _parameters(analysis, patient)
     speed = dimensionless_speed(analysis)
     band = speed_band(speed)
     angles, departures = _angles(analysis, band)
@@ -103,13 +81,12 @@ def report_view(
         version=__version__,
         analysed=analysis.status == "analysed",
         reasons=tuple((reason.code, reason.message) for reason in analysis.reasons),
-        headline=_headline(rows),
+        headline=_headline(analysis),
         quality=_facts(analysis.quality, _hidden(analysis.quality)),
         cautions=_cautions(analysis),
-        parameters=rows,
-        norm_sources=sources,
-        sides=side_table(analysis.cycles),
+        parameters=parameters_view(analysis.parameters, patient),
         angles=angles,
+        profile=_profile(analysis, band) if speed is not None else None,
         deviations=departures,
         curve_norm=_curve_norm(band, speed),
         timeline=_timeline(analysis),
@@ -121,77 +98,31 @@ def report_view(
 
 def _curve_norm(band: str, speed: float | None) -> str:
     """Whose curves the norm is, and why these."""
-    source, people, note = curve_source()
+    origin = curve_origin()
     name = band.replace("_", " ")
     if speed is None:
         why = f"“{name}” speed, because this walk's speed is not known: slow walking alone changes these curves"
     else:
         why = f"“{name}” speed, matched to this walk (dimensionless speed {speed:.2f})"
-    return f"{source.text}, doi:{source.doi}, at {why}; {people}. {note}"
+    return f"{origin.source.text}, doi:{origin.source.doi}, at {why}; {origin.population}. {origin.note}"
 
 
-def _parameters(analysis: Analysis, patient: PatientContext) -> tuple[tuple[ParameterRow, ...], tuple[str, ...]]:
-    names = [name for name in PARAMETERS if name in analysis.parameters]
-    names += [name for name in analysis.parameters if name not in PARAMETERS]
-    rows, sources = [], []
-    for name in names:
-        norm = norm_range(name, sex=patient.sex, age=patient.age)
-        rows.append(_row(name, analysis.parameters[name], norm))
-        if norm is not None:
-            cited = f"{norm.source.text}{f', doi:{norm.source.doi}' if norm.source.doi else ''}"
-            if cited not in sources:
-                sources.append(cited)
-    return tuple(rows), tuple(sources)
+def _profile(analysis: Analysis, band: str) -> Markup | None:
+    """The movement analysis profile; None without whole curves."""
+    scores = variable_scores(analysis.cycles, band)
+    return profile_chart(scores) if scores else None
 
 
-def _row(name: str, parameter: Parameter, norm: NormRange | None) -> ParameterRow:
-    title, decimals = PARAMETERS.get(name, (title_of(name), 2))
-    definition = DEFINITIONS[name].definition if name in DEFINITIONS else ""
-    value = parameter.value if parameter.refused is None else None
-    interval = ""
-    if value is not None and parameter.ci95 is not None:
-        low, high = parameter.ci95
-        interval = f"{number(low, decimals)} to {number(high, decimals)}"
-    return ParameterRow(
-        title=title,
-        definition=definition,
-        value=number(value, decimals),
-        unit=parameter.unit,
-        interval=interval or "–",
-        n=str(parameter.n) if parameter.n else "–",
-        norm=_norm_text(norm, decimals),
-        mark=_mark(parameter, norm) if value is not None else "",
-        refused=parameter.refused.message if parameter.refused is not None else "",
-    )
-
-
-def _norm_text(norm: NormRange | None, decimals: int) -> str:
-    if norm is None:
-        return "–"
-    if norm.low is None:
-        return f"up to {number(norm.high, decimals)}"
-    if norm.high is None:
-        return f"from {number(norm.low, decimals)}"
-    places = decimals if norm.high < 10 else 0
-    return f"{number(norm.low, places)} to {number(norm.high, places)}"
-
-
-def _mark(parameter: Parameter, norm: NormRange | None) -> str:
-    """``below`` or ``above`` only where the whole interval lies outside the norm; else it is not known to."""
-    if norm is None or parameter.value is None:
-        return ""
-    low, high = parameter.ci95 or (parameter.value, parameter.value)
-    if norm.low is not None and parameter.value < norm.low:
-        return "below" if high < norm.low else "perhaps below"
-    if norm.high is not None and parameter.value > norm.high:
-        return "above" if low > norm.high else "perhaps above"
-    return ""
-
-
-def _headline(rows: tuple[ParameterRow, ...]) -> tuple[Fact, ...]:
-    wanted = ("Walking speed", "Cadence", "Stance asymmetry", "Double support")
-    chosen = [row for title in wanted for row in rows if row.title == title]
-    return tuple(Fact(row.title, "withheld" if row.refused else f"{row.value} {row.unit}") for row in chosen)
+def _headline(analysis: Analysis) -> tuple[Fact, ...]:
+    facts = []
+    for name in ("walking_speed", "cadence", "symmetry_index", "double_support_percent"):
+        if (parameter := analysis.parameters.get(name)) is None:
+            continue
+        title, decimals = PARAMETERS[name]
+        unit = UNITS.get(parameter.unit, parameter.unit)
+        text = "withheld" if parameter.value is None else f"{number(parameter.value, decimals)} {unit}"
+        facts.append(Fact(title, text))
+    return tuple(facts)
 
 
 def _facts(values: Mapping[str, Any], hidden: set[str]) -> tuple[Fact, ...]:

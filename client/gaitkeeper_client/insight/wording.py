@@ -9,18 +9,136 @@ PARAMETERS: dict[str, tuple[str, int]] = {
     "walking_speed": ("Walking speed", 2),
     "stride_length": ("Stride length", 2),
     "step_length": ("Step length", 2),
+    "step_width": ("Step width", 3),
     "stride_time": ("Stride time", 2),
     "step_time": ("Step time", 2),
     "stance_percent": ("Stance", 1),
     "swing_percent": ("Swing", 1),
     "double_support_percent": ("Double support", 1),
+    "dimensionless_speed": ("Dimensionless speed", 2),
     "symmetry_index": ("Stance asymmetry", 1),
+    "swing_asymmetry": ("Swing asymmetry, left less right", 1),
+    "step_time_ratio": ("Step time, left over right", 2),
+    "step_length_ratio": ("Step length, left over right", 2),
+    "arm_swing_asymmetry": ("Arm swing asymmetry, left less right", 0),
+    "phase_coordination_index": ("Phase coordination index", 1),
+    "harmonic_ratio_vertical": ("Harmonic ratio, vertical", 1),
+    "harmonic_ratio_forward": ("Harmonic ratio, forward", 1),
+    "harmonic_ratio_sideways": ("Harmonic ratio, sideways", 1),
     "stride_time_cv": ("Stride time variability", 1),
+    "stride_time_sd": ("Stride time, standard deviation", 3),
+    "step_time_cv": ("Step time variability", 1),
+    "stance_time_cv": ("Stance time variability", 1),
+    "swing_time_cv": ("Swing time variability", 1),
+    "stride_length_cv": ("Stride length variability", 1),
+    "step_width_sd": ("Step width, standard deviation", 3),
+    "trunk_lean": ("Trunk lean", 1),
+    "trunk_sway_sagittal": ("Trunk sway, forward", 1),
+    "trunk_sway_frontal": ("Trunk sway, to the sides", 1),
+    "trunk_rotation": ("Trunk rotation", 1),
+    "freezing_index": ("Freezing index", 2),
+    "sagittal_deviation": ("Deviation from the norm's curves", 1),
+    "sagittal_shape_deviation": ("Deviation in shape alone", 1),
+    "step_time_left": ("Step time, left", 2),
+    "step_time_right": ("Step time, right", 2),
+    "stance_percent_left": ("Stance, left", 1),
+    "stance_percent_right": ("Stance, right", 1),
+    "step_length_left": ("Step length, left", 2),
+    "step_length_right": ("Step length, right", 2),
+    "toe_clearance_left": ("Toe clearance, left", 3),
+    "toe_clearance_right": ("Toe clearance, right", 3),
+    "hip_range_left": ("Hip range of motion, left", 0),
+    "hip_range_right": ("Hip range of motion, right", 0),
+    "knee_range_left": ("Knee range of motion, left", 0),
+    "knee_range_right": ("Knee range of motion, right", 0),
+    "ankle_range_left": ("Ankle range of motion, left", 0),
+    "ankle_range_right": ("Ankle range of motion, right", 0),
+    "foot_progression_left": ("Foot progression angle, left", 0),
+    "foot_progression_right": ("Foot progression angle, right", 0),
+    "arm_swing_left": ("Arm swing, left", 0),
+    "arm_swing_right": ("Arm swing, right", 0),
 }
 """By parameter: what it is called and how many decimals carry information; in the order in which a clinician reads.
 
 Parameters that are not named here follow, under their own names.
 """
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Pace and phases": (
+        "cadence",
+        "walking_speed",
+        "stride_length",
+        "step_length",
+        "step_width",
+        "stride_time",
+        "step_time",
+        "stance_percent",
+        "swing_percent",
+        "double_support_percent",
+    ),
+    "Symmetry and coordination": (
+        "symmetry_index",
+        "swing_asymmetry",
+        "step_time_ratio",
+        "step_length_ratio",
+        "arm_swing_asymmetry",
+        "phase_coordination_index",
+        "harmonic_ratio_vertical",
+        "harmonic_ratio_forward",
+        "harmonic_ratio_sideways",
+    ),
+    "Variability from stride to stride": (
+        "stride_time_cv",
+        "stride_time_sd",
+        "step_time_cv",
+        "stance_time_cv",
+        "swing_time_cv",
+        "stride_length_cv",
+        "step_width_sd",
+    ),
+    "Trunk, freezing, distance from the norm": (
+        "trunk_lean",
+        "trunk_sway_sagittal",
+        "trunk_sway_frontal",
+        "trunk_rotation",
+        "freezing_index",
+        "dimensionless_speed",
+        "sagittal_deviation",
+        "sagittal_shape_deviation",
+    ),
+}
+"""Headings of the report's table and what stands under each; parameters of neither side."""
+
+ALWAYS_SHOWN: tuple[str, ...] = (
+    "cadence",
+    "walking_speed",
+    "stride_length",
+    "step_length",
+    "stride_time",
+    "step_time",
+    "stance_percent",
+    "swing_percent",
+    "double_support_percent",
+    "symmetry_index",
+    "stride_time_cv",
+)
+"""Keep their line in the table where they are withheld; others are listed below it, by reason."""
+
+PAIRS: dict[str, str] = {
+    "step_time": "Step time",
+    "stance_percent": "Stance",
+    "step_length": "Step length",
+    "toe_clearance": "Toe clearance",
+    "hip_range": "Hip, range of motion",
+    "knee_range": "Knee, range of motion",
+    "ankle_range": "Ankle, range of motion",
+    "foot_progression": "Foot progression, toes out",
+    "arm_swing": "Arm swing",
+}
+"""Parameters that exist for each side, without the side; and what they are called."""
+
+UNITS: dict[str, str] = {"deg": "°", "1": ""}
+"""Units that are written otherwise for people."""
 
 ANGLES: dict[str, tuple[str, tuple[str, str]]] = {
     "hip_flexion": ("Hip", ("flexion", "extension")),

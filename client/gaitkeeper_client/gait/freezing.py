@@ -1,0 +1,104 @@
+"""The freezing index: how much of the legs' shaking is faster than walking.
+
+Moore, MacDougall & Ondo 2008 (doi:10.1016/j.jneumeth.2007.08.023): spectrum of the vertical acceleration of the shank
+in windows of 6 s, the band of freezing (3 to 8 Hz) against that of walking (0.5 to 3 Hz). They square both powers; here
+the plain ratio is given. The shank is the middle of knee and ankle. It is taken over the whole recording: standing
+and turning are where walking freezes, and must not be cut out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaitkeeper_client.gait.analysis import Parameter
+from gaitkeeper_client.gait.clean import CUTOFF_HZ, stretches
+from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.measure import finished, withheld
+from gaitkeeper_client.gait.refusals import refused
+from gaitkeeper_client.gait.statistics import mean_with_ci95
+from gaitkeeper_client.gait.walk import Walk
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.kinematics import joint
+from gaitkeeper_shared.recording import JointTrajectories
+from gaitkeeper_shared.skeleton import SIDES
+
+WINDOW_S = 6.0
+WALKING_HZ = (0.5, 3.0)
+FREEZING_HZ = (3.0, 8.0)
+LARGEST_NOISE_SHARE = 0.2
+"""Of the faster band. The leg behind is noisier than the median point that the noise is judged by."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandPower:
+    """Power of one window in the two bands, and what the keypoints' noise makes of the upper one."""
+
+    walking: float
+    freezing: float
+    noise: float
+
+
+def freezing_parameter(walks: Sequence[Walk], tracks: JointTrajectories | None) -> Parameter:
+    """The index, mean over windows; withheld from a recording without 6 s in which both legs are seen."""
+    row = DEFINITIONS["freezing_index"]
+    if why := withheld(row, walks):
+        return why
+    if tracks is None or not tracks.time_s.size:
+        return refused(row.unit, "positions-needed")
+    noise = max((walk.noise for walk in walks if math.isfinite(walk.noise)), default=0.0)
+    windows = band_powers(tracks, noise)
+    if not windows:
+        return refused(row.unit, "recording-too-short", what=row.title, needed=WINDOW_S)
+    share = float(np.median([window.noise / window.freezing for window in windows if window.freezing > 0.0] or [1.0]))
+    if share > LARGEST_NOISE_SHARE:
+        detail = f"it makes {100.0 * min(share, 1.0):.0f} % of the movement at 3 to 8 Hz"
+        return refused(row.unit, "too-noisy", what=row.title, detail=detail)
+    value, interval = mean_with_ci95([window.freezing / window.walking for window in windows if window.walking > 0.0])
+    return finished(row, walks, value, interval, len(windows))
+
+
+def band_powers(tracks: JointTrajectories, noise: float) -> list[BandPower]:
+    """Both bands of every window of 6 s, each leg's stretches cut into as many as fit; legs summed."""
+    shanks = [
+        0.5 * (joint(tracks.positions, f"{side}_knee") + joint(tracks.positions, f"{side}_ankle"))[:, -1]
+        for side in SIDES
+    ]
+    rate = tracks.sample_rate_hz
+    length = round(WINDOW_S * rate)
+    found = []
+    for start, stop in stretches(np.asarray(np.isfinite(shanks[0]) & np.isfinite(shanks[1]))):
+        for first in range(start, stop - length + 1, length):
+            parts = [_powers(shank[first : first + length], rate) for shank in shanks]
+            found.append(
+                BandPower(
+                    sum(part[0] for part in parts),
+                    sum(part[1] for part in parts),
+                    len(parts) * _noise_power(noise / math.sqrt(2.0), rate),
+                )
+            )
+    return found
+
+
+def _powers(height: FloatArray, rate_hz: float) -> tuple[float, float]:
+    """Power of the acceleration in the walking and in the freezing band; the smoothing's loss is put back."""
+    window = np.hanning(height.size)
+    trend = np.polyval(np.polyfit(np.arange(height.size), height, 1), np.arange(height.size))
+    spectrum = np.abs(np.fft.rfft((height - trend) * window)) ** 2 / (rate_hz * float((window**2).sum()))
+    frequency = np.fft.rfftfreq(height.size, 1.0 / rate_hz)
+    density = 2.0 * spectrum * (2.0 * np.pi * frequency) ** 4 * (1.0 + (frequency / (CUTOFF_HZ / 0.802)) ** 4) ** 2
+    step = float(frequency[1])
+    walking, freezing = (
+        float(density[(frequency >= low) & (frequency < high)].sum()) * step for low, high in (WALKING_HZ, FREEZING_HZ)
+    )
+    return walking, freezing
+
+
+def _noise_power(noise: float, rate_hz: float) -> float:
+    """Power that white position noise of this standard deviation has in the freezing band as acceleration."""
+    low, high = FREEZING_HZ
+    density = 2.0 * noise**2 / rate_hz
+    return density * (2.0 * math.pi) ** 4 * (high**5 - low**5) / 5.0

@@ -1,0 +1,167 @@
+"""From values of single strides to a parameter: withheld by rule, or a mean with its interval and its cautions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gaitkeeper_client.gait.analysis import Parameter, Reason
+from gaitkeeper_client.gait.cautions import caution
+from gaitkeeper_client.gait.definitions import DEFINITIONS, Definition
+from gaitkeeper_client.gait.refusals import refused
+from gaitkeeper_client.gait.statistics import (
+    Interval,
+    around_side_means,
+    cv_with_ci95,
+    difference_with_ci95,
+    mean_of_sides,
+    sd_with_ci95,
+)
+from gaitkeeper_client.gait.walk import Walk
+
+
+@dataclass(frozen=True, slots=True)
+class BySide:
+    """Values of strides, steps or cycles, those of each foot apart; what could not be measured is left out."""
+
+    left: tuple[float, ...]
+    right: tuple[float, ...]
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, float]]) -> BySide:
+        """From (side, value) pairs."""
+        known = [(side, value) for side, value in pairs if math.isfinite(value)]
+        left, right = (tuple(value for side, value in known if side == which) for which in ("left", "right"))
+        return cls(left, right)
+
+    @property
+    def sides(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Left and right."""
+        return self.left, self.right
+
+    def __len__(self) -> int:
+        return len(self.left) + len(self.right)
+
+    def side(self, which: str) -> BySide:
+        """The values of one side alone."""
+        return BySide(self.left, ()) if which == "left" else BySide((), self.right)
+
+
+def mean(name: str, walks: Sequence[Walk], values: BySide, least_sd: float = 0.0, of: str = "strides") -> Parameter:
+    """The mean, each side's strides around their own mean. ``of``: what the values are of, for a refusal."""
+    row = DEFINITIONS[name]
+    if why := withheld(row, walks):
+        return why
+    if len(values) < row.fewest:
+        return _too_few(row, len(values), of)
+    value, interval = mean_of_sides(values.sides, least_sd)
+    return finished(row, walks, value, interval, len(values))
+
+
+def coefficient_of_variation(name: str, walks: Sequence[Walk], values: BySide, of: str = "strides") -> Parameter:
+    """Standard deviation over mean in %, each side around its own mean.
+
+    An event that is late on one side only must not look like variability.
+    """
+    return _spread(name, walks, values, cv_with_ci95, of)
+
+
+def standard_deviation(name: str, walks: Sequence[Walk], values: BySide, of: str = "strides") -> Parameter:
+    """Standard deviation, each side around its own mean."""
+    return _spread(name, walks, values, sd_with_ci95, of)
+
+
+def _spread(
+    name: str,
+    walks: Sequence[Walk],
+    values: BySide,
+    statistic: Callable[[Sequence[float]], tuple[float, Interval]],
+    of: str,
+) -> Parameter:
+    row = DEFINITIONS[name]
+    if why := withheld(row, walks):
+        return why
+    pooled = around_side_means(values.sides)
+    if len(pooled) < row.fewest:
+        return _too_few(row, len(pooled), of)
+    value, interval = statistic(pooled)
+    return finished(row, walks, value, interval, len(pooled))
+
+
+def compared(
+    name: str, walks: Sequence[Walk], values: BySide, of: Callable[[float, float], float], least_sd: float = 0.0
+) -> Parameter:
+    """Left against right: a smooth function of the two means, with its interval."""
+    row = DEFINITIONS[name]
+    if why := withheld(row, walks):
+        return why
+    fewest = min(len(side) for side in values.sides)
+    if fewest < 1:
+        return refused(row.unit, "too-few-strides", len(values), n=fewest, of="strides of one of the legs", needed=1)
+    value, interval = difference_with_ci95(values.left, values.right, of, least_sd)
+    return finished(row, walks, value, interval, len(values))
+
+
+def withheld(row: Definition, walks: Sequence[Walk]) -> Parameter | None:
+    """The refusal of a parameter that these walks cannot give, whatever their strides hold; else None."""
+    if row.needs == "times":
+        return None
+    if walks and not any(walk.has_points for walk in walks):
+        return refused(row.unit, "positions-needed")
+    if row.needs == "space" and any(walk.space is None for walk in walks):
+        return refused(row.unit, "space-needed", what=row.title)
+    views = sorted({walk.view.name for walk in walks if not walk.view.sagittal})
+    if views:
+        return refused(row.unit, "view-unfit", what=row.title, view=", ".join(views))
+    if row.length and any(walk.metres is None for walk in walks):
+        return refused(row.unit, "scale-unknown")
+    return None
+
+
+def finished(
+    row: Definition,
+    walks: Sequence[Walk],
+    value: float,
+    interval: Interval | None,
+    n: int,
+    notes: Sequence[Reason] = (),
+) -> Parameter:
+    """The parameter with its cautions."""
+    said = list(notes)
+    if interval is None:
+        said.append(caution("one-value"))
+    elif max(interval[1] - value, value - interval[0]) > row.wide:
+        low, high = (f"{limit:.3g} {row.unit if row.unit != '1' else ''}".rstrip() for limit in interval)
+        said.append(caution("wide-interval", low=low, high=high))
+    if (side := _hidden(row, walks)) is not None:
+        said.append(caution("far-limb", side=side))
+    return Parameter(row.unit, value, interval, n, notes=tuple(said))
+
+
+def noted(parameter: Parameter, *notes: Reason) -> Parameter:
+    """The parameter with more cautions; a refusal stays as it is."""
+    return parameter if parameter.value is None else replace(parameter, notes=parameter.notes + notes)
+
+
+def _hidden(row: Definition, walks: Sequence[Walk]) -> str | None:
+    """The side that is behind in every walk, where the parameter is of that side or compares both."""
+    if not row.limb or row.needs == "times":
+        return None
+    far = {walk.far_side for walk in walks}
+    if len(far) != 1 or (side := far.pop()) is None:
+        return None
+    named = row.name.rsplit("_", 1)[-1]
+    return side if named == side or named not in ("left", "right") else None
+
+
+def _too_few(row: Definition, n: int, of: str) -> Parameter:
+    return refused(row.unit, "too-few-strides", n, n=n, of=of, needed=row.fewest)
+
+
+def smooth_noise_m(walks: Sequence[Walk]) -> float:
+    """The largest noise of smoothed coordinates among the walks, in metres; 0 where it is not known."""
+    scaled = [walk.smooth_noise * walk.metres for walk in walks if walk.metres is not None]
+    return float(np.nanmax(scaled)) if scaled else 0.0

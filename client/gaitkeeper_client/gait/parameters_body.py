@@ -1,0 +1,196 @@
+"""Parameters of joints, arms, trunk and feet: ranges of angles over the gait cycle.
+
+Signs are those of ``gaitkeeper_shared.kinematics`` and ``docs/parameters.md``: none depends on the way the walk goes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from gaitkeeper_client.gait.analysis import Cycle, Parameter
+from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.measure import BySide, compared, finished, mean, withheld
+from gaitkeeper_client.gait.refusals import refused
+from gaitkeeper_client.gait.walk import Walk, flat, over_cycle
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.kinematics import ANGLES, joint, midpoint
+from gaitkeeper_shared.skeleton import SIDES
+
+Series = Callable[[Walk], FloatArray]
+"""(T,) degrees of a walk."""
+
+WRISTS, SHOULDERS = "wrists and shoulders", "shoulders and hips"
+
+
+def body_parameters(walks: Sequence[Walk]) -> dict[str, Parameter]:
+    """All parameters that are angles."""
+    out = {f"{_short(angle)}_range_{side}": _joint_range(walks, angle, side) for angle in ANGLES for side in SIDES}
+    arms = {side: _curves(walks, partial(arm_angle, side=side), (side,)) for side in SIDES}
+    swings = {side: range_of_mean(arms[side]) for side in SIDES}
+    for side in SIDES:
+        name = f"arm_swing_{side}"
+        out[name] = _angle(name, walks, BySide.of((side, value) for value in swings[side]), 1, WRISTS)
+    out["arm_swing_asymmetry"] = _asymmetry(walks, BySide(tuple(swings["left"]), tuple(swings["right"])))
+    lean = _curves(walks, trunk_lean, SIDES)
+    out["trunk_lean"] = _angle("trunk_lean", walks, BySide.of(("left", float(c.mean())) for c in lean), 2, SHOULDERS)
+    for name, series in _TRUNK.items():
+        out[name] = _trunk_range(name, walks, series)
+    for side in SIDES:
+        name = f"foot_progression_{side}"
+        values = BySide.of((side, foot_progression(walk, c)) for walk in walks for c in walk.cycles if c.side == side)
+        out[name] = _angle(name, walks, values, 2, "heels and toes")
+    return out
+
+
+def _short(angle: str) -> str:
+    return angle.split("_")[0]
+
+
+def _joint_range(walks: Sequence[Walk], angle: str, side: str) -> Parameter:
+    """In space the mean of the strides' ranges; of images the middle between it and the mean curve's range."""
+    curves = [
+        np.asarray(cycle.curves[f"{angle}_{side}"], dtype=np.float64)
+        for walk in walks
+        for cycle in walk.cycles
+        if cycle.side == side and f"{angle}_{side}" in cycle.curves
+    ]
+    known = [curve for curve in curves if np.isfinite(curve).all()]
+    name, seen = f"{_short(angle)}_range_{side}", f"the points of the {side} leg"
+    own = [float(np.ptp(curve)) for curve in known]
+    if all(walk.space is not None for walk in walks):
+        return _angle(name, walks, BySide.of((side, value) for value in own), 4, seen)
+    common = range_of_mean(known)
+    middle = BySide.of((side, 0.5 * (first + second)) for first, second in zip(own, common, strict=True))
+    return _reaching(_angle(name, walks, middle, 4, seen), name, walks, own, common)
+
+
+def _reaching(
+    found: Parameter, name: str, walks: Sequence[Walk], own: Sequence[float], common: Sequence[float]
+) -> Parameter:
+    """The middle of two estimates with an interval that reaches at least to both."""
+    if found.value is None or found.ci95 is None:
+        return found
+    limits = (float(np.mean(common)), float(np.mean(own)))
+    interval = (min(found.ci95[0], *limits), max(found.ci95[1], *limits))
+    return finished(DEFINITIONS[name], walks, found.value, interval, found.n)
+
+
+def _trunk_range(name: str, walks: Sequence[Walk], series: Series) -> Parameter:
+    """Over the left foot's cycles; over the right foot's where there are more of them."""
+    sides = {side: _curves(walks, series, (side,)) for side in SIDES}
+    side = max(SIDES, key=lambda which: len(sides[which]))
+    return _angle(name, walks, BySide.of((side, value) for value in range_of_mean(sides[side])), 2, SHOULDERS)
+
+
+def range_of_mean(curves: Sequence[FloatArray]) -> list[float]:
+    """Per stride, its value where the mean of the curves is largest less its value where that is smallest.
+
+    Their mean is the range of the mean curve. The mean of each stride's own range is larger, and the more so the
+    noisier the points are: an extreme picks the noise that points its way. Of sharp peaks the range of the mean curve
+    is too small, because events that are a few percent early or late blur it.
+    """
+    if not curves:
+        return []
+    mean_curve = np.mean(curves, axis=0)
+    top, bottom = int(np.argmax(mean_curve)), int(np.argmin(mean_curve))
+    return [float(curve[top] - curve[bottom]) for curve in curves]
+
+
+def _angle(name: str, walks: Sequence[Walk], values: BySide, points: int, seen: str) -> Parameter:
+    """The mean angle. ``points``: how many noisy points it is made of; ``seen``: what has to be seen, in words."""
+    row = DEFINITIONS[name]
+    if why := withheld(row, walks):
+        return why
+    if not len(values) and any(walk.cycles for walk in walks):
+        return refused(row.unit, "points-missing", what=row.title, points=seen)
+    return mean(name, walks, values, _angle_noise(walks, points))
+
+
+def _angle_noise(walks: Sequence[Walk], points: int) -> float:
+    """Degrees that the keypoints' noise makes of a range over a segment of half a leg's length."""
+    shares = [walk.smooth_noise / (0.5 * walk.bout.leg) for walk in walks if walk.bout.leg > 0.0]
+    return math.degrees(math.sqrt(points) * max(shares, default=0.0))
+
+
+def _curves(walks: Sequence[Walk], series: Series, sides: Sequence[str]) -> list[FloatArray]:
+    """The series over every cycle of these sides that it is known for as a whole, (101,) each."""
+    found = []
+    for walk in walks:
+        values = series(walk)
+        found += [over_cycle(walk, cycle, values) for cycle in walk.cycles if cycle.side in sides]
+    return [curve for curve in found if np.isfinite(curve).all()]
+
+
+def _trunk(walk: Walk) -> FloatArray:
+    """(T, 2) forward/up from mid-hip to mid-shoulder."""
+    return midpoint(walk.bout.points, "shoulder") - midpoint(walk.bout.points, "hip")
+
+
+def _degrees(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    angle: FloatArray = np.degrees(np.arctan2(numerator, denominator))
+    return angle
+
+
+def trunk_lean(walk: Walk) -> FloatArray:
+    """(T,) forward lean in degrees."""
+    line = _trunk(walk)
+    return _degrees(line[:, 0], line[:, 1])
+
+
+def arm_angle(walk: Walk, side: str) -> FloatArray:
+    """(T,) angle of the line shoulder to wrist against the trunk, positive with the hand forward."""
+    line = joint(walk.bout.points, f"{side}_wrist") - joint(walk.bout.points, f"{side}_shoulder")
+    angle = _degrees(line[:, 0], -line[:, 1]) + trunk_lean(walk)
+    wrapped: FloatArray = (angle + 180.0) % 360.0 - 180.0
+    return wrapped
+
+
+def trunk_lean_left(walk: Walk) -> FloatArray:
+    """(T,) lean to the walker's left in degrees; NaN for points of an image."""
+    if walk.space is None:
+        return np.full(walk.bout.time_s.size, np.nan)
+    line = midpoint(walk.space, "shoulder") - midpoint(walk.space, "hip")
+    return _degrees(line[:, 1], line[:, 2])
+
+
+def trunk_turn(walk: Walk) -> FloatArray:
+    """(T,) turn of the shoulder line about the vertical, positive to the walker's left; NaN for points of an image."""
+    if walk.space is None:
+        return np.full(walk.bout.time_s.size, np.nan)
+    line = joint(walk.space, "left_shoulder") - joint(walk.space, "right_shoulder")
+    return _degrees(-line[:, 0], line[:, 1])
+
+
+def foot_progression(walk: Walk, cycle: Cycle) -> float:
+    """Degrees that the foot's heel-to-toe line points outwards of the line of travel while it lies flat."""
+    inside = flat(walk, cycle.start_s)
+    if walk.space is None or not inside.any():
+        return math.nan
+    foot = joint(walk.space, f"{cycle.side}_toe") - joint(walk.space, f"{cycle.side}_heel")
+    forward, to_left = (float(np.median(foot[inside, axis])) for axis in (0, 1))
+    outwards = to_left if cycle.side == "left" else -to_left
+    return math.degrees(math.atan2(outwards, forward))
+
+
+_TRUNK: dict[str, Series] = {
+    "trunk_sway_sagittal": trunk_lean,
+    "trunk_sway_frontal": trunk_lean_left,
+    "trunk_rotation": trunk_turn,
+}
+
+
+def _asymmetry(walks: Sequence[Walk], arms: BySide) -> Parameter:
+    row = DEFINITIONS["arm_swing_asymmetry"]
+    if why := withheld(row, walks):
+        return why
+    if not len(arms) and any(walk.cycles for walk in walks):
+        return refused(row.unit, "points-missing", what=row.title, points=WRISTS)
+
+    def over_larger(left: float, right: float) -> float:
+        return 100.0 * (left - right) / max(left, right)
+
+    return compared("arm_swing_asymmetry", walks, arms, over_larger, _angle_noise(walks, 1))

@@ -1,0 +1,174 @@
+"""Parameters that follow from the times of foot strikes and foot offs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gaitkeeper_client.gait.analysis import Cycle, Parameter
+from gaitkeeper_client.gait.cautions import RELIABLE_STRIDES, caution
+from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.measure import (
+    BySide,
+    coefficient_of_variation,
+    compared,
+    finished,
+    mean,
+    noted,
+    standard_deviation,
+)
+from gaitkeeper_client.gait.refusals import refused
+from gaitkeeper_client.gait.statistics import resampled_ci95
+from gaitkeeper_client.gait.walk import Step, Walk
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.skeleton import SIDES
+
+
+def time_parameters(walks: Sequence[Walk], cycles: Sequence[Cycle], steps: Sequence[Step]) -> dict[str, Parameter]:
+    """All parameters whose definition needs times only."""
+    event_sd = max((walk.event_sd_s for walk in walks), default=0.0)
+    between = event_sd * np.sqrt(2.0)  # a time between two events
+    strides = BySide.of((cycle.side, cycle.duration_s) for cycle in cycles)
+    step_times = BySide.of((step.end.side, step.seconds) for step in steps)
+    stances = BySide.of((c.side, c.foot_off_s - c.start_s) for c in cycles if c.foot_off_s is not None)
+    swings = BySide.of((c.side, c.end_s - c.foot_off_s) for c in cycles if c.foot_off_s is not None)
+    stance = BySide.of((c.side, stance_percent(c)) for c in cycles)
+    swing = BySide.of((c.side, 100.0 - stance_percent(c)) for c in cycles)
+    typical = float(np.median(strides.left + strides.right)) if len(strides) else 1.0
+    percent_sd = 100.0 * between / typical
+    double = BySide.of((c.side, double_support_percent(c)) for c in cycles)
+    mean_of_steps = {
+        f"step_time_{side}": mean(f"step_time_{side}", walks, step_times.side(side), between, "steps") for side in SIDES
+    }
+    mean_of_stances = {
+        f"stance_percent_{side}": mean(f"stance_percent_{side}", walks, stance.side(side), percent_sd) for side in SIDES
+    }
+    return {
+        "cadence": _cadence(walks, strides, between),
+        "stride_time": mean("stride_time", walks, strides, between),
+        "step_time": mean("step_time", walks, step_times, between, "steps"),
+        "stance_percent": mean("stance_percent", walks, stance, percent_sd),
+        "swing_percent": mean("swing_percent", walks, swing, percent_sd),
+        "double_support_percent": mean("double_support_percent", walks, double, percent_sd * np.sqrt(2.0)),
+        "symmetry_index": _symmetry(walks, stances),
+        "swing_asymmetry": compared("swing_asymmetry", walks, swings, signed_difference, between),
+        "step_time_ratio": compared("step_time_ratio", walks, step_times, lambda a, b: a / b, between),
+        **_variability(walks, strides, step_times, stances, swings, between),
+        **mean_of_steps,
+        **mean_of_stances,
+    }
+
+
+def _variability(
+    walks: Sequence[Walk], strides: BySide, step_times: BySide, stances: BySide, swings: BySide, between: float
+) -> dict[str, Parameter]:
+    """``between``: standard deviation that sampling alone gives to a time between two events."""
+
+    def cv(name: str, values: BySide, of: str = "strides") -> Parameter:
+        typical = float(np.median(values.left + values.right)) if len(values) else 1.0
+        return _timed(coefficient_of_variation(name, walks, values, of), 100.0 * between / typical)
+
+    typical_stride = float(np.median(strides.left + strides.right)) if len(strides) else 1.0
+    return {
+        "phase_coordination_index": _timed(_coordination(walks, swings), 200.0 * between / typical_stride),
+        "stride_time_sd": _timed(standard_deviation("stride_time_sd", walks, strides), between),
+        "stride_time_cv": cv("stride_time_cv", strides),
+        "step_time_cv": cv("step_time_cv", step_times, "steps"),
+        "stance_time_cv": cv("stance_time_cv", stances),
+        "swing_time_cv": cv("swing_time_cv", swings),
+    }
+
+
+def _timed(found: Parameter, by_sampling: float) -> Parameter:
+    """With a caution where sampling alone gives half of the value or more."""
+    if found.value is None or by_sampling < _LARGE_TIMING_SHARE * found.value:
+        return found
+    return noted(found, caution("timing-noise", share=min(100.0, 100.0 * by_sampling / max(found.value, 1e-9))))
+
+
+_LARGE_TIMING_SHARE = 0.5
+
+
+def stance_percent(cycle: Cycle) -> float:
+    """End of stance in percent of the cycle; NaN where the foot off was not found."""
+    if cycle.foot_off_s is None:
+        return float("nan")
+    return 100.0 * (cycle.foot_off_s - cycle.start_s) / cycle.duration_s
+
+
+def double_support_percent(cycle: Cycle) -> float:
+    """Both double supports of the cycle, summed, in percent of it; NaN where an event was not found."""
+    if cycle.foot_off_s is None or cycle.opposite_foot_off_s is None or cycle.opposite_foot_strike_s is None:
+        return float("nan")
+    first, second = cycle.opposite_foot_off_s - cycle.start_s, cycle.foot_off_s - cycle.opposite_foot_strike_s
+    return 100.0 * (first + second) / cycle.duration_s
+
+
+def signed_difference(left: float, right: float) -> float:
+    """Left less right over their mean, in %."""
+    return 100.0 * (left - right) / (0.5 * (left + right))
+
+
+def _cadence(walks: Sequence[Walk], strides: BySide, least_sd: float) -> Parameter:
+    # Over strides, not steps: a strike that is late on one side only, or missed, leaves them as they are.
+    seconds = mean("stride_time", walks, strides, least_sd)
+    row = DEFINITIONS["cadence"]
+    if seconds.value is None:
+        return replace(seconds, unit=row.unit)
+    interval = None
+    if seconds.ci95 is not None and seconds.ci95[0] > 0.0:
+        interval = (120.0 / seconds.ci95[1], 120.0 / seconds.ci95[0])
+    return finished(row, walks, 120.0 / seconds.value, interval, seconds.n)
+
+
+def _symmetry(walks: Sequence[Walk], stances: BySide) -> Parameter:
+    """The distance without sign is not smooth at equality: its interval comes from resampled strides."""
+    row = DEFINITIONS["symmetry_index"]
+    left, right = (np.array(side) for side in stances.sides)
+    fewest = min(left.size, right.size)
+    if fewest < 1:
+        return refused(row.unit, "too-few-strides", len(stances), n=fewest, of="strides of one of the legs", needed=1)
+
+    def index(a: FloatArray, b: FloatArray) -> float:
+        return abs(signed_difference(float(a.mean()), float(b.mean())))
+
+    value = index(left, right)
+    if fewest < 2:
+        return finished(row, walks, value, None, len(stances))
+    draw = np.random.default_rng(0)  # a seed, so that one recording has one interval
+    samples = [index(draw.choice(left, left.size), draw.choice(right, right.size)) for _ in range(_SYMMETRY_RESAMPLES)]
+    low, high = (float(limit) for limit in np.percentile(samples, [2.5, 97.5]))
+    return finished(row, walks, value, (min(low, value), max(high, value)), len(stances))
+
+
+_SYMMETRY_RESAMPLES = 1000
+
+
+def _coordination(walks: Sequence[Walk], swings: BySide) -> Parameter:
+    row = DEFINITIONS["phase_coordination_index"]
+    side = "left" if np.mean(swings.left or (0.0,)) >= np.mean(swings.right or (0.0,)) else "right"
+    phases = np.array(
+        [
+            360.0 * (cycle.opposite_foot_strike_s - cycle.start_s) / cycle.duration_s
+            for walk in walks
+            for cycle in walk.cycles
+            if cycle.side == side and cycle.opposite_foot_strike_s is not None
+        ]
+    )
+    if phases.size < row.fewest:
+        return refused(
+            row.unit, "too-few-strides", phases.size, n=phases.size, of=f"strides of the {side} foot", needed=row.fewest
+        )
+
+    def index(chosen: FloatArray) -> float:
+        accuracy = 100.0 * float(np.abs(chosen - 180.0).mean()) / 180.0
+        return 100.0 * float(chosen.std(ddof=1) / chosen.mean()) + accuracy
+
+    value = index(phases)
+    interval = resampled_ci95(phases.size, lambda drawn: index(phases[drawn]), value)
+    found = finished(row, walks, value, interval, phases.size)
+    if phases.size < RELIABLE_STRIDES:
+        return noted(found, caution("few-strides-for-coordination", n=phases.size))
+    return found

@@ -1,0 +1,157 @@
+"""One straight walk with what was found in it, and how its parameters read positions from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from gaitkeeper_client.gait.analysis import CURVE_POINTS, Cycle
+from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.clean import CUTOFF_HZ
+from gaitkeeper_client.gait.view import View
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.kinematics import joint, midpoint
+from gaitkeeper_shared.recording import GaitEvent, Side
+
+AT_REST = 0.2
+"""A heel that moves farther than this while it should rest, in leg lengths, was lost by the network."""
+FLAT_S = (0.1, 0.3)
+"""Seconds after a strike in which the heel rests on the ground, from a fast walk to a slow one."""
+_SAMPLE_TO_SD = 1.0 / math.sqrt(12.0)
+_MAD_TO_SD = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One straight walk with what was found in it; ``metres``: per unit of its points, None where not known.
+
+    ``space``: (T, J, 3) metres forward, to the walker's left, and up; None for image points. ``residual``: median
+    distance between measured and smoothed coordinates, in the points' unit: what the keypoints' noise shows of itself.
+    """
+
+    bout: Bout
+    events: tuple[GaitEvent, ...]
+    cycles: tuple[Cycle, ...]
+    view: View
+    metres: float | None
+    space: FloatArray | None = None
+    residual: float = math.nan
+
+    @property
+    def has_points(self) -> bool:
+        """Whether positions are known: a series of forces or of times has none."""
+        return bool(np.isfinite(self.bout.points).any())
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the measured coordinates' noise, taken as white; NaN where it cannot be told.
+
+        Smoothing leaves of white noise only what lies above its cut-off in the residual.
+        """
+        left = 1.0 - 2.0 * CUTOFF_HZ / self.bout.rate_hz
+        if not (math.isfinite(self.residual) and left > 0.05):
+            return math.nan
+        return _MAD_TO_SD * self.residual / math.sqrt(left)
+
+    @property
+    def smooth_noise(self) -> float:
+        """Standard deviation of the noise that is still in the smoothed coordinates, in the points' unit; 0 unknown."""
+        kept = min(1.0, 2.0 * CUTOFF_HZ / self.bout.rate_hz)
+        return self.noise * math.sqrt(kept) if math.isfinite(self.noise) else 0.0
+
+    @property
+    def event_sd_s(self) -> float:
+        """The least that the time of an event is uncertain by: a sample's length, evenly spread.
+
+        0 where no positions are known: then nothing tells how events were found.
+        """
+        return _SAMPLE_TO_SD / self.bout.rate_hz if self.has_points else 0.0
+
+    @property
+    def far_side(self) -> Side | None:
+        """The side away from the camera; None for points in space.
+
+        Who walks to the right shows the right side.
+        """
+        if self.space is not None or not isinstance(self.bout.heading, int | float) or not self.has_points:
+            return None
+        return "left" if self.bout.heading > 0 else "right"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From a foot strike to the next of the other foot; it is the ``end`` foot's step."""
+
+    walk: Walk
+    start: GaitEvent
+    end: GaitEvent
+
+    @property
+    def seconds(self) -> float:
+        """Step time."""
+        return self.end.time_s - self.start.time_s
+
+
+def in_space(positions: FloatArray, heading: float | tuple[float, float]) -> FloatArray | None:
+    """(T, J, 3) metres forward, to the walker's left, and up; None for points of an image."""
+    if positions.shape[2] != 3 or not isinstance(heading, tuple):
+        return None
+    forward = np.array(heading) / math.hypot(*heading)
+    to_left = np.array([-forward[1], forward[0]])
+    along, across = positions[..., :2] @ forward, positions[..., :2] @ to_left
+    turned: FloatArray = np.stack([along, across, positions[..., 2]], axis=-1)
+    return turned
+
+
+def steps_of(walk: Walk) -> list[Step]:
+    """Steps in order; those of another length than walking has follow a missed strike and are left out."""
+    strikes = [event for event in walk.events if event.type == "foot_strike"]
+    pairs = [Step(walk, a, b) for a, b in pairwise(strikes) if a.side != b.side]
+    if not pairs:
+        return []
+    typical = float(np.median([step.seconds for step in pairs]))
+    return [step for step in pairs if 0.4 * typical <= step.seconds <= 1.8 * typical]
+
+
+def metres_of(walk: Walk) -> float:
+    """Metres per unit; NaN where not known."""
+    return math.nan if walk.metres is None else walk.metres
+
+
+def forward_at(walk: Walk, what: str, time_s: float) -> float:
+    """Forward position, in the points' unit, of a joint or of the mid-hip (``pelvis``), between samples."""
+    points = walk.bout.points
+    track = midpoint(points, "hip") if what == "pelvis" else joint(points, what)
+    return float(np.interp(time_s, walk.bout.time_s, track[:, 0]))
+
+
+def flat(walk: Walk, strike_s: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """(T,) the samples in which a foot that struck at ``strike_s`` lies flat; none where the walk ends before."""
+    low, high = FLAT_S
+    inside = (walk.bout.time_s >= strike_s + low) & (walk.bout.time_s <= strike_s + high)
+    return inside if strike_s + high <= walk.bout.time_s[-1] else np.zeros_like(inside)
+
+
+def placed(walk: Walk, side: str, strike_s: float) -> float:
+    """Where a foot stands after a strike: its heel's median forward position while it is flat, in the points' unit.
+
+    Steadier than the heel at the instant of the strike, which still moves. On a treadmill the foot moves on at once.
+    NaN where the foot was not seen at rest.
+    """
+    if walk.bout.constant_place:
+        return forward_at(walk, f"{side}_heel", strike_s)
+    heel = joint(walk.bout.points, f"{side}_heel")[:, 0]
+    inside = flat(walk, strike_s)
+    if not inside.any() or not float(np.ptp(heel[inside])) <= AT_REST * walk.bout.leg:
+        return math.nan
+    return float(np.median(heel[inside]))
+
+
+def over_cycle(walk: Walk, cycle: Cycle, values: FloatArray) -> FloatArray:
+    """(101,) of a (T,) series of the walk over 0..100 % of a cycle; NaN where a gap was not filled."""
+    at = np.linspace(cycle.start_s, cycle.end_s, CURVE_POINTS)
+    curve: FloatArray = np.interp(at, walk.bout.time_s, values)
+    return curve

@@ -1,0 +1,193 @@
+"""The parameters as the report shows them: a grouped table, left beside right, and what is withheld by reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gaitkeeper_client.gait.analysis import Parameter
+from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.insight.context import PatientContext
+from gaitkeeper_client.insight.norms import NormRange, norm_range
+from gaitkeeper_client.insight.wording import ALWAYS_SHOWN, GROUPS, PAIRS, PARAMETERS, UNITS, number, title_of
+from gaitkeeper_shared.skeleton import SIDES
+
+_ELSEWHERE = "Others"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRow:
+    """A line of the parameter table; ``refused`` is empty for a value, ``mark`` for one inside its norm.
+
+    ``notes``: what asks for care when reading the value.
+    """
+
+    title: str
+    definition: str
+    value: str
+    unit: str
+    interval: str
+    n: str
+    norm: str
+    mark: str
+    refused: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Lines under one heading."""
+
+    title: str
+    rows: tuple[ParameterRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SideValue:
+    """One side's value with its interval; ``value`` is empty where it is withheld."""
+
+    value: str
+    interval: str
+    n: str
+
+
+@dataclass(frozen=True, slots=True)
+class SidePair:
+    """One quantity for both sides, and left less right where both are known."""
+
+    title: str
+    unit: str
+    left: SideValue
+    right: SideValue
+    difference: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """What is withheld for one reason."""
+
+    reason: str
+    titles: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParametersView:
+    """Everything about parameters."""
+
+    groups: tuple[ParameterGroup, ...]
+    pairs: tuple[SidePair, ...]
+    withheld: tuple[Withheld, ...]
+    norm_sources: tuple[str, ...]
+
+
+def parameters_view(found: Mapping[str, Parameter], patient: PatientContext) -> ParametersView:
+    """The parameters of an analysis, whichever it has."""
+    grouped = {name for names in GROUPS.values() for name in names}
+    paired = {f"{stem}_{side}" for stem in PAIRS for side in SIDES}
+    others = tuple(name for name in found if name not in grouped | paired)
+    groups, sources = [], []
+    for title, names in (*GROUPS.items(), (_ELSEWHERE, others)):
+        shown = [name for name in names if name in found and _has_line(name, found[name])]
+        norms = {name: norm_range(name, sex=patient.sex, age=patient.age) for name in shown}
+        sources += [_cited(norm) for norm in norms.values() if norm is not None]
+        if shown:
+            groups.append(ParameterGroup(title, tuple(_row(name, found[name], norms[name]) for name in shown)))
+    pairs = tuple(pair for stem in PAIRS if (pair := _pair(stem, found)) is not None)
+    return ParametersView(tuple(groups), pairs, _withheld(found), tuple(dict.fromkeys(sources)))
+
+
+def _has_line(name: str, parameter: Parameter) -> bool:
+    return parameter.refused is None or name in ALWAYS_SHOWN or name not in PARAMETERS
+
+
+def _cited(norm: NormRange) -> str:
+    return f"{norm.source.text}{f', doi:{norm.source.doi}' if norm.source.doi else ''}"
+
+
+def _withheld(found: Mapping[str, Parameter]) -> tuple[Withheld, ...]:
+    """Parameters without a line of their own, by what the refusal says, the most of them first."""
+    titles: dict[str, list[str]] = {}
+    for name in (*PARAMETERS, *found):
+        parameter = found.get(name)
+        if parameter is None or parameter.refused is None or _has_line(name, parameter):
+            continue
+        said = titles.setdefault(_common(parameter.refused.message, name), [])
+        if (title := PARAMETERS[name][0]) not in said:
+            said.append(title)
+    ordered = sorted(titles.items(), key=lambda item: -len(item[1]))
+    return tuple(Withheld(reason, "; ".join(names)) for reason, names in ordered)
+
+
+def _common(message: str, name: str) -> str:
+    """A refusal without the parameter's name at its beginning, so that one reason is one."""
+    title = DEFINITIONS[name].title if name in DEFINITIONS else title_of(name)
+    return f"It{message.removeprefix(title)}" if message.startswith(f"{title} ") else message
+
+
+def _row(name: str, parameter: Parameter, norm: NormRange | None) -> ParameterRow:
+    title, decimals = PARAMETERS.get(name, (title_of(name), 2))
+    value = parameter.value if parameter.refused is None else None
+    return ParameterRow(
+        title=title,
+        definition=DEFINITIONS[name].definition if name in DEFINITIONS else "",
+        value=number(value, decimals),
+        unit=UNITS.get(parameter.unit, parameter.unit),
+        interval=_interval(parameter, decimals) if value is not None else "–",
+        n=str(parameter.n) if parameter.n else "–",
+        norm=_norm_text(norm, decimals),
+        mark=_mark(parameter, norm) if value is not None else "",
+        refused=parameter.refused.message if parameter.refused is not None else "",
+        notes=tuple(note.message for note in parameter.notes),
+    )
+
+
+def _interval(parameter: Parameter, decimals: int) -> str:
+    if parameter.ci95 is None:
+        return "–"
+    low, high = parameter.ci95
+    return f"{number(low, decimals)} to {number(high, decimals)}"
+
+
+def _pair(stem: str, found: Mapping[str, Parameter]) -> SidePair | None:
+    """Both sides of one quantity; None where neither has a value."""
+    both = [found.get(f"{stem}_{side}") for side in SIDES]
+    known = [one for one in both if one is not None and one.value is not None]
+    if not known:
+        return None
+    decimals = PARAMETERS[f"{stem}_left"][1]
+    values = [one.value if one is not None else None for one in both]
+    difference = values[0] - values[1] if values[0] is not None and values[1] is not None else None
+    notes = dict.fromkeys(note.message for one in known for note in one.notes)
+    left, right = (_side_value(one, decimals) for one in both)
+    unit = known[0].unit
+    return SidePair(PAIRS[stem], UNITS.get(unit, unit), left, right, number(difference, decimals), tuple(notes))
+
+
+def _side_value(parameter: Parameter | None, decimals: int) -> SideValue:
+    if parameter is None or parameter.value is None:
+        return SideValue("", "", "")
+    return SideValue(number(parameter.value, decimals), _interval(parameter, decimals), str(parameter.n))
+
+
+def _norm_text(norm: NormRange | None, decimals: int) -> str:
+    if norm is None:
+        return "–"
+    if norm.low is None:
+        return f"up to {number(norm.high, decimals)}"
+    if norm.high is None:
+        return f"from {number(norm.low, decimals)}"
+    places = decimals if norm.high < 10 else 0
+    return f"{number(norm.low, places)} to {number(norm.high, places)}"
+
+
+def _mark(parameter: Parameter, norm: NormRange | None) -> str:
+    """``below`` or ``above`` only where the whole interval lies outside the norm; else it is not known to."""
+    if norm is None or parameter.value is None:
+        return ""
+    low, high = parameter.ci95 or (parameter.value, parameter.value)
+    if norm.low is not None and parameter.value < norm.low:
+        return "below" if high < norm.low else "perhaps below"
+    if norm.high is not None and parameter.value > norm.high:
+        return "above" if low > norm.high else "perhaps above"
+    return ""
