@@ -123,4 +123,4 @@ def _analyse_video(
 
     if seen.trajectories is None:
         return nobody(source)
-    return analyse(seen.trajectories, height_m=height_m, source=source)
+    return analyse(seen.trajectories, height_m=height_m, source=source, camera=seen.camera)

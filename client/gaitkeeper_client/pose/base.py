@@ -73,6 +73,8 @@ class PointPicker:
         self._columns: Mapping[str, tuple[int, ...]] = {
             joint: tuple(column[name] for name in names) for joint, names in skeleton.joints.items()
         }
+        self.used = tuple(sorted({index for columns in self._columns.values() for index in columns}))
+        """Indices of the source's points that are looked at; the others may be anything."""
 
     def pick(self, points: FloatArray, confidence: FloatArray) -> PersonPose:
         """(P, 2) points and (P,) confidence of the source as a :class:`PersonPose`."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from types import ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -27,6 +32,8 @@ class MediaPipePose:
     def __init__(self) -> None:
         self._finder: Any = None
         self._followers: list[MediaPipeFollower] = []
+        self._loader: ThreadPoolExecutor | None = None
+        self._first: Future[Any] | None = None
 
     @property
     def identity(self) -> EstimatorIdentity:
@@ -34,6 +41,10 @@ class MediaPipePose:
         return EstimatorIdentity(ESTIMATOR_NAME, BLAZEPOSE_33.name, FILES[1].sha256)
 
     def __enter__(self) -> MediaPipePose:
+        _mediapipe()
+        # Somebody will have to be followed: his network loads while the first frame is decoded and searched.
+        self._loader = ThreadPoolExecutor(1, "load-pose")
+        self._first = self._loader.submit(_landmarker, "VIDEO", 1)
         self._finder = _landmarker("IMAGE", PEOPLE)
         return self
 
@@ -42,8 +53,12 @@ class MediaPipePose:
     ) -> None:
         with silent_stderr():
             self._finder.close()
+            if self._first is not None and self._first.exception() is None:
+                self._first.result().close()
             for follower in self._followers:
                 follower.close()
+        if self._loader is not None:
+            self._loader.shutdown()
 
     def find(self, image: NDArray[np.uint8]) -> tuple[PersonPose, ...]:
         """Everyone seen in an (H, W, 3) RGB image."""
@@ -53,7 +68,8 @@ class MediaPipePose:
 
     def follower(self) -> MediaPipeFollower:
         """A new follower."""
-        follower = MediaPipeFollower()
+        loaded, self._first = self._first, None
+        follower = MediaPipeFollower(loaded.result() if loaded is not None else _landmarker("VIDEO", 1))
         self._followers.append(follower)
         return follower
 
@@ -63,8 +79,8 @@ class MediaPipeFollower:
 
     _FORGET_MS = 10_000
 
-    def __init__(self) -> None:
-        self._landmarker = _landmarker("VIDEO", 1)
+    def __init__(self, landmarker: Any) -> None:
+        self._landmarker = landmarker
         self._clock_ms = 0
 
     def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
@@ -84,22 +100,40 @@ class MediaPipeFollower:
         self._landmarker.close()
 
 
+_NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "sounddevice")
+"""What MediaPipe's package imports for drawing and for microphones: a second of start-up that no pose needs."""
+_loading = threading.Lock()
+
+
+@cache
+def _mediapipe() -> ModuleType:
+    """MediaPipe; what it needs only to draw and to listen stays out unless somebody else has it already."""
+    with _loading, silent_stderr():
+        empty = {name: ModuleType(name) for name in _NOT_NEEDED if name not in sys.modules}
+        sys.modules.update(empty)
+        try:
+            import mediapipe
+        finally:
+            for name, module in empty.items():
+                if sys.modules.get(name) is module:
+                    del sys.modules[name]
+    return mediapipe  # type: ignore[no-any-return]  # not typed
+
+
 def _landmarker(mode: str, people: int) -> Any:
     path = pose_task_path()
+    tasks = _mediapipe().tasks
+    options = tasks.vision.PoseLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=str(path)),
+        running_mode=tasks.vision.RunningMode[mode],
+        num_poses=people,
+    )
     with silent_stderr():
-        from mediapipe.tasks.python import BaseOptions, vision
-
-        options = vision.PoseLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=str(path)),
-            running_mode=vision.RunningMode[mode],
-            num_poses=people,
-        )
-        return vision.PoseLandmarker.create_from_options(options)
+        return tasks.vision.PoseLandmarker.create_from_options(options)
 
 
 def _mediapipe_image(image: NDArray[np.uint8]) -> Any:
-    import mediapipe
-
+    mediapipe = _mediapipe()
     return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
 
 
@@ -107,9 +141,13 @@ _PICKER = PointPicker(BLAZEPOSE_33)
 
 
 def _poses(result: Any, image: NDArray[np.uint8]) -> tuple[PersonPose, ...]:
-    height, width = image.shape[:2]
-    people = []
-    for landmarks in result.pose_landmarks:
-        points = np.array([(mark.x * width, mark.y * height) for mark in landmarks])
-        people.append(_PICKER.pick(points, np.array([mark.visibility for mark in landmarks])))
-    return tuple(people)
+    size = np.array([image.shape[1], image.shape[0]])
+    return tuple(_pose(landmarks, size) for landmarks in result.pose_landmarks)
+
+
+def _pose(landmarks: Sequence[Any], size: NDArray[np.int64]) -> PersonPose:
+    values = np.full((len(landmarks), 3), np.nan)
+    for index in _PICKER.used:
+        mark = landmarks[index]
+        values[index] = mark.x, mark.y, mark.visibility
+    return _PICKER.pick(values[:, :2] * size, values[:, 2])

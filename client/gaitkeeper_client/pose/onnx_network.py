@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaitkeeper_client.capture.cores import threads_allowed
 from gaitkeeper_client.capture.quiet import silent_stderr
 from gaitkeeper_client.pose.crop import Crop
 from gaitkeeper_client.pose.heads import decode_heatmaps, decode_simcc
@@ -132,7 +132,7 @@ def _session(path: Path, content: bytes) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = threads_allowed()
     # What runs is what was hashed: weights in further files would not be.
     with tempfile.TemporaryDirectory(prefix="gaitkeeper-") as nothing:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", nothing)
@@ -142,12 +142,6 @@ def _session(path: Path, content: bytes) -> Any:
         except Exception as error:  # onnxruntime's errors have no common base but Exception
             detail = "its weights lie in another file" if "External data" in str(error) else _first_line(error)
             raise GaitkeeperError("pose-network-unreadable", path=path, detail=detail) from error
-
-
-def _threads() -> int:
-    """As many as there are cores, or as the environment allows: workers of an ingest have one each."""
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    return int(allowed) if allowed.isdigit() and int(allowed) > 0 else len(os.sched_getaffinity(0))
 
 
 def _skeleton_named(name: str | None) -> Skeleton | None:

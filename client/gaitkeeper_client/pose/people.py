@@ -1,13 +1,16 @@
 """Follows everyone in view who may be the walker, each through a cut-out of the picture that moves along.
 
-Every :data:`FIND_EVERY` frames the whole picture is searched. Whoever is new gets a follower of his own, which first
+The picture is searched every :data:`SEEK_EVERY` frames, and every :data:`FIND_EVERY` while somebody is followed who
+walks: the detector misses people, most of all small ones, and finds them a few frames later. Whoever is new gets a follower of his own, which first
 goes back through the frames since the last search, so that nobody's first step is lost. Who stands still for a while
-is not followed until he is seen to move. Time per frame is thus that of one network, plus a twelfth of a search.
+is not followed until he is seen to move. Time per frame is thus that of one network, plus a share of a search.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,14 +26,23 @@ from gaitkeeper_client.pose.tracking import (
     trunk_center,
     walking_score,
 )
+from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.skeleton import JOINT_INDEX
 
-FIND_EVERY = 12
-"""Frames between two searches, which are also the frames kept in memory (75 MB at full HD)."""
+SEEK_EVERY = 8
+"""Frames between two searches while nobody walks."""
+FIND_EVERY = 24
+"""Frames between two searches while somebody does, and the frames kept in memory (150 MB at full HD)."""
+JUDGE_EVERY = 4
+"""Frames between two looks at whether somebody who is followed still walks."""
 FOLLOWED = 3
 """People followed at once; a fourth takes the place of the one who walks least."""
 PATIENCE_S = 2.0
 """Who takes no step for so long is standing."""
+WALKS = 0.5
+"""Score of :func:`~gaitkeeper_client.pose.tracking.walking_score` in that time from which somebody may be walking."""
+SURELY_WALKS = 1.5
+"""The same in twice the time, from which nobody else has to be looked for: two steps forward, or six on the spot."""
 LOST_AFTER_S = 0.4
 CUTOUT = 1.8
 """Side of the square cut-out in body sizes: outstretched legs and a fast step stay inside."""
@@ -47,29 +59,50 @@ class _Person:
 
 
 class People:
-    """Everyone in a recording. Feed frames in order with :meth:`see`; ``tracks`` holds who was seen."""
+    """Everyone in a recording. Feed frames in order with :meth:`see`; ``tracks`` holds who was seen.
 
-    def __init__(self, estimator: PoseEstimator) -> None:
+    ``pool``: threads in which several people of one frame are looked at; the outcome is the same without.
+    """
+
+    def __init__(self, estimator: PoseEstimator, pool: Executor | None = None) -> None:
         self.tracks: list[Track] = []
         self.times: list[float] = []
         self._estimator = estimator
+        self._pool = pool
         self._people: list[_Person] = []
         self._standing: list[PersonPose] = []
         self._free: list[PoseFollower] = []
         self._recent: deque[Frame] = deque(maxlen=FIND_EVERY)
+        self._squares = 0
 
     def see(self, frame: Frame) -> None:
         """Take in the next frame."""
         number = len(self.times)
         self.times.append(frame.time_s)
         self._recent.append(Frame(number, frame.time_s, frame.image))
-        for person in list(self._people):
-            self._follow(person, self._recent[-1])
-        if number % FIND_EVERY == 0:
+        people = list(self._people)
+        for person, pose in zip(people, self._look_at(people, self._recent[-1]), strict=True):
+            self._follow(person, pose, self._recent[-1])
+        if number % FIND_EVERY == 0 or (number % SEEK_EVERY == 0 and not self._somebody_walks()):
             self._search(self._recent[-1])
 
-    def _follow(self, person: _Person, frame: Frame) -> None:
-        pose = _look(person.follower, person.track, frame, frame.time_s - self._last_time(frame))
+    def in_view(self) -> list[FloatArray]:
+        """(J, 2) latest points of everyone who is followed or stands."""
+        return [*(person.track.points[-1] for person in self._people), *(pose.points for pose in self._standing)]
+
+    def _somebody_walks(self) -> bool:
+        return any(walking_score(person.track, 2.0 * PATIENCE_S) >= SURELY_WALKS for person in self._people)
+
+    def _look_at(self, people: Sequence[_Person], frame: Frame) -> list[PersonPose | None]:
+        """Each of them in the frame, as the networks see them."""
+        seconds = frame.time_s - self._last_time(frame)
+
+        def look(person: _Person) -> PersonPose | None:
+            return _look(person.follower, person.track, frame, seconds)
+
+        return list(self._pool.map(look, people) if self._pool and len(people) > 1 else map(look, people))
+
+    def _follow(self, person: _Person, pose: PersonPose | None, frame: Frame) -> None:
         others = [p.track for p in self._people if p is not person and p.track.frames[-1] == frame.index]
         if pose is not None and person.track.fits(pose, frame.time_s) and not _taken(pose, others):
             person.track.add(frame.index, frame.time_s, pose)
@@ -77,8 +110,10 @@ class People:
         elif frame.time_s - person.seen_s > LOST_AFTER_S:
             self._release(person)
             return
+        if frame.index % JUDGE_EVERY:
+            return
         waited = frame.time_s - max(person.since_s, frame.time_s - PATIENCE_S)
-        if waited >= PATIENCE_S and walking_score(person.track, PATIENCE_S) < 0.5:
+        if waited >= PATIENCE_S and walking_score(person.track, PATIENCE_S) < WALKS:
             self._release(person)
             self._standing.append(PersonPose(person.track.points[-1], person.track.confidence[-1]))
 
@@ -87,16 +122,19 @@ class People:
 
     def _search(self, frame: Frame) -> None:
         found = self._estimator.find(frame.image)
-        if not self._people and not found:
-            found = _find_far_away(self._estimator, frame.image)
+        if not any(self._is_new(pose, frame.time_s) for pose in found) and not self._somebody_walks():
+            found += _find_far_away(self._estimator, frame.image, found, self._squares)
+            self._squares += 1
         standing = self._standing
         self._standing = [other for pose in found if (other := _still_there(pose, standing)) is not None]
         for pose in found:
             if _still_there(pose, standing) is not None:
                 continue
-            if any(p.track.distance(pose, frame.time_s) < 1.0 and _near(p.track, pose) for p in self._people):
-                continue
-            self._welcome(pose, frame)
+            if self._is_new(pose, frame.time_s):
+                self._welcome(pose, frame)
+
+    def _is_new(self, pose: PersonPose, time_s: float) -> bool:
+        return not any(p.track.distance(pose, time_s) < 1.0 and _near(p.track, pose) for p in self._people)
 
     def _welcome(self, pose: PersonPose, frame: Frame) -> None:
         if len(self._people) >= FOLLOWED:
@@ -146,19 +184,20 @@ class People:
         self._free.append(person.follower)
 
 
-def _find_far_away(estimator: PoseEstimator, image: NDArray[np.uint8]) -> tuple[PersonPose, ...]:
-    """Everyone in three overlapping squares of the picture: the detector sees people who are small in the whole."""
+def _find_far_away(
+    estimator: PoseEstimator, image: NDArray[np.uint8], known: tuple[PersonPose, ...], turn: int
+) -> tuple[PersonPose, ...]:
+    """Who else is in one of three overlapping squares of the picture, one after the other at each ``turn``.
+
+    The detector sees people there who are small in the whole.
+    """
     height, width = image.shape[:2]
     side, reach = min(height, width), abs(width - height)
-    found: list[PersonPose] = []
-    for share in (0.0, 0.5, 1.0):
-        corner = np.array([round(share * reach), 0] if width > height else [0, round(share * reach)])
-        square = _cut(image, int(corner[0]), int(corner[1]), side)
-        for seen in estimator.find(square):
-            pose = PersonPose(seen.points + corner, seen.confidence)
-            if not any(same_person(pose, other) for other in found):
-                found.append(pose)
-    return tuple(found)
+    start = round(0.5 * (turn % 3) * reach)
+    corner = np.array([start, 0] if width > height else [0, start])
+    poses = estimator.find(_cut(image, int(corner[0]), int(corner[1]), side))
+    found = [PersonPose(pose.points + corner, pose.confidence) for pose in poses]
+    return tuple(pose for pose in found if not any(same_person(pose, other) for other in known))
 
 
 def _look(follower: PoseFollower, track: Track, frame: Frame, seconds: float) -> PersonPose | None:
@@ -173,6 +212,8 @@ def _look(follower: PoseFollower, track: Track, frame: Frame, seconds: float) ->
 def _cut(image: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
     """A square of the picture; black where it reaches over the edge."""
     height, width = image.shape[:2]
+    if left >= 0 and top >= 0 and left + side <= width and top + side <= height:
+        return np.ascontiguousarray(image[top : top + side, left : left + side])
     out = np.zeros((side, side, 3), dtype=np.uint8)
     x0, x1 = max(0, left), min(width, left + side)
     y0, y1 = max(0, top), min(height, top + side)

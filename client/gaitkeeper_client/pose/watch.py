@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from gaitkeeper_client.capture.cores import threads_allowed
 from gaitkeeper_client.capture.video import VideoFile
 from gaitkeeper_client.pose.base import PoseEstimator
-from gaitkeeper_client.pose.people import People
+from gaitkeeper_client.pose.camera import CameraMotion, CameraWatch, boxes_of
+from gaitkeeper_client.pose.people import FOLLOWED, People
 from gaitkeeper_client.pose.tracking import as_arrays, walker
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINTS
@@ -24,26 +27,34 @@ SHORTEST_TRACK = 5
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """``trajectories`` of the walker in pixels with y up, over the whole clip; None where nobody was seen."""
+    """``trajectories`` of the walker in pixels with y up, over the whole clip; None where nobody was seen.
+
+    ``camera``: how the camera moved meanwhile.
+    """
 
     trajectories: JointTrajectories | None
     frames: int
     people: int
+    camera: CameraMotion | None = None
 
 
 def follow_walker(
     video: VideoFile, estimator: PoseEstimator, on_progress: Callable[[int, int], None] | None = None
 ) -> Sighting:
     """Run the estimator over every frame and pick the walker. Keeps points, never frames."""
-    people = People(estimator)
-    for frame in video:
-        people.see(frame)
-        if on_progress is not None:
-            on_progress(len(people.times), video.info.frames)
+    camera = CameraWatch()
+    with ThreadPoolExecutor(FOLLOWED, "follow") as pool:
+        people = People(estimator, pool if threads_allowed() > 1 else None)
+        for frame in video:
+            people.see(frame)
+            if camera.due(frame.time_s):
+                camera.see(frame.image, frame.time_s, boxes_of(people.in_view()))
+            if on_progress is not None:
+                on_progress(len(people.times), video.info.frames)
     tracks = [track for track in people.tracks if len(track.frames) >= SHORTEST_TRACK]
     chosen = walker(tracks)
     if chosen is None:
-        return Sighting(None, len(people.times), 0)
+        return Sighting(None, len(people.times), 0, camera.motion())
     points, confidence = as_arrays(chosen, len(people.times))
     # The network guesses on where a limb has left the picture; a guess is not a measurement. With a leg outside, it
     # is unsure of the other one, too.
@@ -53,4 +64,4 @@ def follow_walker(
     confidence[~inside] = 0.0
     points[..., 1] = video.info.height - points[..., 1]
     trajectories = JointTrajectories(np.array(people.times), points, "px", confidence)
-    return Sighting(trajectories, len(people.times), len(tracks))
+    return Sighting(trajectories, len(people.times), len(tracks), camera.motion())
