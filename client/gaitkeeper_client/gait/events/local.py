@@ -44,7 +44,8 @@ def local_walk(
 ) -> LocalWalk:
     """Samples ``start`` to ``stop`` of 3-D tracks, resampled.
 
-    ``direction``: (stop - start,) radians from the first axis. A joint that is missing somewhere between is NaN throughout.
+    ``direction``: (stop - start,) radians from the first axis. A joint that is missing somewhere between is NaN
+    throughout.
     """
     own_s = tracks.time_s[start:stop]
     time_s = np.arange(own_s[0], own_s[-1] + 1e-9, 1.0 / rate_hz)
@@ -78,7 +79,8 @@ def straight(bout: Bout) -> FloatArray:
 def along_the_path(tracks: JointTrajectories, start: int, stop: int, bouts: Sequence[Bout]) -> FloatArray:
     """(stop - start,) radians: where the pelvis points, smoothed.
 
-    Brought to the walk's own direction in the straight parts. From the hips and not from their path: who turns on the spot has none.
+    Brought to the walk's own direction in the straight parts. From the hips and not from their path: who turns on the
+    spot has none.
     """
     positions = tracks.positions[start:stop]
     across = (joint(positions, "left_hip") - joint(positions, "right_hip"))[:, :2]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -36,27 +35,30 @@ FORGET_S = 1.5
 
 def enforce_order(events: Sequence[GaitEvent]) -> tuple[GaitEvent, ...]:
     """The events that a walk can have, in order of time."""
+    settled = _without_flight(sorted(events, key=lambda e: e.time_s))
     kept: list[GaitEvent] = []
     for side in SIDES:
-        one = sorted((e for e in events if e.side == side), key=lambda e: e.time_s)
-        one = _apart(one, "foot_strike")
-        one = _apart(one, "foot_off")
-        kept.extend(_alternating(one))
+        one = [e for e in settled if e.side == side]
+        kept.extend(_alternating(_apart(_apart(one, "foot_strike"), "foot_off")))
     kept.sort(key=lambda e: e.time_s)
     false = _hasty_strikes([e for e in kept if e.type == "foot_strike"])
-    return tuple(_round(_without_flight([event for event in kept if id(event) not in false])))
+    kept = _round([event for event in kept if id(event) not in false])
+    # What was between two events may be gone, and the two may be too near.
+    kept = [event for side in SIDES for event in _alternating([e for e in kept if e.side == side])]
+    return tuple(sorted(kept, key=lambda e: e.time_s))
 
 
 def _without_flight(events: list[GaitEvent]) -> list[GaitEvent]:
     """Where a foot comes off just before the other strikes, both are set to the moment between."""
     settled = list(events)
-    for at, (first, second) in enumerate(pairwise(settled)):
+    for at in range(len(settled) - 1):
+        first, second = settled[at : at + 2]
         if (first.type, second.type) != ("foot_off", "foot_strike") or first.side == second.side:
             continue
         if second.time_s - first.time_s < NO_DOUBLE_SUPPORT_S:
             middle = 0.5 * (first.time_s + second.time_s)
             settled[at : at + 2] = [replace(second, time_s=middle), replace(first, time_s=middle)]
-    return settled
+    return sorted(settled, key=lambda e: e.time_s)
 
 
 def _round(events: list[GaitEvent]) -> list[GaitEvent]:
