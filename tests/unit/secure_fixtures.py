@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography import x509
+from flwr.app import Message
+from flwr.supercore.task_identity import TaskIdentity
+from tests.unit.training_fixtures import Site
 
+from gaitkeeper_client.training.app import reply_to
+from gaitkeeper_client.training.masked import SiteMasking
 from gaitkeeper_client.training.masked_attempt import MaskedAttempt, MaskingRules
+from gaitkeeper_client.training.replies import decode_reply
+from gaitkeeper_client.vault.ledger import Ledger, RoundKey
+from gaitkeeper_server.rounds.conductor import Conductor, Pace
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.roster import Presence
+from gaitkeeper_server.rounds.states import RunRecord
 from gaitkeeper_server.rounds.unmask import Cast, check_deal, check_reveal, open_sum
+from gaitkeeper_shared.federation import decode_order
+from gaitkeeper_shared.models.bundle import ModelBundle
+from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.secure.arithmetic import Vector
 from gaitkeeper_shared.secure.identity import Membership, SiteIdentity
+from gaitkeeper_shared.secure.messages import decode_request, is_stage
 from gaitkeeper_shared.secure.statements import Deal, Place, Reveal
+from gaitkeeper_shared.study import parse_study, study_hash
 from gaitkeeper_shared.trust.certificates import Authority, new_request, pem
 from gaitkeeper_shared.trust.keys import new_tls_key
 
@@ -107,3 +126,113 @@ def vectors(sites: tuple[str, ...], size: int, seed: int) -> dict[str, Vector]:
 def sealed_nothing(deal: Deal, peer: str) -> Deal:
     """The same deal with rubbish sealed for ``peer``."""
     return Deal(deal.site, deal.adverts, deal.commitments, {**deal.sealed, peer: b"rubbish"}, deal.signature)
+
+
+STUDY = b"""
+name = "masked"
+[task]
+labels = ["healthy", "patient"]
+[input]
+channels = ["knee_flexion_left", "pelvis_speed"]
+rate_hz = 10.0
+window_s = 1.0
+[model]
+hidden = 4
+[training]
+rounds = 2
+[privacy]
+epsilon = 4.0
+delta = 1e-3
+clip_norm = 0.5
+sample_rate = 0.5
+patients_per_site = 8
+[evaluation]
+holdout = 0.0
+[federation]
+quorum = 3
+deadline_s = 1.5
+stage_deadline_s = 0.4
+"""
+
+Script = Callable[[str, str, int, Message], Message | None]
+"""What becomes of a reply: site, stage (``input`` for the order), round, reply; None is silence."""
+
+
+def as_it_is(site: str, stage: str, number: int, reply: Message) -> Message | None:
+    """Everybody keeps to the protocol."""
+    return reply
+
+
+class MaskedGrid:
+    """A Flower grid whose sites are the real client application in this process, over a ledger of their own."""
+
+    def __init__(self, folder: Path, sites: tuple[str, ...], script: Script = as_it_is, study: bytes = STUDY) -> None:
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+        self.script, self.folder, self.study = script, folder, study
+        self.runtimes = {
+            site: Site(Ledger(folder / site / "ledger.sqlite"), study, site)
+            for site in sites
+            if (folder / site).mkdir(parents=True, exist_ok=True) is None
+        }
+        self.maskings = {site: self.masking(site) for site in sites}
+        self.present = {site: Presence(number + 10, "t0") for number, site in enumerate(sites)}
+        self.asked: list[tuple[str, str, int]] = []
+        self._replies: dict[str, Message] = {}
+        self._count = 0
+
+    def masking(self, site: str) -> SiteMasking:
+        """A site's memory of attempts, as after a restart."""
+        return SiteMasking(lambda: identity(site), lambda: Membership(authority("test").certificate))
+
+    def roster(self, grid: Any) -> Mapping[str, Presence]:
+        """Who is there now."""
+        return dict(self.present)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Let the sites answer at once."""
+        names_by_node = {presence.node_id: site for site, presence in self.present.items()}
+        ids = []
+        for message in messages:
+            self._count += 1
+            message_id = f"m{self._count}"
+            message.metadata.__dict__["_message_id"] = message_id
+            ids.append(message_id)
+            site = names_by_node[message.metadata.dst_node_id]
+            if is_stage(message.content):
+                stage, request = decode_request(message.content)
+                number = request.place.round
+            else:
+                stage, number = "input", decode_order(message.content)[0].round
+            self.asked.append((site, stage, number))
+            reply = reply_to(message, lambda run, site=site: self.runtimes[site], self.maskings[site])
+            if (scripted := self.script(site, stage, number, reply)) is not None:
+                self._replies[message_id] = scripted
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """The answers that are there."""
+        return [self._replies.pop(item) for item in message_ids if item in self._replies]
+
+
+def conduct(journal: Journal, grid: MaskedGrid, run: str = "run") -> RunRecord:
+    """Conduct a run over the grid, as the coordinator's service does, at a quick pace."""
+    if not any(record.run == run for record in journal.runs()):
+        spec = ModelSpec.of(parse_study(grid.study), study_hash(grid.study))
+        journal.request_run(run, grid.study, tuple(grid.runtimes), ModelBundle.initial(spec).weights)
+    pace = Pace(poll_s=0.002, look_s=0.02, look_again_s=0.02, absent_grace_s=0.1, missing_grace_s=0.05)
+    membership = Membership(authority("test").certificate)
+    Conductor(grid, journal, run, roster=grid.roster, pace=pace, membership=membership).conduct()  # type: ignore[arg-type]
+    return journal.run(run)
+
+
+def plain_mean(grid: MaskedGrid, number: int, members: Iterable[str], run: str = "run") -> dict[str, Any]:
+    """The mean of the updates that lie in the sites' ledgers."""
+    key = RoundKey(study_hash(grid.study), run, number)
+    updates = []
+    for site in members:
+        kept = grid.runtimes[site].ledger.reply(key)
+        assert kept is not None
+        weights = decode_reply(kept.body).weights
+        assert weights is not None
+        updates.append(weights)
+    return {name: np.mean([update[name].astype(np.float64) for update in updates], axis=0) for name in updates[0]}

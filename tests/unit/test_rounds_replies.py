@@ -21,7 +21,7 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from tests.unit.rounds_fixtures import SITES, STUDY, ScriptedGrid, add_one, weights
 
-from gaitkeeper_server.rounds import conductor, verdict
+from gaitkeeper_server.rounds import collection, verdict
 from gaitkeeper_server.rounds.conductor import Conductor, Pace
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.replies import ReplyGrid
@@ -106,7 +106,7 @@ def test_an_error_that_nobody_thought_of_costs_one_reply(journal: Journal, monke
             raise AttributeError("unforeseen")
         return judge(site, *rest)
 
-    monkeypatch.setattr(conductor, "judge", judged)
+    monkeypatch.setattr(collection, "judge", judged)
     outcome = first_round(journal, lambda message: message)["clinic-c"]
     assert (outcome.outcome, outcome.code) == (Outcome.FAILED, "update-unusable")
     assert "AttributeError" in outcome.message

@@ -32,13 +32,22 @@ def make_client_app(
     @client.train()
     def answer_round(message: Message, context: Context) -> Message:
         masking = None if masking_of is None else masking_of()
-        if masking is not None and is_stage(message.content):
-            stage, request = decode_request(message.content)
-            staged = masking.answer(runtime_of(context, request.place.run), stage, request)
-            return Message(encode_stage_reply(stage, staged), reply_to=message)
-        return Message(encode_reply(answer(message, partial(runtime_of, context), masking)), reply_to=message)
+        return reply_to(message, partial(runtime_of, context), masking)
 
     return client
+
+
+def reply_to(message: Message, runtime_of: Callable[[str], SiteRuntime], masking: SiteMasking | None) -> Message:
+    """The reply to any message of a run: an order, or a stage of a masked round."""
+    if masking is None or not is_stage(message.content):
+        return Message(encode_reply(answer(message, runtime_of, masking)), reply_to=message)
+    try:
+        stage, request = decode_request(message.content)
+        staged = masking.answer(runtime_of(request.place.run), stage, request)
+    except Exception as error:
+        # A stage that cannot be read is answered as any order: by a refusal, which the coordinator can read.
+        return Message(encode_reply(RoundReply(refusal("", error).report)), reply_to=message)
+    return Message(encode_stage_reply(stage, staged), reply_to=message)
 
 
 def answer(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LOG = logging.getLogger(__name__)
-_OPEN_ATTEMPTS = 4
+_OPEN_ATTEMPTS = 8
 """Kept in memory: the round at hand, the next one, and what is left of failed attempts."""
 
 
@@ -65,12 +65,16 @@ class SiteMasking:
         """The answer to a stage of its own. No error leaves this function."""
         try:
             reply = self._answer(runtime, stage, request)
+        except Exception as error:
+            told = refusal(runtime.site, error).report
+            return StageReply(runtime.site, told.code, told.message)
+        try:
             for item in request.preparations:
                 adverts, deals = self._prepare(runtime, item.place, item.adverts)
                 reply = replace(reply, adverts=adverts, deals=deals)
         except Exception as error:
-            told = refusal(runtime.site, error).report
-            return StageReply(runtime.site, told.code, told.message)
+            # The next round then begins with its own stages; this one goes on.
+            refusal(runtime.site, error)
         return reply
 
     def _answer(self, runtime: SiteRuntime, stage: Stage, request: StageRequest) -> StageReply:

@@ -14,6 +14,7 @@ import numpy as np
 
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import Weights
+from gaitkeeper_shared.secure.arithmetic import Vector, decode_mean, encode
 
 _HEAD = "head."
 """How the arrays of a model's head are called; ``model.trained = "head"`` changes no others."""
@@ -88,3 +89,27 @@ def with_momentum(mean: Weights, current: Weights, before: Weights, momentum: fl
         last = current[name].astype(np.float64) - before[name].astype(np.float64)
         moved[name] = (array.astype(np.float64) + momentum * last).astype(array.dtype)
     return moved
+
+
+def mean_of_sum(
+    total: Vector, sites: tuple[str, ...], reference: Weights, trained: str = "all", largest: float = math.inf
+) -> Weights:
+    """The mean of the updates in an opened sum, checked as far as a sum can be: names, range, what must not change.
+
+    A single site's update cannot be looked at: an honest site clips it; of one that sends something else only the
+    effect on the mean is seen. Raises ``secure-sum-unusable``.
+    """
+    mean = decode_mean(total, len(sites), reference)
+    if trained == "head":
+        kept = decode_mean(encode(reference), 1, reference)
+        # What everybody sent as it came is as it came, but for the steps of the quantiser.
+        mean = {
+            name: reference[name] if not name.startswith(_HEAD) and np.array_equal(array, kept[name]) else array
+            for name, array in mean.items()
+        }
+    try:
+        check_update("all", mean, reference, trained, largest)
+    except GaitkeeperError as error:
+        why = error.values["why"]
+        raise GaitkeeperError("secure-sum-unusable", sites=", ".join(sites), why=why) from error
+    return mean

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gaitkeeper_server.rounds.conductor import Conductor, Pace
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Roster, roster_of_names
+from gaitkeeper_shared.secure.identity import Membership
 
 if TYPE_CHECKING:
     from flwr.app import Context
@@ -22,11 +23,13 @@ def make_server_app(
     pace: Pace | None = None,
     on_round: Callable[[int], None] | None = None,
     wire: bool = False,
+    membership: Membership | None = None,
 ) -> ServerApp:
     """A ServerApp that conducts ``run``, which the journal holds with its study, its sites and its untrained weights.
 
     ``on_round`` is called after each committed round with its number. The outcome is in the journal.
     ``wire``: pack each message into one record, as between machines; the sites must run our executor.
+    ``membership``: whose signatures count in masked rounds; without it, as in a rehearsal, updates are summed plainly.
     """
     from flwr.serverapp import ServerApp
 
@@ -34,6 +37,9 @@ def make_server_app(
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        Conductor(grid, journal, run, roster=roster, pace=pace, on_round=on_round, wire=wire).conduct()
+        conductor = Conductor(
+            grid, journal, run, roster=roster, pace=pace, on_round=on_round, wire=wire, membership=membership
+        )
+        conductor.conduct()
 
     return app

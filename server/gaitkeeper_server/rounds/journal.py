@@ -103,7 +103,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._write() as database:
+        with self.writing() as database:
             # Executed one by one: executescript would commit the transaction.
             for statement in _SCHEMA.split(";\n"):
                 if statement.strip():
@@ -115,7 +115,7 @@ class Journal:
         """Enter a run with its untrained weights, to be conducted by the coordinator's service."""
         study = parse_study(study_data)
         moment = _now()
-        with self._write() as database:
+        with self.writing() as database:
             database.execute(
                 f"INSERT INTO runs ({_RUN_COLUMNS}, study) VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?, NULL, 0, ?)",  # noqa: S608
                 (
@@ -137,7 +137,7 @@ class Journal:
 
     def run(self, run: str) -> RunRecord:
         """One run, by its id or an unambiguous beginning of it. Raises ``run-unknown``."""
-        with self._read() as database:
+        with self.reading() as database:
             pattern = run.replace("\\", "").replace("%", "").replace("_", "") + "%"
             rows = database.execute(
                 f"SELECT {_RUN_COLUMNS} FROM runs WHERE run = ? OR run LIKE ?",  # noqa: S608
@@ -150,13 +150,13 @@ class Journal:
 
     def runs(self) -> tuple[RunRecord, ...]:
         """Every run, the oldest first."""
-        with self._read() as database:
+        with self.reading() as database:
             rows = database.execute(f"SELECT {_RUN_COLUMNS} FROM runs ORDER BY created_at, run").fetchall()  # noqa: S608
             return tuple(self._run_record(database, row) for row in rows)
 
     def study(self, run: str) -> tuple[Study, bytes]:
         """The study of a run and its bytes, as they were signed."""
-        with self._read() as database:
+        with self.reading() as database:
             row = database.execute("SELECT study FROM runs WHERE run = ?", (run,)).fetchone()
         if row is None:
             raise GaitkeeperError("run-unknown", run=run)
@@ -164,7 +164,7 @@ class Journal:
 
     def set_run_state(self, run: str, state: RunState, detail: str = "") -> None:
         """Move a run to a state. A terminal state is final: a later call changes nothing."""
-        with self._write() as database:
+        with self.writing() as database:
             row = database.execute("SELECT state FROM runs WHERE run = ?", (run,)).fetchone()
             if row is None or RunState(row["state"]).terminal:
                 return
@@ -174,23 +174,23 @@ class Journal:
 
     def set_wish(self, run: str, wish: Wish) -> None:
         """Leave what an operator wants; the conductor of the run heeds it at its next step."""
-        with self._write() as database:
+        with self.writing() as database:
             database.execute("UPDATE runs SET wish = ?, updated_at = ? WHERE run = ?", (wish, _now(), run))
 
     def wish(self, run: str) -> Wish:
         """What an operator wants of a run."""
-        with self._read() as database:
+        with self.reading() as database:
             row = database.execute("SELECT wish FROM runs WHERE run = ?", (run,)).fetchone()
         return Wish(row["wish"])
 
     def set_published(self, run: str, version: int | None) -> None:
         """Note that the registry has the run, and the version that came out of it."""
-        with self._write() as database:
+        with self.writing() as database:
             database.execute("UPDATE runs SET published = 1, model_version = ? WHERE run = ?", (version, run))
 
     def open_round(self, run: str, number: int, sites: Sequence[str]) -> None:
         """Invite the sites to a round. Opening it again after a crash keeps the replies that were recorded."""
-        with self._write() as database:
+        with self.writing() as database:
             database.execute(
                 "INSERT INTO rounds VALUES (?, ?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING",
                 (run, number, RoundState.INVITED, _now()),
@@ -204,7 +204,7 @@ class Journal:
     def set_round_state(self, run: str, number: int, state: RoundState) -> None:
         """Move a round to a state."""
         finished = _now() if state is RoundState.ABANDONED else None
-        with self._write() as database:
+        with self.writing() as database:
             database.execute(
                 "UPDATE rounds SET state = ?, finished_at = ? WHERE run = ? AND number = ? AND state != 'committed'",
                 (state, finished, run, number),
@@ -212,7 +212,7 @@ class Journal:
 
     def record_outcome(self, run: str, number: int, outcome: SiteOutcome, weights: Weights | None = None) -> None:
         """Record what a site did, together with its weights where they count. One reply counts: the first."""
-        with self._write() as database:
+        with self.writing() as database:
             row = database.execute(
                 "SELECT outcome FROM outcomes WHERE run = ? AND number = ? AND site = ?", (run, number, outcome.site)
             ).fetchone()
@@ -244,7 +244,7 @@ class Journal:
         """Make a round's aggregate the run's checkpoint. Returns the SHA-256 of its bytes, where there are weights."""
         data = weights_to_bytes(weights) if weights is not None else None
         digest = hashlib.sha256(data).hexdigest() if data is not None else None
-        with self._write() as database:
+        with self.writing() as database:
             if data is not None:
                 database.execute("INSERT OR REPLACE INTO weights VALUES (?, ?, ?, ?)", (run, number, digest, data))
             database.execute(
@@ -256,12 +256,12 @@ class Journal:
 
     def set_initial_weights(self, run: str, weights: Weights) -> None:
         """Store the untrained weights, once."""
-        with self._write() as database:
+        with self.writing() as database:
             _insert_initial(database, run, weights)
 
     def checkpoint(self, run: str) -> Checkpoint | None:
         """The last committed weights. Raises ``journal-damaged`` where their hash does not hold."""
-        with self._read() as database:
+        with self.reading() as database:
             row = database.execute(
                 "SELECT number, sha256, weights FROM weights WHERE run = ? ORDER BY number DESC LIMIT 1", (run,)
             ).fetchone()
@@ -271,7 +271,7 @@ class Journal:
 
     def checkpoints(self, run: str, first: int) -> Iterator[Weights]:
         """The committed weights of the rounds from ``first`` on, in order, one after the other."""
-        with self._read() as database:
+        with self.reading() as database:
             rows = database.execute(
                 "SELECT number, sha256, weights FROM weights WHERE run = ? AND number >= ? ORDER BY number",
                 (run, first),
@@ -281,7 +281,7 @@ class Journal:
 
     def each_reply(self, run: str, number: int) -> Iterator[Weights]:
         """The recorded weights of a round in the order of the sites' names, one after the other."""
-        with self._read() as database:
+        with self.reading() as database:
             rows = database.execute(
                 "SELECT site, sha256, weights FROM replies WHERE run = ? AND number = ? ORDER BY site", (run, number)
             )
@@ -290,7 +290,7 @@ class Journal:
 
     def rounds(self, run: str) -> tuple[RoundRecord, ...]:
         """The rounds of a run in order."""
-        with self._read() as database:
+        with self.reading() as database:
             rows = database.execute("SELECT * FROM rounds WHERE run = ? ORDER BY number", (run,)).fetchall()
         return tuple(
             RoundRecord(
@@ -306,7 +306,7 @@ class Journal:
 
     def outcomes(self, run: str, number: int) -> tuple[SiteOutcome, ...]:
         """What each site did in a round, by site."""
-        with self._read() as database:
+        with self.reading() as database:
             rows = database.execute(
                 "SELECT * FROM outcomes WHERE run = ? AND number = ? ORDER BY site", (run, number)
             ).fetchall()
@@ -373,10 +373,12 @@ class Journal:
         code = "journal-unavailable" if primary in _PASSING else "journal-damaged"
         return GaitkeeperError(code, path=self._path, detail=error)
 
-    _read = _open
+    reading = _open
+    """A connection for reading."""
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: whole and on the disk when it ends, or not at all."""
         with self._open() as database:
             database.execute("BEGIN IMMEDIATE")
             try:

@@ -13,12 +13,14 @@ from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import RunRecord
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.study import Study
 
 
 def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecord:
     """Enter a run of the signed study ``which`` (path, name or hash) for all sites that are enrolled now.
 
-    Raises ``study-*``, ``signature-*``, ``run-infinite-epsilon``, ``no-sites`` or ``quorum-impossible``.
+    Raises ``study-*``, ``signature-*``, ``run-infinite-epsilon``, ``no-sites``, ``quorum-impossible`` or
+    ``secure-threshold``.
     """
     try:
         signed = signed_study(home, which)
@@ -35,6 +37,7 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
         raise GaitkeeperError("no-sites")
     if len(sites) < study.federation.quorum:
         raise GaitkeeperError("quorum-impossible", quorum=study.federation.quorum, enrolled=len(sites))
+    _check_one_sum_only(study, len(sites))
 
     from gaitkeeper_shared.models.bundle import ModelBundle
     from gaitkeeper_shared.models.spec import ModelSpec
@@ -42,3 +45,11 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
     initial = ModelBundle.initial(ModelSpec.of(study, signed.hash))
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     return journal.request_run(run, signed.data, sites, initial.weights)
+
+
+def _check_one_sum_only(study: Study, sites: int) -> None:
+    """Sites refuse a masked round in which two different sums could be opened (``MaskingRules.one_sum_only``)."""
+    threshold, colluding = study.federation.shares_needed, study.privacy.colluding
+    if study.federation.secure and 2 * threshold <= sites + colluding:
+        needed = (sites + colluding) // 2 + 1
+        raise GaitkeeperError("secure-threshold", sites=sites, threshold=threshold, colluding=colluding, needed=needed)

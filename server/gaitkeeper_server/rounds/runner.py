@@ -29,9 +29,12 @@ def conduct(
     import httpx
     from flwr.supercore.run import RunNotRunningException
 
+    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.rounds.app import make_server_app
     from gaitkeeper_server.rounds.flower_task import OperatorAccess, flower_task
     from gaitkeeper_server.rounds.journal import Journal
+    from gaitkeeper_shared.secure.identity import Membership
+    from gaitkeeper_shared.trust.certificates import load_certificate
 
     access = OperatorAccess(operator_port, operator_secret, lock)
     try:
@@ -39,7 +42,8 @@ def conduct(
         if journal.run(run).state.terminal:
             return 0
         with flower_task(access) as (grid, context):
-            make_server_app(journal, run, wire=True)(grid, context)
+            root = load_certificate(CoordinatorHome(journal_path.parent).root_certificate)
+            make_server_app(journal, run, wire=True, membership=Membership(root))(grid, context)
         return 0 if journal.run(run).state.terminal else EXIT_AGAIN
     except (httpx.HTTPError, RunNotRunningException, GaitkeeperError) as error:
         # A run that ended as failed is no exception here; this is trouble between two processes of this machine.

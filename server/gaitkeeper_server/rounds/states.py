@@ -42,6 +42,8 @@ class Outcome(StrEnum):
 
     INVITED = "invited"
     DISPATCHED = "dispatched"
+    TRAINED = "trained"
+    """Its masked update is there; whether it counts is known when the sum is open."""
     INCLUDED = "included"
     REFUSED = "refused"
     FAILED = "failed"
@@ -51,7 +53,7 @@ class Outcome(StrEnum):
     @property
     def open(self) -> bool:
         """Whether the site may still reply."""
-        return self in (Outcome.INVITED, Outcome.DISPATCHED)
+        return self in (Outcome.INVITED, Outcome.DISPATCHED, Outcome.TRAINED)
 
 
 class Wish(StrEnum):

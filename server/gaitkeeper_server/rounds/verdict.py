@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from gaitkeeper_server.rounds.aggregate import check_update
 from gaitkeeper_server.rounds.states import Outcome, SiteOutcome
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.federation import RoundOrder, SiteReport, Weights, decode_reply
+from gaitkeeper_shared.federation import (
+    MASKED_ARRAY,
+    RoundOrder,
+    RoundReply,
+    SiteReport,
+    Weights,
+    decode_reply,
+)
+from gaitkeeper_shared.secure.arithmetic import Vector
+from gaitkeeper_shared.secure.codec import unpack
+from gaitkeeper_shared.secure.messages import Masked
 from gaitkeeper_shared.study import Study
 
 if TYPE_CHECKING:
@@ -34,6 +46,44 @@ def judge(
     Raises ``round-message-unusable`` or ``update-unusable``.
     """
     reply = decode_reply(content)
+    counted = _counted(site, reply, order, study, noise_std)
+    if counted.outcome is Outcome.REFUSED:
+        return counted, None
+    update = check_update(site, reply.weights, reference, study.model.trained, largest) if order.train else None
+    return counted, update
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedVerdict:
+    """What a masked reply comes to: a masked vector, or complaints about peers who dealt false shares, or neither."""
+
+    outcome: SiteOutcome
+    vector: Vector | None
+    complaints: tuple[str, ...]
+
+
+def judge_masked(
+    site: str, content: RecordDict, order: RoundOrder, study: Study, size: int, noise_std: float
+) -> MaskedVerdict:
+    """What a masked reply to ``order`` comes to. Of the vector only type and length (``size``) can be checked.
+
+    Raises ``round-message-unusable`` or ``update-unusable``.
+    """
+    reply = decode_reply(content)
+    beside = unpack(Masked, reply.beside) if reply.beside else None
+    counted = _counted(site, reply, order, study, noise_std)
+    if counted.outcome is Outcome.REFUSED:
+        return MaskedVerdict(counted, None, () if beside is None else beside.complaints)
+    vector = None if reply.weights is None else reply.weights.get(MASKED_ARRAY)
+    if vector is None or beside is None or len(reply.weights or ()) != 1:
+        raise GaitkeeperError("update-unusable", site=site, why="it carries no masked update")
+    if vector.dtype != np.uint64 or vector.shape != (size,):
+        raise GaitkeeperError("update-unusable", site=site, why="its masked update has another length or type")
+    return MaskedVerdict(replace(counted, outcome=Outcome.TRAINED), vector, ())
+
+
+def _counted(site: str, reply: RoundReply, order: RoundOrder, study: Study, noise_std: float) -> SiteOutcome:
+    """What a site's report comes to, apart from its weights."""
     report = reply.report
     refused = report.status == "refused"
     # A site that cannot even open its home does not know its name. Flower knows whose node answered.
@@ -41,15 +91,13 @@ def judge(
         raise GaitkeeperError("update-unusable", site=site, why=f"it names itself {report.site[:80]!r}")
     judged = SiteOutcome(site, Outcome.REFUSED, report.code, report.message)
     if refused:
-        return judged, None
+        return judged
     _check_spent(site, report, study)
-    update = check_update(site, reply.weights, reference, study.model.trained, largest) if order.train else None
     # Counts that the study did not ask for are not kept.
     metrics = {**reply.metrics, NOISE_STD: noise_std} if order.evaluate and reply.metrics else {}
-    counted = replace(
+    return replace(
         judged, outcome=Outcome.INCLUDED, epsilon_spent=report.epsilon_spent, delta=report.delta, metrics=metrics
     )
-    return counted, update
 
 
 def _check_spent(site: str, report: SiteReport, study: Study) -> None:

@@ -7,8 +7,7 @@ prepare the next round on the way: a message costs more than anything that is in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -43,7 +42,7 @@ class StageRequest:
     place: Place
     adverts: tuple[Advert, ...] = ()
     members: tuple[str, ...] = ()
-    agreements: Mapping[str, bytes] = MappingProxyType({})
+    agreements: Mapping[str, bytes] = field(default_factory=dict)
     preparations: tuple[Preparation, ...] = ()
 
 

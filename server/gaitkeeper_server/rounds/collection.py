@@ -1,0 +1,269 @@
+"""Collects the replies of one round: who is asked, who answers, who is waited for, and the word for everybody else."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gaitkeeper_server.rounds.bounds import largest_update
+from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.roster import Presence, Roster
+from gaitkeeper_server.rounds.states import Outcome, RoundState, RunRecord, SiteOutcome, Wish
+from gaitkeeper_server.rounds.verdict import judge, judge_masked
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, encode_order, order_for, to_wire
+from gaitkeeper_shared.privacy.plan import PrivacyPlan, plan
+from gaitkeeper_shared.secure.arithmetic import Vector, size_of
+from gaitkeeper_shared.study import Study
+
+if TYPE_CHECKING:
+    from flwr.app import Message, RecordDict
+    from flwr.serverapp import Grid
+
+_ATTEMPTS = 3
+"""How often a site is asked in one round, when its node or its trainer dies over it."""
+MESSAGE_MARGIN_S = 60.0
+_LONGEST_REASON = 300
+_log = logging.getLogger("gaitkeeper.rounds")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Waits, in seconds.
+
+    ``absent_grace_s``: for a site that is not there at a round's start, when quorum is there; ``missing_grace_s``: for
+    one that was not there in the round before either. ``look_s``: between looks who is there, while somebody is
+    missing; ``look_again_s``: when everybody was asked.
+    """
+
+    poll_s: float = 0.05
+    absent_grace_s: float = 15.0
+    missing_grace_s: float = 1.0
+    look_s: float = 0.5
+    look_again_s: float = 2.0
+
+
+class Stopped(Exception):  # noqa: N818 - a way out, not an error
+    """An operator stopped the run."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """What is known of one open round."""
+
+    number: int
+    started: float
+    settled: dict[str, SiteOutcome] = field(default_factory=dict)
+    asked: dict[str, Presence] = field(default_factory=dict)
+    asked_at: dict[str, float] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    present: set[str] = field(default_factory=set)
+    pending: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Site and its node by message id."""
+
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    """In a masked round: what goes with each site's order. Who is not in it is not asked."""
+    vectors: dict[str, Vector] = field(default_factory=dict)
+    """Masked ones. They are not for the journal: a new attempt masks anew."""
+    complaints: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """In a masked round: by site, who dealt it false shares."""
+
+    @property
+    def included(self) -> list[str]:
+        """Sites whose reply counts, or will when the sum is open."""
+        counted = (Outcome.INCLUDED, Outcome.TRAINED)
+        return sorted(site for site, outcome in self.settled.items() if outcome.outcome in counted)
+
+
+class Collector:
+    """Asks the sites of one run over a Flower grid and settles what each of them did."""
+
+    def __init__(
+        self, grid: Grid, journal: Journal, record: RunRecord, study: Study, roster: Roster, pace: Pace, wire: bool
+    ) -> None:
+        self._grid, self._journal, self._record, self._study = grid, journal, record, study
+        self._roster, self._pace, self._wire = roster, pace, wire
+        self._run = record.run
+        self.missing: set[str] = set()
+        """Who was not there in the round before."""
+
+    def grace_s(self, sites: Collection[str]) -> float:
+        """How long those are waited for who are not there, when quorum is."""
+        # Whoever was missing before is not waited for long.
+        return self._pace.missing_grace_s if self.missing & set(sites) else self._pace.absent_grace_s
+
+    def collect(self, desk: Desk, weights: Weights) -> None:
+        """Ask, and take in replies, until the round is over. Raises :class:`Stopped`."""
+        looked = heeded = -math.inf
+        while True:
+            moment = time.monotonic()
+            if moment >= heeded + self._pace.look_s:
+                if self._journal.wish(self._run) is Wish.STOP:
+                    raise Stopped
+                heeded = moment
+            everybody = set(self._record.sites) <= set(desk.asked) | set(desk.settled)
+            if moment >= looked + (self._pace.look_again_s if everybody else self._pace.look_s):
+                self._ask(desk, weights)
+                looked = moment
+            if desk.pending:
+                for message in self._grid.pull_messages(list(desk.pending)):
+                    self._receive(desk, message, weights)
+            if self._over(desk, moment - desk.started):
+                return
+            time.sleep(self._pace.poll_s)
+
+    def _over(self, desk: Desk, elapsed: float) -> bool:
+        missing = set(self._record.sites) - set(desk.settled)
+        if not missing or elapsed >= self._study.federation.deadline_s:
+            return True
+        # Those who may still answer: they were asked, or they are there and will be asked once more.
+        expected = set(desk.asked) | (set(desk.errors) & desk.present)
+        if missing & expected or len(desk.included) < self._study.federation.quorum:
+            return False
+        grace = self._pace.missing_grace_s if missing <= self.missing else self._pace.absent_grace_s
+        return elapsed >= grace
+
+    def _ask(self, desk: Desk, weights: Weights) -> None:
+        """Send the order to every site that is there and was not asked since it came."""
+        from flwr.app import Message
+
+        present = self._roster(self._grid)
+        desk.present = set(present)
+        messages, sites = [], []
+        order = order_for(self._study, self._record.study_hash, self._run, desk.number)
+        for site in self._record.sites:
+            presence = present.get(site)
+            if presence is None or site in desk.settled or desk.asked.get(site) == presence:
+                continue
+            if desk.attempts.get(site, 0) >= _ATTEMPTS:
+                continue
+            content = encode_order(order, weights, desk.beside.get(site, b""))
+            if self._wire:
+                content = to_wire(content)
+            message = Message(
+                content,
+                presence.node_id,
+                MESSAGE_TYPE,
+                ttl=self._study.federation.deadline_s + MESSAGE_MARGIN_S,
+                group_id=str(desk.number),
+            )
+            messages.append(message)
+            sites.append(site)
+        if not messages:
+            return
+        asked_at = time.monotonic()
+        for site, message_id in zip(sites, self._grid.push_messages(messages), strict=True):
+            if not message_id:
+                continue
+            desk.pending[message_id] = (site, present[site].node_id)
+            desk.asked[site] = present[site]
+            desk.asked_at[site] = asked_at
+            desk.attempts[site] = desk.attempts.get(site, 0) + 1
+            self._journal.record_outcome(self._run, desk.number, SiteOutcome(site, Outcome.DISPATCHED))
+        self._journal.set_round_state(self._run, desk.number, RoundState.DISPATCHED)
+        # Takes a second the first time: now, while the sites work.
+        _ = self._prices
+
+    def _receive(self, desk: Desk, message: Message, weights: Weights) -> None:
+        site, node = desk.pending.pop(message.metadata.reply_to_message_id, ("", 0))
+        if not site or site in desk.settled:
+            return
+        seconds = round(time.monotonic() - desk.asked_at[site], 3)
+        if (why := trouble(message, node)) is not None:
+            desk.errors[site] = why
+            desk.asked.pop(site, None)
+            if desk.attempts[site] >= _ATTEMPTS:
+                self.settle(desk, SiteOutcome(site, Outcome.FAILED, "site-unreachable", desk.errors[site]))
+            return
+        try:
+            outcome, update = self._judge(desk, site, message.content, weights)
+        except GaitkeeperError as error:
+            self.settle(desk, SiteOutcome(site, Outcome.FAILED, error.code, error.message, seconds=seconds))
+            return
+        except Exception as error:
+            # Whatever a site sends costs that site's reply and no more.
+            _log.exception("the reply of %s", site)
+            refused = GaitkeeperError("update-unusable", site=site, why=f"it cannot be read ({type(error).__name__})")
+            self.settle(desk, SiteOutcome(site, Outcome.FAILED, refused.code, refused.message, seconds=seconds))
+            return
+        # Our own time, from question to answer: a site's own would be one more thing it says of its data.
+        self.settle(desk, replace(outcome, seconds=seconds), update)
+
+    def _judge(
+        self, desk: Desk, site: str, content: RecordDict, weights: Weights
+    ) -> tuple[SiteOutcome, Weights | None]:
+        order = order_for(self._study, self._record.study_hash, self._run, desk.number)
+        noise_std = self._prices.count_noise_std
+        if not desk.beside:
+            largest = largest_update(self._study, self._prices, weights)
+            return judge(site, content, order, self._study, weights, noise_std, largest)
+        verdict = judge_masked(site, content, order, self._study, size_of(weights), noise_std)
+        if verdict.vector is not None:
+            desk.vectors[site] = verdict.vector
+        if verdict.complaints:
+            desk.complaints[site] = verdict.complaints
+        return verdict.outcome, None
+
+    @cached_property
+    def _prices(self) -> PrivacyPlan:
+        """Which noise steps and counts carry, from the study alone."""
+        return plan(self._study)
+
+    def settle(self, desk: Desk, outcome: SiteOutcome, update: Weights | None = None) -> None:
+        """Record what a site did; that is its word in this round."""
+        self._journal.record_outcome(self._run, desk.number, outcome, update)
+        desk.settled[outcome.site] = outcome
+
+    def close(self, desk: Desk) -> None:
+        """Give every site that did not reply the word for it."""
+        waited = f"after {time.monotonic() - desk.started:.0f} s"
+        for site in self._record.sites:
+            if site in desk.settled:
+                continue
+            if site in desk.asked:
+                why = SiteOutcome(site, Outcome.LATE, "deadline", f"no reply {waited}")
+            elif site in desk.errors:
+                why = SiteOutcome(site, Outcome.FAILED, "site-unreachable", desk.errors[site])
+            else:
+                why = SiteOutcome(site, Outcome.ABSENT, "not-connected", f"not connected {waited}")
+            self.settle(desk, why)
+        self.missing = set(self._record.sites) - set(desk.included)
+
+    def require_quorum(self, desk: Desk) -> None:
+        """Give the round up where too few sites are in it. Raises ``quorum-missed``."""
+        if len(desk.included) >= self._study.federation.quorum:
+            return
+        self._journal.set_round_state(self._run, desk.number, RoundState.ABANDONED)
+        words = [
+            f"{site} {outcome.outcome}" + (f" ({outcome.message or outcome.code})" if outcome.code else "")
+            for site, outcome in sorted(desk.settled.items())
+            if site not in desk.included
+        ]
+        raise GaitkeeperError(
+            "quorum-missed",
+            round=desk.number,
+            included=len(desk.included),
+            quorum=self._study.federation.quorum,
+            outcomes="; ".join(words) or "nobody else is enrolled",
+            run=self._run,
+        )
+
+
+def trouble(message: Message, node: int) -> str | None:
+    """Why ``message`` is no answer of ``node``, in words for an operator; None where it is one."""
+    from flwr.common.constant import SUPERLINK_NODE_ID
+
+    sender = message.metadata.src_node_id
+    # Errors are also made by the SuperLink, in its own name.
+    if sender != node and not (message.has_error() and sender == SUPERLINK_NODE_ID):
+        return f"another node ({sender}) answered in its place"
+    if not message.has_error():
+        return None
+    reason = "".join(letter if letter.isprintable() else " " for letter in message.error.reason or "no reason given")
+    return f"Flower error {message.error.code}: {reason[:_LONGEST_REASON]}"
