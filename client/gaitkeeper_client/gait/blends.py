@@ -10,7 +10,7 @@ measurement.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import binary_closing, maximum_filter1d
 
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
@@ -58,7 +58,10 @@ def blended(positions: FloatArray, rate_hz: float) -> BoolArray:
 
 def without_blends(positions: FloatArray, rate_hz: float) -> FloatArray:
     """(T, J, D) with knees and feet of blended samples as NaN."""
-    rows = np.flatnonzero(blended(positions, rate_hz))
+    mask = blended(positions, rate_hz)
+    # What is seen for a moment between two blends is in the middle of a change, too.
+    width = 2 * max(1, round(WINDOW_S * rate_hz)) - 1
+    rows = np.flatnonzero(mask | binary_closing(np.pad(mask, width), np.ones(width + 1))[width:-width])
     if rows.size == 0:
         return positions
     out = positions.copy()
