@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,16 @@ from gaitkeeper_client.gait.bouts import Bout, find_bouts
 from gaitkeeper_client.gait.clean import CleanTracks, clean
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
-from gaitkeeper_client.gait.events.choice import default_method
+from gaitkeeper_client.gait.events.choice import default_method, detect_all
+from gaitkeeper_client.gait.hidden_leg import with_whole_legs
+from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.quality import describe
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
 from gaitkeeper_client.gait.scale import metres_per_unit
 from gaitkeeper_client.gait.view import comes_nearer, estimate_view
+from gaitkeeper_client.gait.walk import in_space
+from gaitkeeper_client.pose.camera import CameraMotion
 from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINT_INDEX
@@ -32,26 +37,32 @@ def analyse(
     height_m: float | None = None,
     source: Mapping[str, Any],
     method: EventMethod | None = None,
+    camera: CameraMotion | None = None,
 ) -> Analysis:
     """Analyse the walk of one person.
 
     ``height_m``: the person's height, which gives image points their scale. ``source``: provenance, JSON values only.
     ``method``: how events are found; by default the one that suits the trajectories.
+    ``camera``: how the camera moved; None where that is not known, and it is taken to stand still.
     """
     if not _enough_to_see(trajectories):
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
     cleaned = clean(trajectories)
     chosen = method if method is not None else default_method(cleaned.tracks)
-    walks = tuple(_walk(bout, cleaned, chosen, height_m) for bout in find_bouts(cleaned.tracks))
-    quality = describe(trajectories.sample_rate_hz, cleaned, walks)
+    bouts = find_bouts(cleaned.tracks)
+    # In a picture that moves no foot is at rest, as on a belt.
+    resting = [replace(bout, constant_place=True) if moves_during(camera, bout) else bout for bout in bouts]
+    events = detect_all(chosen, resting)  # also those of turns, which belong to no straight walk
+    walks = tuple(_walk(bout, cleaned, events, height_m) for bout in bouts)
+    quality = describe(trajectories.sample_rate_hz, cleaned, walks) | describe_camera(camera, bouts)
     quality["event_method"] = chosen.name
     reasons = _reasons(trajectories, cleaned, walks)
-    events = tuple(event for walk in walks for event in walk.events)
     if reasons:
         return _refuse(reasons, source, quality, events)
     recording = Recording(cleaned.tracks, events, _signals(walks), dict(source), quality)
     cycles = tuple(cycle for walk in walks for cycle in walk.cycles)
-    return Analysis("analysed", (), source, parameters(walks), events, cycles, quality, recording)
+    found = without_ways(parameters(walks, cleaned.tracks), camera, bouts)
+    return Analysis("analysed", (), source, found, events, cycles, quality, recording)
 
 
 def nobody(source: Mapping[str, Any]) -> Analysis:
@@ -73,14 +84,17 @@ def _enough_to_see(trajectories: JointTrajectories) -> bool:
     return float(np.count_nonzero(seen)) / trajectories.sample_rate_hz >= SHORTEST_SIGHT_S
 
 
-def _walk(bout: Bout, cleaned: CleanTracks, method: EventMethod, height_m: float | None) -> Walk:
-    events = method.detect(bout)
+def _walk(bout: Bout, cleaned: CleanTracks, found: Sequence[GaitEvent], height_m: float | None) -> Walk:
+    events = tuple(event for event in found if bout.time_s[0] <= event.time_s <= bout.time_s[-1])
+    view = estimate_view(cleaned.tracks.positions[bout.start : bout.stop])
     return Walk(
         bout,
         events,
-        find_cycles(bout, events),
-        estimate_view(cleaned.tracks.positions[bout.start : bout.stop]),
+        find_cycles(with_whole_legs(bout, view), events),
+        view,
         metres_per_unit(bout, cleaned.tracks.unit, height_m),
+        in_space(cleaned.tracks.positions[bout.start : bout.stop], bout.heading),
+        cleaned.noise,
     )
 
 
@@ -110,4 +124,4 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
 
 def _signals(walks: tuple[Walk, ...]) -> Signals:
     longest = max(walks, key=lambda walk: (len(walk.cycles), walk.bout.duration_s))
-    return feature_signals(longest.bout.time_s, longest.bout.points)
+    return feature_signals(longest.bout.time_s, with_whole_legs(longest.bout, longest.view).points)
