@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tomli_w
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.toml import table_of
 from gaitkeeper_shared.trust.certificates import Authority
 from gaitkeeper_shared.trust.keys import SigningKey, VerifyingKey
 from gaitkeeper_shared.trust.signatures import Consortium
@@ -134,7 +134,7 @@ class CoordinatorHome:
     def config(self) -> CoordinatorConfig:
         """Read ``coordinator.toml``. Raises ``coordinator-missing`` or ``coordinator-config``."""
         try:
-            table = tomllib.loads(self.config_file.read_text("utf-8"))["coordinator"]
+            table = table_of(self.config_file.read_bytes())["coordinator"]
             return _config(table)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise GaitkeeperError("coordinator-missing", path=self.path) from error

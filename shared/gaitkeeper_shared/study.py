@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import math
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.toml import table_of
 
 STUDY_SCHEMA = "gaitkeeper.study/1"
 SECURE_FROM = 3
@@ -203,8 +203,8 @@ def load_study(path: Path) -> tuple[Study, bytes]:
 def parse_study(data: bytes, *, origin: str = "the study") -> Study:
     """A study from its bytes. Raises ``study-not-toml``, ``-unknown-key``, ``-missing-key`` or ``-bad-value``."""
     try:
-        table = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = table_of(data)
+    except ValueError as error:
         raise GaitkeeperError("study-not-toml", path=origin, detail=error) from error
     study: Study = _build(Study, table, "")
     if "epsilon" not in table.get("evaluation", {}) and study.privacy.epsilon < study.evaluation.epsilon:

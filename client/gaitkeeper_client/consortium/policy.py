@@ -8,7 +8,6 @@ data.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, time
@@ -21,6 +20,7 @@ from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.study import Study
+from gaitkeeper_shared.toml import table_of
 from gaitkeeper_shared.trust.clock import Clock, utc_now
 
 POLICY_SCHEMA = "gaitkeeper.policy/1"
@@ -116,10 +116,10 @@ def write_default_policy(home: SiteHome) -> None:
 def load_policy(home: SiteHome) -> SitePolicy:
     """The site's policy. Raises ``policy-missing`` or ``policy-damaged``."""
     try:
-        table = tomllib.loads(home.policy_file.read_text("utf-8"))
+        table = table_of(home.policy_file.read_bytes())
     except FileNotFoundError as error:
         raise GaitkeeperError("policy-missing", path=home.policy_file) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise GaitkeeperError("policy-damaged", path=home.policy_file, detail=error) from error
     try:
         return _policy(table)

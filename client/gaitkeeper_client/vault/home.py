@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from gaitkeeper_shared.durable import make_private_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.toml import table_of
 
 HOME_VARIABLE = "GAITKEEPER_SITE_HOME"
 VAULT_FORMAT = 1
@@ -173,8 +173,8 @@ def write_table(home: SiteHome, table: str, values: Mapping[str, Any]) -> None:
 
 def _read(home: SiteHome) -> dict[str, Any]:
     try:
-        return tomllib.loads(home.config_file.read_text("utf-8"))
+        return table_of(home.config_file.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise GaitkeeperError("site-not-initialised", path=home.path) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise GaitkeeperError("site-config-damaged", path=home.config_file, detail=error) from error

@@ -7,13 +7,13 @@ connection is already checked. Its fingerprint can be compared over the telephon
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tomli_w
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.toml import table_of
 from gaitkeeper_shared.trust.certificates import SITE_NAME, fingerprint, read_certificate, spoken
 
 INVITATION_SCHEMA = "gaitkeeper.invitation/1"
@@ -56,7 +56,7 @@ class InvitationLetter:
             data = path.read_bytes()
             if len(data) > _MAX_BYTES:
                 raise ValueError("it is too long")
-            table = tomllib.loads(data.decode("utf-8"))["invitation"]
+            table = table_of(data)["invitation"]
             if table["schema"] != INVITATION_SCHEMA:
                 raise ValueError(f"its schema is not {INVITATION_SCHEMA}")
             values = {key: table[key] for key in _KEYS}
