@@ -7,12 +7,13 @@ point group ``gaitkeeper.rehearsal`` fulfils.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gaitkeeper_shared.arrays import Float32Array
+from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.study import Study
 
 if TYPE_CHECKING:
@@ -60,6 +61,14 @@ class RehearsalPlan:
     runs: tuple[RehearsalRun, ...]
 
 
+class SiteTrainer(Protocol):
+    """One site's training in one run, without messages, ledger and journal; keeps its momentum between rounds."""
+
+    def __call__(self, weights: Weights) -> Weights:
+        """What the site's private steps make of ``weights`` in the next round."""
+        ...
+
+
 class RehearsalProvider(Protocol):
     """The client's part of a rehearsal."""
 
@@ -69,4 +78,8 @@ class RehearsalProvider(Protocol):
 
     def client_app(self, plan: RehearsalPlan, folder: Path) -> ClientApp:
         """The same ClientApp as at a clinic over ``plan``; what its processes need goes into the private ``folder``."""
+        ...
+
+    def trainer(self, study: bytes, people: Sequence[RehearsalPerson]) -> SiteTrainer:
+        """A clinic's training code alone, over ``people``: for repetitions with other noise."""
         ...

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from gaitkeeper_client.training.rehearsal import provider
 from gaitkeeper_server.rounds.rehearsal import rehearse
 from gaitkeeper_server.rounds.rehearsal_plan import RehearsalOptions, plan_rehearsal, rehearsal_study, stratified
+from gaitkeeper_server.rounds.rehearsal_repeat import repeat
 from gaitkeeper_server.rounds.rehearsal_score import auc, balanced_accuracy, score
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.rehearsal import RehearsalPerson
 from gaitkeeper_shared.study import parse_study, study_hash
 
@@ -73,6 +75,38 @@ def test_it_learns_pays_and_reports_on_the_real_engine() -> None:
     assert report.holdout.auc.value > 0.9
     assert report.bundle.spec.study_hash == study_hash(STUDY)
     json.dumps(report.bundle.spec.to_json())
+
+
+@pytest.mark.slow
+def test_a_repetition_is_the_engines_arithmetic_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without noise, and with everybody drawn, nothing is random: a seed's run and its repetition must agree."""
+    data = STUDY.replace(b"sample_rate = 0.5", b"sample_rate = 1.0").replace(b"rounds = 8", b"rounds = 4")
+    cohort, options = people(13, "p", ("north", "south")), RehearsalOptions(2, 0, 1, privacy=False)
+    report = rehearse(parse_study(data), data, provider, cohort, [], options, lambda *_: None)
+    planned = plan_rehearsal(parse_study(data), data, cohort, options)
+    again = repeat(planned.plan.runs[0], planned.plan.sites, provider, lambda _: None)
+    for name, array in report.bundle.weights.items():
+        assert np.array_equal(array, again.weights[name])
+    untrained = ModelBundle.initial(again.spec)
+    assert not np.array_equal(untrained.weights["head.weight"], again.weights["head.weight"])
+
+
+def test_further_seeds_have_other_noise_and_the_same_people() -> None:
+    planned = plan_rehearsal(parse_study(STUDY), STUDY, people(20, "p"), RehearsalOptions(2, 2, 3))
+    first, further = planned.split()
+    assert [run.name for run in first.runs] == ["s0-f0", "s0-f1", "s0-all"]
+    assert len(further.runs) == 6
+    assert first.sites is further.sites
+    models = [repeat(further.runs[2], further.sites, provider, lambda _: None) for _ in range(2)]
+    assert not np.array_equal(models[0].weights["head.weight"], models[1].weights["head.weight"])
+
+
+def test_shares_of_the_noise_are_made_for_the_studys_quorum() -> None:
+    shared = STUDY + b'trust = "distributed"\n[federation]\nquorum = 3\n'
+    for sites, noise in ((3, 3), (5, 3)):
+        study = parse_study(rehearsal_study(shared, "s0-all", 0, sites, privacy=True))
+        assert study.federation.quorum == noise
+    assert parse_study(rehearsal_study(STUDY, "s0-all", 0, 5, privacy=True)).federation.quorum == 5
 
 
 def test_nobody_is_on_both_sides_of_a_split() -> None:

@@ -119,17 +119,41 @@ def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
     A row is the gradient of the patient's mean loss over their windows.
     """
     parameters = list(model.private_parameters())
-    rows = [torch.empty((len(patients), *parameter.shape), device=parameter.device) for parameter in parameters]
-    for index, patient in enumerate(patients):
-        loss = nn.functional.cross_entropy(_logits(model, patient), patient.labels)
-        for row, gradient in zip(rows, torch.autograd.grad(loss, parameters), strict=True):
-            row[index] = gradient
+    rows = _head_rows(model, patients) if model.frozen and patients else _rows(model, parameters, patients)
     if patients:
         broken = ~_row_norms(rows).isfinite()
         for row in rows:
             row[broken] = 0.0  # one patient's overflow must neither spoil the sum nor show in it
     for parameter, row in zip(parameters, rows, strict=True):
         parameter.grad_sample = row  # type: ignore[attr-defined]  # where Opacus' optimiser looks for it
+
+
+def _rows(model: GaitModel, parameters: Sequence[nn.Parameter], patients: Sequence[_Batch]) -> list[torch.Tensor]:
+    rows = [torch.empty((len(patients), *parameter.shape), device=parameter.device) for parameter in parameters]
+    for index, patient in enumerate(patients):
+        loss = nn.functional.cross_entropy(_logits(model, patient), patient.labels)
+        for row, gradient in zip(rows, torch.autograd.grad(loss, parameters), strict=True):
+            row[index] = gradient
+    return rows
+
+
+def _head_rows(model: GaitModel, patients: Sequence[_Batch]) -> list[torch.Tensor]:
+    """Rows of the head's weight and bias, all patients at once: of a linear layer they are outer products."""
+    counts = torch.tensor([patient.inputs.shape[0] for patient in patients])
+    owner = torch.repeat_interleave(torch.arange(len(patients)), counts)
+    inputs, labels = (torch.cat([getattr(patient, name) for patient in patients]) for name in ("inputs", "labels"))
+    owner, share = owner.to(inputs.device), (1.0 / counts[owner]).to(inputs.device)
+    with torch.no_grad():
+        logits = model.head(inputs)
+        errors = torch.softmax(logits, dim=1) - nn.functional.one_hot(labels, logits.shape[1])
+        errors *= share[:, None]
+        rows = [
+            torch.zeros((len(patients), *parameter.shape), device=inputs.device)
+            for parameter in model.head.parameters()
+        ]
+        rows[0].index_add_(0, owner, errors[:, :, None] * inputs[:, None, :])
+        rows[1].index_add_(0, owner, errors)
+    return rows
 
 
 def _row_norms(rows: Sequence[torch.Tensor]) -> torch.Tensor:

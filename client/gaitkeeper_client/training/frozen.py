@@ -7,6 +7,7 @@ the features of before.
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ MOST_BYTES = 256 * 1024 * 1024
 """Features kept in memory; the oldest are dropped."""
 
 _kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+_hashed: dict[int, tuple[weakref.ref[Float32Array], bytes]] = {}
 
 
 def frozen_features(model: GaitModel, windows: Float32Array) -> torch.Tensor:
@@ -41,7 +43,20 @@ def frozen_features(model: GaitModel, windows: Float32Array) -> torch.Tensor:
 
 
 def _key(model: GaitModel, windows: Float32Array) -> bytes:
-    digest = hashlib.blake2b(model.encoder_fingerprint(), digest_size=32)
-    digest.update(repr(windows.shape).encode("ascii"))
+    return hashlib.blake2b(model.encoder_fingerprint() + _content(windows), digest_size=32).digest()
+
+
+def _content(windows: Float32Array) -> bytes:
+    """A hash of a patient's windows, which nobody changes in place; of the same array it is computed once."""
+    known = _hashed.get(id(windows))
+    if known is not None and known[0]() is windows:
+        return known[1]
+    digest = hashlib.blake2b(repr(windows.shape).encode("ascii"), digest_size=32)
     digest.update(np.ascontiguousarray(windows).data.cast("B"))
+    place = id(windows)
+    _hashed[place] = (weakref.ref(windows, lambda _: _forget(place)), digest.digest())
     return digest.digest()
+
+
+def _forget(place: int) -> None:
+    _hashed.pop(place, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaitkeeper_client.training.dataset import Person, SiteDataset
+from gaitkeeper_shared.arrays import Float32Array
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.models.windows import windows_of_person
 from gaitkeeper_shared.privacy.accounting import Budget
 from gaitkeeper_shared.recording import Signals
@@ -28,6 +30,7 @@ from gaitkeeper_shared.rehearsal import (
     RehearsalCohort,
     RehearsalPerson,
     RehearsalPlan,
+    SiteTrainer,
 )
 from gaitkeeper_shared.study import Study, parse_study, study_hash
 
@@ -80,6 +83,37 @@ class ClientProvider:
         client.query()(partial(_answer_roll_call, folder))
         return client
 
+    def trainer(self, study: bytes, people: Sequence[RehearsalPerson]) -> SiteTrainer:
+        """A site's private steps, round after round, as ``site_round`` takes them once a round is charged."""
+        return _Trainer(study, people)
+
+
+class _Trainer:
+    """Fulfils :class:`gaitkeeper_shared.rehearsal.SiteTrainer`."""
+
+    def __init__(self, study: bytes, people: Sequence[RehearsalPerson]) -> None:
+        from gaitkeeper_client.training.site_round import steps_of
+        from gaitkeeper_shared.models.registry import best_device, build
+        from gaitkeeper_shared.models.spec import ModelSpec
+        from gaitkeeper_shared.privacy.plan import plan
+
+        parsed = parse_study(study)
+        self._people = tuple(Person(p.person, p.class_index, p.windows) for p in people)
+        self._steps = steps_of(parsed, plan(parsed))
+        self._model = build(ModelSpec.of(parsed, study_hash(study))).to(best_device())
+        self._momentum: Mapping[str, Float32Array] = {}
+
+    def __call__(self, weights: Weights) -> Weights:
+        """What the site's private steps make of ``weights`` in the next round."""
+        import torch
+
+        from gaitkeeper_client.training.dpsgd import train_private
+        from gaitkeeper_shared.models.bundle import weights_of
+
+        self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        self._momentum = train_private(self._model, self._people, self._steps, self._momentum)
+        return weights_of(self._model)
+
 
 def _analysed(rows: list[CohortRow]) -> Iterator[_Walk]:
     workers = min(os.cpu_count() or 1, len(rows))
@@ -94,7 +128,7 @@ def _analyse(row: CohortRow) -> _Walk:
     from gaitkeeper_client.sources import analyse_file
 
     try:
-        analysis = analyse_file(row.path, height_m=row.height_m)
+        analysis = analyse_file(row.path, height_m=row.height_m, options=row.options)
     except GaitkeeperError as error:
         return _Walk(None, error.message)
     if analysis.recording is None or analysis.status != "analysed":

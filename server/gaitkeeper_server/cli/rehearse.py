@@ -31,7 +31,7 @@ def rehearse(
     holdout: Annotated[Path | None, typer.Option(help="cohort.csv of other people, only judged.")] = None,
     sites: Annotated[int, typer.Option(min=1, max=64, help="Sites to spread people over (or a 'site' column).")] = 3,
     folds: Annotated[int, typer.Option(min=0, max=50, help="Folds of the cross-validation over people; 0: none.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Repetitions; the means over them are reported.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Repetitions; the means over them are reported.")] = 5,
     no_privacy: Annotated[bool, typer.Option("--no-privacy", help="Without noise, to compare.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
     home: Annotated[Path | None, typer.Option(help="The coordinator's home, whose registry gets the model.")] = None,

@@ -1,7 +1,9 @@
 """A rehearsal: a study's real rounds on Flower's simulation engine, over data that the coordinator may see.
 
 The ServerApp's conductor and journal and the client's ClientApp are the deployment's. What differs: sites are simulated
-nodes of one machine, nobody has to approve, and the coordinator judges the models itself on people left out.
+nodes of one machine, nobody has to approve, and the coordinator judges the models itself on people left out. The first
+repetition goes this way; further ones, which only differ in splits and noise, repeat its arithmetic without messages
+(``rehearsal_repeat``).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import numpy as np
 from gaitkeeper_server.rounds.conductor import Conductor, Pace
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.rehearsal_plan import PlannedRehearsal, RehearsalOptions, plan_rehearsal
+from gaitkeeper_server.rounds.rehearsal_repeat import repeat
 from gaitkeeper_server.rounds.rehearsal_score import Scores, score
 from gaitkeeper_server.rounds.roster import Presence, Roster
 from gaitkeeper_server.rounds.states import RunState
@@ -67,6 +70,17 @@ class RehearsalReport:
     bundle: ModelBundle
 
 
+class _Progress:
+    """Counts the rounds of all runs, wherever they are done."""
+
+    def __init__(self, tell: Progress, rounds: int) -> None:
+        self._tell, self._rounds, self._done = tell, rounds, 0
+
+    def __call__(self, _round: int) -> None:
+        self._done += 1
+        self._tell(self._done, self._rounds)
+
+
 def rehearse(
     study: Study,
     study_data: bytes,
@@ -82,12 +96,16 @@ def rehearse(
     started = time.monotonic()
     planned = plan_rehearsal(study, study_data, people, options)
     price = privacy_plan(parse_study(planned.plan.runs[0].study)).train
+    progress = _Progress(on_progress, len(planned.plan.runs) * study.training.rounds)
+    first, further = planned.split()
     with tempfile.TemporaryDirectory(prefix="gaitkeeper-rehearsal-") as name:
         folder = Path(name)
         journal = Journal(folder / "journal.sqlite")
-        _simulate(planned.plan, provider, journal, folder, on_progress)
-        bundles = {run.name: _trained(journal, run.name) for run in planned.plan.runs}
-        epsilon = _epsilon(journal, planned.plan)
+        _simulate(first, provider, journal, folder, progress)
+        bundles = {run.name: _trained(journal, run.name) for run in first.runs}
+        epsilon = _epsilon(journal, first)
+    for run in further.runs:
+        bundles[run.name] = repeat(run, further.sites, provider, progress)
     ours = planned.seeds
     return RehearsalReport(
         epsilon=epsilon if options.privacy else math.inf,
@@ -108,7 +126,7 @@ def rehearse(
 
 
 def _simulate(
-    plan: RehearsalPlan, provider: RehearsalProvider, journal: Journal, folder: Path, on_progress: Progress
+    plan: RehearsalPlan, provider: RehearsalProvider, journal: Journal, folder: Path, on_round: Callable[[int], None]
 ) -> None:
     from flwr.serverapp import ServerApp
 
@@ -119,15 +137,8 @@ def _simulate(
     people = folder / "people"
     people.mkdir(mode=0o700)
     client_app = provider.client_app(plan, people)
-    rounds = sum(parse_study(run.study).training.rounds for run in plan.runs)
-    done = 0
     failures: list[BaseException] = []
     server_app = ServerApp()
-
-    def advance(_: int) -> None:
-        nonlocal done
-        done += 1
-        on_progress(done, rounds)
 
     @server_app.main()
     def main(grid: Grid, context: Context) -> None:
@@ -135,7 +146,7 @@ def _simulate(
         try:
             roster = _roll_call(grid, len(plan.sites))
             for run in plan.runs:
-                Conductor(grid, journal, run.name, roster=roster, pace=Pace(poll_s=0.01), on_round=advance).conduct()
+                Conductor(grid, journal, run.name, roster=roster, pace=Pace(poll_s=0.01), on_round=on_round).conduct()
         except BaseException as error:
             failures.append(error)
             raise

@@ -43,6 +43,13 @@ class PlannedRehearsal:
     plan: RehearsalPlan
     seeds: tuple[SeedRuns, ...]
 
+    def split(self) -> tuple[RehearsalPlan, RehearsalPlan]:
+        """The runs of the first repetition and those of all others."""
+        first = {self.seeds[0].whole, *(run for run, _ in self.seeds[0].folds)}
+        ours = tuple(run for run in self.plan.runs if run.name in first)
+        others = tuple(run for run in self.plan.runs if run.name not in first)
+        return RehearsalPlan(self.plan.sites, ours), RehearsalPlan(self.plan.sites, others)
+
 
 def plan_rehearsal(
     study: Study, study_data: bytes, people: Sequence[RehearsalPerson], options: RehearsalOptions
@@ -89,14 +96,16 @@ def stratified(classes: IntArray, groups: int, seed: int | np.random.SeedSequenc
 def rehearsal_study(study_data: bytes, run: str, seed: int, sites: int, *, privacy: bool) -> bytes:
     """The study as one run of a rehearsal reads it.
 
-    Nobody is held out at a site, because the coordinator itself judges; the quorum is every simulated site; the first
-    weights differ from seed to seed; without privacy epsilon is infinite.
+    Nobody is held out at a site, because the coordinator itself judges; the first weights differ from seed to seed;
+    without privacy epsilon is infinite. The quorum is every simulated site, but never more than the study's own where
+    the sites share the noise: their shares are made for the quorum.
     """
     table = tomllib.loads(study_data.decode("utf-8"))
     study = parse_study(study_data)
     table["name"] = f"{study.name[: 62 - len(run)]}-{run}"
     table["evaluation"] = {**table.get("evaluation", {}), "holdout": 0.0}
-    table["federation"] = {**table.get("federation", {}), "quorum": sites}
+    quorum = sites if study.privacy.trust == "local" else min(sites, study.federation.quorum)
+    table["federation"] = {**table.get("federation", {}), "quorum": quorum, "threshold": 0}
     table["model"] = {**table.get("model", {}), "seed": study.model.seed + seed}
     if not privacy:
         table["privacy"] = {**table["privacy"], "epsilon": math.inf}

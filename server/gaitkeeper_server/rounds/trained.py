@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gaitkeeper_server.rounds.aggregate import mean_of_updates
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_shared.federation import Weights
+from gaitkeeper_shared.study import Study
 
 if TYPE_CHECKING:
     from gaitkeeper_shared.models.bundle import ModelBundle
@@ -16,8 +17,12 @@ def trained_weights(journal: Journal, run: str) -> Weights:
     """Weights of the last committed round, or the mean of the last ones' (``training.average``)."""
     study, _ = journal.study(run)
     committed = journal.run(run).committed
-    averaged = max(1, round(study.training.average * committed))
-    return mean_of_updates(journal.checkpoints(run, max(1, committed - averaged + 1)))
+    return mean_of_updates(journal.checkpoints(run, max(1, committed - averaged_rounds(study, committed) + 1)))
+
+
+def averaged_rounds(study: Study, committed: int) -> int:
+    """How many of the last rounds' models are averaged."""
+    return max(1, round(study.training.average * committed))
 
 
 def trained_bundle(journal: Journal, run: str) -> ModelBundle:
