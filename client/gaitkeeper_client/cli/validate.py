@@ -49,15 +49,18 @@ def validate(
 ) -> None:
     """Compare foot strikes, foot offs and joint angles with force plates (20 N), a laboratory's events or its angles.
 
-    Without --reference each file is compared with what it holds itself. Exit status: 0 compared, 2 a file cannot be
-    used or has no reference.
+    Without --reference each file is compared with what it holds itself; of several, those that cannot be used are named
+    and left out. Exit status: 0 compared, 2 nothing could be compared.
     """
     if reference is not None and len(recordings) > 1:
         raise GaitkeeperError("validation-many-references", count=len(recordings))
-    from gaitkeeper_client.validation.validate import summary, validate_file
+    from gaitkeeper_client.validation.validate import LeftOut, summary, validate_file, validate_files
 
-    results = [validate_file(path, reference) for path in recordings]
-    document = summary(results)
+    if len(recordings) == 1:
+        results, left_out = [validate_file(recordings[0], reference)], list[LeftOut]()
+    else:
+        results, left_out = validate_files(recordings)
+    document = summary(results, left_out)
     if output is not None:
         from gaitkeeper_client.validation.page import write_validation
 
@@ -80,6 +83,10 @@ def _print(document: dict[str, Any]) -> None:
         console.print(_table("angle", document["angles"], _ANGLE_COLUMNS))
     for file in document["files"]:
         console.print(f"[dim]{file['name']}: against {file['reference']}, events by {file['event_method']}[/dim]")
+        for note in file["notes"]:
+            console.print(f"[dim]    {note}[/dim]")
+    for file in document["left_out"]:
+        console.print(f"left out {file['name']} ({file['code']}): {file['why']}", markup=False)
 
 
 def _table(first: str, rows: dict[str, Any], columns: dict[str, str]) -> Any:

@@ -49,11 +49,17 @@ def page(results: Sequence[Validation], document: Mapping[str, Any]) -> str:
         theirs = np.array([value for one in results for value in one.durations[name].reference])
         parts.append(_differences(title, 500.0 * (ours + theirs), 1000.0 * (ours - theirs), "mean of both, ms", "ms"))
     parts.append(_table("quantity", document["durations"]))
+    if any(row["n"] for row in document["laboratory_events"].values()):
+        title = Markup("<h2>The laboratory's own events in the same recordings</h2>")
+        parts += [title, _table("event", document["laboratory_events"])]
     if document["angles"]:
         parts += [Markup("<h2>Joint angles, degrees</h2>"), _table("angle", document["angles"])]
     parts.append(Markup("<h2>Recordings</h2>"))
     rows = {one.name: {"reference": one.reference, "events by": one.method, "analysis": one.status} for one in results}
     parts.append(_table("recording", rows))
+    notes = [f"{one.name}: {note}" for one in results for note in one.notes]
+    notes += [f"{one['name']} was left out: {one['why']}" for one in document["left_out"]]
+    parts += [Markup("<p>{}</p>").format(note) for note in notes]
     head = Markup('<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Validation</title><style>')
     return str(head + _STYLE + Markup("</style></head><body>") + Markup("").join(parts) + Markup("</body></html>"))
 

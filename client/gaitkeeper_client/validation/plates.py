@@ -49,7 +49,13 @@ class Contact:
 
 def plate_reference(plates: Iterable[ForcePlate], walk: JointTrajectories) -> Reference:
     """The reference of a walk over force plates; without events where no contact is clean."""
-    steady = [plate for plate in plates if is_steady(plate)]
+    every = list(plates)
+    steady = [plate for plate in every if is_steady(plate)]
+    notes = tuple(
+        f"Force plate {number} was left out: what it reads while it is empty spans more than {LARGEST_DRIFT_N:.0f} N."
+        for number, plate in enumerate(every, start=1)
+        if not is_steady(plate)
+    )
     contacts = [contact for plate in steady for contact in plate_contacts(plate, walk)]
     contacts = [one for one in contacts if not any(_overlap(one, other) for other in contacts if other is not one)]
     events, spans = [], []
@@ -62,7 +68,8 @@ def plate_reference(plates: Iterable[ForcePlate], walk: JointTrajectories) -> Re
             if time_s is not None:
                 events.append(GaitEvent(time_s, contact.side, kind, 1.0))
                 spans.append(Span(contact.side, kind, contact.start_s - AROUND_S, contact.end_s + AROUND_S))
-    return Reference("force plates", tuple(sorted(events, key=lambda event: event.time_s)), tuple(spans))
+    in_order = tuple(sorted(events, key=lambda event: event.time_s))
+    return Reference("force plates", in_order, tuple(spans), notes=notes)
 
 
 def is_steady(plate: ForcePlate) -> bool:

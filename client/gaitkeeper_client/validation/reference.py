@@ -35,6 +35,10 @@ class Reference:
     spans: tuple[Span, ...] = ()
     angle_time_s: FloatArray | None = None
     angles: Mapping[str, FloatArray] = field(default_factory=dict)
+    labels: tuple[GaitEvent, ...] = ()
+    """What the laboratory marked as events where :attr:`events` are those of force plates."""
+    notes: tuple[str, ...] = ()
+    """What of the file could not serve as a reference, in words."""
 
 
 CLIP_EDGE_S = 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,17 @@ def own_reference(path: Path, walk: LabWalk) -> Reference:
     Raises ``validation-no-reference``.
     """
     reference = plate_reference(walk.plates, walk.trajectories)
-    if not reference.events and walk.events:
-        reference = Reference("events of the file", walk.events, spans_of_labels(walk.events))
+    notes = walk.notes + reference.notes
+    if reference.events:
+        reference = replace(reference, labels=walk.events, notes=notes)
+    elif walk.events:
+        reference = Reference("events of the file", walk.events, spans_of_labels(walk.events), notes=notes)
     if walk.kind == "c3d":
         from gaitkeeper_client.lab.c3d import read_c3d_angles
 
         angles = read_c3d_angles(path)
         if angles:
-            events, spans = reference.events, reference.spans
-            reference = Reference(reference.source, events, spans, walk.trajectories.time_s, angles)
+            reference = replace(reference, angle_time_s=walk.trajectories.time_s, angles=angles)
     if not reference.events and not reference.angles:
         if walk.plates:
             why = "no foot is alone and whole on a steady force plate, and it holds no events"

@@ -18,7 +18,7 @@ from gaitkeeper_client.validation.agreement import (
     compare_durations,
     compare_events,
 )
-from gaitkeeper_client.validation.reference import Reference
+from gaitkeeper_client.validation.reference import Reference, spans_of_labels
 from gaitkeeper_client.validation.sources import named_reference, own_reference
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -43,6 +43,37 @@ class Validation:
     events: Mapping[str, EventAgreement]
     durations: Mapping[str, Pairs]
     angles: Mapping[str, CurveAgreement] = field(default_factory=dict)
+    labels: Mapping[str, EventAgreement] = field(default_factory=dict)
+    """Against the laboratory's own events, where :attr:`events` are held against force plates."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A recording that could not be compared. ``code``: the error's, ``why``: its message."""
+
+    name: str
+    code: str
+    why: str
+
+
+def validate_files(paths: Sequence[Path]) -> tuple[list[Validation], list[LeftOut]]:
+    """Each recording against what it holds itself; one that cannot be used does not cost the others.
+
+    Raises what :func:`validate_file` raises for the first one where none can be used.
+    """
+    done: list[Validation] = []
+    left_out: list[LeftOut] = []
+    first: GaitkeeperError | None = None
+    for path in paths:
+        try:
+            done.append(validate_file(path))
+        except GaitkeeperError as error:
+            first = first or error
+            left_out.append(LeftOut(path.name, error.code, error.message))
+    if first is not None and not done:
+        raise first
+    return done, left_out
 
 
 def validate_file(path: Path, reference: Path | None = None, *, height_m: float | None = None) -> Validation:
@@ -83,7 +114,17 @@ def compare(name: str, analysis: Analysis, points: JointTrajectories | None, tru
             "stride_s": compare_durations(analysis.events, truth.events, "foot_strike", "foot_strike"),
         },
         _angles(analysis, points, truth),
+        _against_labels(analysis, truth),
+        truth.notes,
     )
+
+
+def _against_labels(analysis: Analysis, truth: Reference) -> dict[str, EventAgreement]:
+    if not truth.labels:
+        return {}
+    spans = spans_of_labels(truth.labels)
+    kinds: tuple[EventType, ...] = ("foot_strike", "foot_off")
+    return {kind: compare_events(analysis.events, truth.labels, spans, kind) for kind in kinds}
 
 
 def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Reference) -> dict[str, CurveAgreement]:
@@ -129,15 +170,17 @@ def _curve(
     return mine[both], theirs[both], ranges
 
 
-def summary(validations: Iterable[Validation]) -> dict[str, Any]:
+def summary(validations: Iterable[Validation], left_out: Sequence[LeftOut] = ()) -> dict[str, Any]:
     """``gaitkeeper.validation/1``: all recordings together, and each by itself under ``files``."""
     every = list(validations)
     document: dict[str, Any] = {"schema": VALIDATION_SCHEMA, **_joined(every)}
     document["files"] = [
         {"name": one.name, "reference": one.reference, "status": one.status, "event_method": one.method}
+        | {"notes": list(one.notes)}
         | _joined([one])
         for one in every
     ]
+    document["left_out"] = [{"name": one.name, "code": one.code, "why": one.why} for one in left_out]
     return document
 
 
@@ -146,22 +189,26 @@ def _joined(every: Sequence[Validation]) -> dict[str, Any]:
     for kind in ("foot_strike", "foot_off"):
         document[kind] = sum((one.events[kind] for one in every), EventAgreement()).to_json()
     names = sorted({name for one in every for name in one.angles})
-    document["angles"] = {
-        name: _mean([one.angles[name].to_json() for one in every if name in one.angles]) for name in names
-    }
+    document["angles"] = {name: _mean([one.angles[name] for one in every if name in one.angles]) for name in names}
     document["durations"] = {
         name: sum((one.durations[name] for one in every), Pairs()).to_json() for name in ("stance_s", "stride_s")
+    }
+    document["laboratory_events"] = {
+        kind: sum((one.labels[kind] for one in every if one.labels), EventAgreement()).to_json()
+        for kind in ("foot_strike", "foot_off")
     }
     return document
 
 
-def _mean(curves: Sequence[Mapping[str, float | int | None]]) -> dict[str, float | int | None]:
-    """Sums of counts, and means over recordings of the rest: each has an offset of its own."""
-    joined: dict[str, float | int | None] = {}
+def _mean(angles: Sequence[CurveAgreement]) -> dict[str, Any]:
+    """Sums of counts, and means over recordings of the rest: each has an offset of its own. Ranges are pooled."""
+    curves = [one.to_json() for one in angles]
+    joined: dict[str, Any] = {}
     for key in curves[0]:
         values = [value for curve in curves if (value := curve[key]) is not None]
         if key in {"samples", "cycles"}:
             joined[key] = int(sum(values))
         else:
             joined[key] = round(float(np.mean(values)), 2) if values else None
-    return joined
+    ranges = sum((one.ranges for one in angles), Pairs()).to_json()
+    return joined | {"range_loa_deg": ranges["loa"], "range_icc21": ranges["icc21"]}
