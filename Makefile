@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export GAITKEEPER_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench accuracy lock protos clean
+.PHONY: help setup demo test lint type bench accuracy audit lock protos clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: setup ## what things cost, into bench/latest.json (docs/bench.md); wants 
 accuracy: setup ## events and angles against force plates and rendered walkers, into docs/accuracy.md
 	$(BIN)/python -m tests.accuracy
 
+audit: setup ## what a canary patient betrays, against what the ledger claims, and five planted faults; minutes
+	$(BIN)/gaitkeeper privacy audit --output audit
+
 lock: ## resolve the dependencies anew into requirements.lock (takes minutes)
 	deploy/lock.sh
 
@@ -47,4 +50,4 @@ protos: $(STAMP) ## generate the gRPC stubs from protos/
 	deploy/protos.sh
 
 clean: ## remove what these targets made, but not the pose weights
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo audit .mypy_cache .ruff_cache .pytest_cache

@@ -58,7 +58,8 @@ def _command_of_missing_extra(name: str, extra: str) -> click.Command:
     return click.Command(name, callback=explain, hidden=True, context_settings=settings)
 
 
-def _load(entry: EntryPoint) -> click.Command:
+def load_command(entry: EntryPoint) -> click.Command:
+    """The command behind an entry point; one that explains itself where its package is not installed."""
     extra, module = _EXTRA_OF_PACKAGE.get(entry.module.split(".")[0], ("", ""))
     if module and find_spec(module) is None:
         return _command_of_missing_extra(entry.name, extra)
@@ -79,7 +80,7 @@ class _InstalledCommands(typer.core.TyperGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self._entries().get(cmd_name)
-        return None if entry is None else _load(entry)
+        return None if entry is None else load_command(entry)
 
 
 def build_command() -> click.Command:

@@ -26,6 +26,7 @@ CLIENT_ROOMS = (
     ("vault",),
     ("consortium",),
     ("training", "insight", "validation"),
+    ("proof",),
     ("agent",),
     ("cli",),
 )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
+import typer.core
 
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -16,7 +19,29 @@ if TYPE_CHECKING:
     from gaitkeeper_shared.privacy.accounting import Spend
     from gaitkeeper_shared.study import Study
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+class _InstalledCommands(typer.core.TyperGroup):
+    """Commands of this module, and those that an installed clinic adds: what needs its training code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        added = (entry.name for entry in entry_points(group="gaitkeeper.privacy"))
+        return sorted({*super().list_commands(ctx), *added})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from gaitkeeper_shared.cli import load_command
+
+        for entry in entry_points(group="gaitkeeper.privacy"):
+            if entry.name == cmd_name:
+                return load_command(entry)
+        return super().get_command(ctx, cmd_name)
+
+
+app = typer.Typer(
+    cls=_InstalledCommands,
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @dataclass(frozen=True, slots=True)

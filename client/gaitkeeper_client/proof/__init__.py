@@ -1,0 +1,1 @@
+"""Proof: the promises of privacy put to the test on the code that trains."""
