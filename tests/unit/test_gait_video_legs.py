@@ -1,0 +1,142 @@
+"""The far leg of a side view: a hidden knee is put where hip, ankle and the bones' lengths say."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gaitkeeper_client.gait.bouts import Bout, find_bouts
+from gaitkeeper_client.gait.clean import clean
+from gaitkeeper_client.gait.hidden_leg import far_side, fit_leg, with_whole_legs
+from gaitkeeper_client.gait.view import LABORATORY, View, estimate_view
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.kinematics import joint_angles
+from gaitkeeper_shared.recording import JointTrajectories
+from gaitkeeper_shared.simulation.camera import Direction, camera_for
+from gaitkeeper_shared.simulation.patient import DISORDERS, Disorder, draw_patient
+from gaitkeeper_shared.simulation.truth import WalkTruth, walk_truth
+from gaitkeeper_shared.simulation.walker import Walk
+from gaitkeeper_shared.skeleton import JOINT_INDEX
+
+SECONDS = 6.0
+RATE = 30.0
+SIDE = View("side", 0.0)
+LENGTHS = (0.42, 0.43)
+
+
+@cache
+def seen_of(disorder: Disorder, direction: Direction) -> tuple[JointTrajectories, WalkTruth]:
+    walk = Walk(draw_patient("p", disorder, 5), SECONDS)
+    camera = camera_for(walk.positions(np.linspace(0.0, SECONDS, 50)), (960, 540), "side", direction)
+    times = np.arange(int(SECONDS * RATE)) / RATE
+    pixels, _ = camera.project(walk.positions(times))
+    pixels[..., 1] = camera.height - pixels[..., 1]
+    return JointTrajectories(times, pixels, "px", np.ones(pixels.shape[:2])), walk_truth(walk)
+
+
+def bout_of(tracks: JointTrajectories) -> Bout:
+    (bout,) = find_bouts(clean(tracks).tracks)
+    return bout
+
+
+def knee_range(bout: Bout, truth: WalkTruth, side: str) -> float:
+    """Degrees, mean over the truth's strides of that side."""
+    curve = joint_angles(bout.points)[f"knee_flexion_{side}"]
+    ranges = [
+        np.ptp(curve[(bout.time_s >= stride.strike_s) & (bout.time_s < stride.next_strike_s)])
+        for stride in truth.strides
+        if stride.side == side and stride.strike_s >= bout.time_s[0] and stride.next_strike_s <= bout.time_s[-1]
+    ]
+    return float(np.mean(ranges))
+
+
+def hide_knee(tracks: JointTrajectories, far: str) -> JointTrajectories:
+    """As networks do it: a bent knee that swings past behind the near one is found nearer to that one."""
+    near = "left" if far == "right" else "right"
+    positions = tracks.positions.copy()
+    knee, other = positions[:, JOINT_INDEX[f"{far}_knee"]], positions[:, JOINT_INDEX[f"{near}_knee"]]
+    leg = np.linalg.norm(positions[:, JOINT_INDEX[f"{near}_hip"]] - positions[:, JOINT_INDEX[f"{near}_ankle"]], axis=1)
+    apart = (knee - other)[:, 0] / np.median(leg)
+    bent = np.abs(joint_angles(positions)[f"knee_flexion_{far}"]) > 25.0
+    pulled = np.clip(1.0 - np.abs(apart) / 0.3, 0.0, 1.0) * bent
+    knee[:, 0] -= pulled * (knee - other)[:, 0]
+    return dataclasses.replace(tracks, positions=positions)
+
+
+@pytest.mark.parametrize(("direction", "far"), [("left_to_right", "left"), ("right_to_left", "right")])
+@pytest.mark.parametrize("disorder", DISORDERS)
+def test_a_hidden_knee_bends_as_far_as_hip_and_ankle_say(disorder: Disorder, direction: Direction, far: str) -> None:
+    exact, truth = seen_of(disorder, direction)
+    hidden = bout_of(hide_knee(exact, far))
+    whole = with_whole_legs(hidden, SIDE)
+    true, before, after = (joint_angles(bout.points)[f"knee_flexion_{far}"] for bout in (bout_of(exact), hidden, whole))
+    wrong = np.abs(before - true) > 5.0
+    assert wrong.sum() > 10, "the knee was hidden"
+    assert np.abs(after - true)[wrong].mean() < 0.6 * np.abs(before - true)[wrong].mean()
+    assert knee_range(whole, truth, far) == pytest.approx(getattr(truth.parameters, f"knee_range_{far}"), abs=5.0)
+
+
+@pytest.mark.parametrize("direction", ["left_to_right", "right_to_left"])
+@pytest.mark.parametrize("disorder", DISORDERS)
+def test_a_leg_that_was_seen_right_stays_as_it_is(disorder: Disorder, direction: Direction) -> None:
+    exact, truth = seen_of(disorder, direction)
+    bout = bout_of(exact)
+    whole = with_whole_legs(bout, SIDE)
+    for side in ("left", "right"):
+        assert abs(knee_range(whole, truth, side) - knee_range(bout, truth, side)) < 3.0
+    far = far_side(bout, SIDE)
+    assert far == ("left" if direction == "left_to_right" else "right")
+    near = "right" if far == "left" else "left"
+    for part in ("knee", "ankle", "heel", "toe"):
+        assert np.array_equal(
+            whole.points[:, JOINT_INDEX[f"{near}_{part}"]], bout.points[:, JOINT_INDEX[f"{near}_{part}"]]
+        )
+
+
+def test_no_other_view_is_touched() -> None:
+    exact, _ = seen_of("healthy", "left_to_right")
+    bout = bout_of(exact)
+    assert with_whole_legs(bout, View("oblique", 35.0)) is bout
+    walk = Walk(draw_patient("p", "healthy", 5), SECONDS).trajectories(60.0)
+    marker_bout = bout_of(walk)
+    assert estimate_view(walk.positions) == LABORATORY
+    assert with_whole_legs(marker_bout, LABORATORY) is marker_bout
+
+
+def leg_of(hip: tuple[float, float], thigh_deg: float, knee_deg: float) -> FloatArray:
+    upper, lower = np.radians(thigh_deg), np.radians(thigh_deg - knee_deg)
+    knee = np.array(hip) + LENGTHS[0] * np.array([np.sin(upper), -np.cos(upper)])
+    return np.stack([np.array(hip), knee, knee + LENGTHS[1] * np.array([np.sin(lower), -np.cos(lower)])])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hip=st.tuples(st.floats(-5.0, 5.0), st.floats(0.5, 1.5)),
+    thigh=st.floats(-30.0, 45.0),
+    knee=st.floats(2.0, 100.0),
+    weight=st.floats(0.05, 1.0),
+)
+def test_an_exact_leg_is_its_own_fit(hip: tuple[float, float], thigh: float, knee: float, weight: float) -> None:
+    leg = leg_of(hip, thigh, knee)[None]
+    assert np.allclose(fit_leg(leg, LENGTHS, np.array([weight])), leg, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    thigh=st.floats(-30.0, 45.0),
+    knee=st.floats(5.0, 100.0),
+    wrong=st.lists(st.floats(-0.05, 0.05), min_size=6, max_size=6),
+)
+def test_the_fit_keeps_the_bones_and_is_nearer_than_the_truth(thigh: float, knee: float, wrong: list[float]) -> None:
+    true = leg_of((0.0, 0.9), thigh, knee)
+    seen = true + np.reshape(wrong, (3, 2))
+    fitted = fit_leg(seen[None], LENGTHS, np.ones(1))[0]
+    assert np.linalg.norm(fitted[1] - fitted[0]) == pytest.approx(LENGTHS[0])
+    assert np.linalg.norm(fitted[2] - fitted[1]) == pytest.approx(LENGTHS[1])
+    # Least squares: no leg with these bones, the true one included, is nearer to what was seen.
+    assert ((fitted - seen) ** 2).sum() <= ((true - seen) ** 2).sum() + 1e-6
