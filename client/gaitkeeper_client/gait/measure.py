@@ -19,6 +19,7 @@ from gaitkeeper_client.gait.statistics import (
     difference_with_ci95,
     mean_of_sides,
     sd_with_ci95,
+    widened,
 )
 from gaitkeeper_client.gait.walk import Walk
 
@@ -50,15 +51,31 @@ class BySide:
         return BySide(self.left, ()) if which == "left" else BySide((), self.right)
 
 
-def mean(name: str, walks: Sequence[Walk], values: BySide, least_sd: float = 0.0, of: str = "strides") -> Parameter:
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What an interval over strides has to hold beside their scatter.
+
+    ``least_sd``: scatter that measuring alone makes. ``shared_sd``: error that all strides share. ``overlapping``: the
+    values are of whole strides.
+    """
+
+    least_sd: float = 0.0
+    shared_sd: float = 0.0
+    overlapping: bool = False
+
+
+EXACT = Error()
+
+
+def mean(name: str, walks: Sequence[Walk], values: BySide, error: Error = EXACT, of: str = "strides") -> Parameter:
     """The mean, each side's strides around their own mean. ``of``: what the values are of, for a refusal."""
     row = DEFINITIONS[name]
     if why := withheld(row, walks):
         return why
     if len(values) < row.fewest:
         return _too_few(row, len(values), of)
-    value, interval = mean_of_sides(values.sides, least_sd)
-    return finished(row, walks, value, interval, len(values))
+    value, interval = mean_of_sides(values.sides, error.least_sd, error.overlapping)
+    return finished(row, walks, value, widened(value, interval, error.shared_sd), len(values))
 
 
 def coefficient_of_variation(name: str, walks: Sequence[Walk], values: BySide, of: str = "strides") -> Parameter:
@@ -92,7 +109,7 @@ def _spread(
 
 
 def compared(
-    name: str, walks: Sequence[Walk], values: BySide, of: Callable[[float, float], float], least_sd: float = 0.0
+    name: str, walks: Sequence[Walk], values: BySide, of: Callable[[float, float], float], error: Error = EXACT
 ) -> Parameter:
     """Left against right: a smooth function of the two means, with its interval."""
     row = DEFINITIONS[name]
@@ -101,8 +118,8 @@ def compared(
     fewest = min(len(side) for side in values.sides)
     if fewest < 1:
         return refused(row.unit, "too-few-strides", len(values), n=fewest, of="strides of one of the legs", needed=1)
-    value, interval = difference_with_ci95(values.left, values.right, of, least_sd)
-    return finished(row, walks, value, interval, len(values))
+    value, interval = difference_with_ci95(values.left, values.right, of, error.least_sd)
+    return finished(row, walks, value, widened(value, interval, error.shared_sd), len(values))
 
 
 def withheld(row: Definition, walks: Sequence[Walk]) -> Parameter | None:
@@ -134,7 +151,8 @@ def finished(
     if interval is None:
         said.append(caution("one-value"))
     elif max(interval[1] - value, value - interval[0]) > row.wide:
-        low, high = (f"{limit:.3g} {row.unit if row.unit != '1' else ''}".rstrip() for limit in interval)
+        unit = {"1": "", "deg": "degrees"}.get(row.unit, row.unit)
+        low, high = (f"{limit:.3g} {unit}".rstrip() for limit in interval)
         said.append(caution("wide-interval", low=low, high=high))
     if (side := _hidden(row, walks)) is not None:
         said.append(caution("far-limb", side=side))

@@ -13,7 +13,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.analysis import Cycle, Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
-from gaitkeeper_client.gait.measure import BySide, compared, finished, mean, withheld
+from gaitkeeper_client.gait.measure import BySide, Error, compared, finished, mean, withheld
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.gait.walk import Walk, flat, over_cycle
 from gaitkeeper_shared.arrays import FloatArray
@@ -61,11 +61,14 @@ def _joint_range(walks: Sequence[Walk], angle: str, side: str) -> Parameter:
     known = [curve for curve in curves if np.isfinite(curve).all()]
     name, seen = f"{_short(angle)}_range_{side}", f"the points of the {side} leg"
     own = [float(np.ptp(curve)) for curve in known]
+    shared = max(
+        (walk.shared.far_range_deg if walk.far_side == side else walk.shared.range_deg for walk in walks), default=0.0
+    )
     if all(walk.space is not None for walk in walks):
-        return _angle(name, walks, BySide.of((side, value) for value in own), 4, seen)
+        return _angle(name, walks, BySide.of((side, value) for value in own), 4, seen, shared)
     common = range_of_mean(known)
     middle = BySide.of((side, 0.5 * (first + second)) for first, second in zip(own, common, strict=True))
-    return _reaching(_angle(name, walks, middle, 4, seen), name, walks, own, common)
+    return _reaching(_angle(name, walks, middle, 4, seen, shared), name, walks, own, common)
 
 
 def _reaching(
@@ -100,14 +103,16 @@ def range_of_mean(curves: Sequence[FloatArray]) -> list[float]:
     return [float(curve[top] - curve[bottom]) for curve in curves]
 
 
-def _angle(name: str, walks: Sequence[Walk], values: BySide, points: int, seen: str) -> Parameter:
+def _angle(
+    name: str, walks: Sequence[Walk], values: BySide, points: int, seen: str, shared_deg: float = 0.0
+) -> Parameter:
     """The mean angle. ``points``: how many noisy points it is made of; ``seen``: what has to be seen, in words."""
     row = DEFINITIONS[name]
     if why := withheld(row, walks):
         return why
     if not len(values) and any(walk.cycles for walk in walks):
         return refused(row.unit, "points-missing", what=row.title, points=seen)
-    return mean(name, walks, values, _angle_noise(walks, points))
+    return mean(name, walks, values, Error(_angle_noise(walks, points), shared_deg))
 
 
 def _angle_noise(walks: Sequence[Walk], points: int) -> float:
@@ -193,4 +198,4 @@ def _asymmetry(walks: Sequence[Walk], arms: BySide) -> Parameter:
     def over_larger(left: float, right: float) -> float:
         return 100.0 * (left - right) / max(left, right)
 
-    return compared("arm_swing_asymmetry", walks, arms, over_larger, _angle_noise(walks, 1))
+    return compared("arm_swing_asymmetry", walks, arms, over_larger, Error(_angle_noise(walks, 1)))

@@ -13,6 +13,7 @@ from gaitkeeper_client.gait.cautions import caution
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import (
     BySide,
+    Error,
     coefficient_of_variation,
     compared,
     mean,
@@ -38,27 +39,32 @@ LARGEST_TOE_NOISE_M = 0.003
 
 def length_parameters(walks: Sequence[Walk], steps: Sequence[Step]) -> dict[str, Parameter]:
     """All parameters that are lengths or made of lengths."""
-    between = smooth_noise_m(walks) * math.sqrt(2.0)  # a distance between two points
     lengths = BySide.of((step.end.side, step_length(step)) for step in steps)
     in_metres = BySide.of((step.end.side, step_length(step) * metres_of(step.walk)) for step in steps)
-    of_side = {
-        f"step_length_{side}": mean(f"step_length_{side}", walks, in_metres.side(side), between, "steps")
-        for side in SIDES
-    }
-    clearance = {f"toe_clearance_{side}": _clearance(walks, side) for side in SIDES}
+    error = _of_length(walks, in_metres)
     widths = BySide.of((side, width) for walk in walks for side, width in step_widths(walk))
     return {
-        "step_length": mean("step_length", walks, in_metres, between, "steps"),
-        "stride_length": _travel("stride_length", walks, _stride_length_m, between),
+        "step_length": mean("step_length", walks, in_metres, error, "steps"),
+        "stride_length": _travel("stride_length", walks, _stride_length_m),
         "walking_speed": _travel("walking_speed", walks, _speed_m_s),
         "step_length_ratio": compared("step_length_ratio", walks, lengths, lambda left, right: left / right),
         "stride_length_cv": _stride_length_cv(walks),
-        "step_width": mean("step_width", walks, widths, between, "steps"),
+        "step_width": mean("step_width", walks, widths, error, "steps"),
         "step_width_sd": standard_deviation("step_width_sd", walks, widths, "steps"),
         "dimensionless_speed": _dimensionless(walks),
-        **of_side,
-        **clearance,
+        **{
+            f"step_length_{side}": mean(f"step_length_{side}", walks, in_metres.side(side), error, "steps")
+            for side in SIDES
+        },
+        **{f"toe_clearance_{side}": _clearance(walks, side) for side in SIDES},
     }
+
+
+def _of_length(walks: Sequence[Walk], values: BySide, overlapping: bool = False, noise: float | None = None) -> Error:
+    """Of a distance between two points, with the error of its scale. ``noise``: where it is not a distance."""
+    between = smooth_noise_m(walks) * math.sqrt(2.0) if noise is None else noise
+    usual = float(np.mean(np.abs(values.left + values.right))) if len(values) else 0.0
+    return Error(between, usual * max((walk.shared.scale for walk in walks), default=0.0), overlapping)
 
 
 def step_length(step: Step) -> float:
@@ -87,14 +93,12 @@ def _speed_m_s(walk: Walk, cycle: Cycle) -> float:
     return speed(walk, cycle) * metres_of(walk)
 
 
-def _travel(
-    name: str, walks: Sequence[Walk], of_cycle: Callable[[Walk, Cycle], float], least_sd: float = 0.0
-) -> Parameter:
+def _travel(name: str, walks: Sequence[Walk], of_cycle: Callable[[Walk, Cycle], float]) -> Parameter:
     moving, why = _moving(name, walks)
     if why is not None:
         return why
     values = BySide.of((cycle.side, of_cycle(walk, cycle)) for walk in moving for cycle in walk.cycles)
-    return mean(name, moving, values, least_sd)
+    return mean(name, moving, values, _of_length(moving, values, overlapping=True))
 
 
 def _moving(name: str, walks: Sequence[Walk]) -> tuple[list[Walk], Parameter | None]:
@@ -123,7 +127,7 @@ def _dimensionless(walks: Sequence[Walk]) -> Parameter:
         for walk in moving
         for cycle in walk.cycles
     )
-    found = mean("dimensionless_speed", moving, values)
+    found = mean("dimensionless_speed", moving, values, _of_length(moving, values, overlapping=True, noise=0.0))
     return noted(found, caution("usual-leg")) if any(walk.metres is None for walk in moving) else found
 
 
@@ -178,7 +182,7 @@ def _clearance(walks: Sequence[Walk], side: str) -> Parameter:
         for cycle in walk.cycles
         if cycle.side == side
     )
-    return mean(name, walks, values, noise * math.sqrt(2.0), f"{side} swings with a lowest point of the toe")
+    return mean(name, walks, values, _of_length(walks, values), f"{side} swings with a lowest point of the toe")
 
 
 def toe_clearance(walk: Walk, cycle: Cycle) -> float:

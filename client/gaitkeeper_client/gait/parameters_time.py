@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from gaitkeeper_client.gait.cautions import RELIABLE_STRIDES, caution
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import (
     BySide,
+    Error,
     coefficient_of_variation,
     compared,
     finished,
@@ -20,7 +22,7 @@ from gaitkeeper_client.gait.measure import (
     standard_deviation,
 )
 from gaitkeeper_client.gait.refusals import refused
-from gaitkeeper_client.gait.statistics import resampled_ci95
+from gaitkeeper_client.gait.statistics import resampled_ci95, widened
 from gaitkeeper_client.gait.walk import Step, Walk
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.skeleton import SIDES
@@ -28,37 +30,88 @@ from gaitkeeper_shared.skeleton import SIDES
 
 def time_parameters(walks: Sequence[Walk], cycles: Sequence[Cycle], steps: Sequence[Step]) -> dict[str, Parameter]:
     """All parameters whose definition needs times only."""
-    event_sd = max((walk.event_sd_s for walk in walks), default=0.0)
-    between = event_sd * np.sqrt(2.0)  # a time between two events
     strides = BySide.of((cycle.side, cycle.duration_s) for cycle in cycles)
     step_times = BySide.of((step.end.side, step.seconds) for step in steps)
     stances = BySide.of((c.side, c.foot_off_s - c.start_s) for c in cycles if c.foot_off_s is not None)
     swings = BySide.of((c.side, c.end_s - c.foot_off_s) for c in cycles if c.foot_off_s is not None)
     stance = BySide.of((c.side, stance_percent(c)) for c in cycles)
     swing = BySide.of((c.side, 100.0 - stance_percent(c)) for c in cycles)
-    typical = float(np.median(strides.left + strides.right)) if len(strides) else 1.0
-    percent_sd = 100.0 * between / typical
     double = BySide.of((c.side, double_support_percent(c)) for c in cycles)
-    mean_of_steps = {
-        f"step_time_{side}": mean(f"step_time_{side}", walks, step_times.side(side), between, "steps") for side in SIDES
-    }
-    mean_of_stances = {
-        f"stance_percent_{side}": mean(f"stance_percent_{side}", walks, stance.side(side), percent_sd) for side in SIDES
-    }
+    timing = _Timing.of(walks, strides)
+    stride, percent, foot = timing.strides(), timing.phase_percent(), timing.step_of_a_foot()
     return {
-        "cadence": _cadence(walks, strides, between),
-        "stride_time": mean("stride_time", walks, strides, between),
-        "step_time": mean("step_time", walks, step_times, between, "steps"),
-        "stance_percent": mean("stance_percent", walks, stance, percent_sd),
-        "swing_percent": mean("swing_percent", walks, swing, percent_sd),
-        "double_support_percent": mean("double_support_percent", walks, double, percent_sd * np.sqrt(2.0)),
-        "symmetry_index": _symmetry(walks, stances),
-        "swing_asymmetry": compared("swing_asymmetry", walks, swings, signed_difference, between),
-        "step_time_ratio": compared("step_time_ratio", walks, step_times, lambda a, b: a / b, between),
-        **_variability(walks, strides, step_times, stances, swings, between),
-        **mean_of_steps,
-        **mean_of_stances,
+        "cadence": _cadence(walks, strides, stride),
+        "stride_time": mean("stride_time", walks, strides, stride),
+        # What is late on one foot makes one step longer and the next as much shorter.
+        "step_time": mean("step_time", walks, step_times, Error(timing.between), "steps"),
+        "stance_percent": mean("stance_percent", walks, stance, percent),
+        "swing_percent": mean("swing_percent", walks, swing, percent),
+        "double_support_percent": mean("double_support_percent", walks, double, timing.double_support_percent()),
+        "symmetry_index": _symmetry(walks, stances, timing.difference_percent(stances)),
+        "swing_asymmetry": compared(
+            "swing_asymmetry", walks, swings, signed_difference, timing.difference_percent(swings)
+        ),
+        "step_time_ratio": compared(
+            "step_time_ratio", walks, step_times, lambda left, right: left / right, timing.ratio_of_steps()
+        ),
+        **{
+            f"step_time_{side}": mean(f"step_time_{side}", walks, step_times.side(side), foot, "steps")
+            for side in SIDES
+        },
+        **{
+            f"stance_percent_{side}": mean(f"stance_percent_{side}", walks, stance.side(side), percent)
+            for side in SIDES
+        },
+        **_variability(walks, strides, step_times, stances, swings, timing.between),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    """Errors of times, in seconds: ``between`` two events by sampling alone; shared by all strides of a recording.
+
+    ``stride``: the usual stride time, that percentages are of.
+    """
+
+    between: float
+    strike: float
+    off: float
+    stride: float
+
+    @classmethod
+    def of(cls, walks: Sequence[Walk], strides: BySide) -> _Timing:
+        """The largest of each among the walks."""
+        usual = float(np.median(strides.left + strides.right)) if len(strides) else 1.0
+        between = math.sqrt(2.0) * max((walk.event_sd_s for walk in walks), default=0.0)
+        strike = max((walk.shared.strike_s for walk in walks), default=0.0)
+        off = max((walk.shared.off_s for walk in walks), default=0.0)
+        return cls(between, strike, off, usual)
+
+    def strides(self) -> Error:
+        """Of a stride time: the error of a foot's strikes is at both ends."""
+        return Error(self.between, 0.0, overlapping=True)
+
+    def phase_percent(self) -> Error:
+        """Of stance or swing, from a strike to an off or back."""
+        return Error(100.0 * self.between / self.stride, 100.0 * math.hypot(self.strike, self.off) / self.stride)
+
+    def double_support_percent(self) -> Error:
+        """Of two phases between two feet each."""
+        one = self.phase_percent()
+        return Error(math.sqrt(2.0) * one.least_sd, math.sqrt(2.0) * one.shared_sd)
+
+    def step_of_a_foot(self) -> Error:
+        """From one foot's strike to the other's."""
+        return Error(self.between, math.sqrt(2.0) * self.strike)
+
+    def ratio_of_steps(self) -> Error:
+        """One step gains what the other loses: two differences over half a stride."""
+        return Error(self.between, 2.0 * math.sqrt(2.0) * self.strike / (0.5 * self.stride))
+
+    def difference_percent(self, phases: BySide) -> Error:
+        """Of left and right stances or swings, over their mean."""
+        usual = float(np.mean(phases.left + phases.right)) if len(phases) else 1.0
+        return Error(self.between, 100.0 * math.sqrt(2.0) * math.hypot(self.strike, self.off) / usual)
 
 
 def _variability(
@@ -111,9 +164,9 @@ def signed_difference(left: float, right: float) -> float:
     return 100.0 * (left - right) / (0.5 * (left + right))
 
 
-def _cadence(walks: Sequence[Walk], strides: BySide, least_sd: float) -> Parameter:
+def _cadence(walks: Sequence[Walk], strides: BySide, error: Error) -> Parameter:
     # Over strides, not steps: a strike that is late on one side only, or missed, leaves them as they are.
-    seconds = mean("stride_time", walks, strides, least_sd)
+    seconds = mean("stride_time", walks, strides, error)
     row = DEFINITIONS["cadence"]
     if seconds.value is None:
         return replace(seconds, unit=row.unit)
@@ -123,7 +176,7 @@ def _cadence(walks: Sequence[Walk], strides: BySide, least_sd: float) -> Paramet
     return finished(row, walks, 120.0 / seconds.value, interval, seconds.n)
 
 
-def _symmetry(walks: Sequence[Walk], stances: BySide) -> Parameter:
+def _symmetry(walks: Sequence[Walk], stances: BySide, error: Error) -> Parameter:
     """The distance without sign is not smooth at equality: its interval comes from resampled strides."""
     row = DEFINITIONS["symmetry_index"]
     left, right = (np.array(side) for side in stances.sides)
@@ -140,7 +193,8 @@ def _symmetry(walks: Sequence[Walk], stances: BySide) -> Parameter:
     draw = np.random.default_rng(0)  # a seed, so that one recording has one interval
     samples = [index(draw.choice(left, left.size), draw.choice(right, right.size)) for _ in range(_SYMMETRY_RESAMPLES)]
     low, high = (float(limit) for limit in np.percentile(samples, [2.5, 97.5]))
-    return finished(row, walks, value, (min(low, value), max(high, value)), len(stances))
+    interval = widened(value, (min(low, value), max(high, value)), error.shared_sd)
+    return finished(row, walks, value, interval and (max(0.0, interval[0]), interval[1]), len(stances))
 
 
 _SYMMETRY_RESAMPLES = 1000

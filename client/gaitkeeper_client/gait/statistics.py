@@ -34,17 +34,21 @@ def mean_with_ci95(values: Sequence[float], least_sd: float = 0.0) -> tuple[floa
     return mean, (mean - half, mean + half)
 
 
-def mean_of_sides(sides: Sequence[Sequence[float]], least_sd: float = 0.0) -> tuple[float, Interval | None]:
+def mean_of_sides(
+    sides: Sequence[Sequence[float]], least_sd: float = 0.0, overlapping: bool = False
+) -> tuple[float, Interval | None]:
     """Mean of the sides' means and its 95 % interval (Welch's degrees of freedom).
 
-    Where a side has fewer than two values, all values are taken as one group.
+    ``overlapping``: values of whole strides. A left stride shares a step with the right strides before and after, so
+    that the second foot's strides add hardly anything to what the first foot's tell. Where a side has fewer than two
+    values, all values are taken as one group.
     """
     groups = [np.asarray(values, dtype=np.float64) for values in sides if len(values)]
     if len(groups) < 2 or min(group.size for group in groups) < 2:
         return mean_with_ci95([float(value) for group in groups for value in group], least_sd)
     mean = float(np.mean([group.mean() for group in groups]))
     variances = np.array([max(float(group.var(ddof=1)), least_sd**2) / group.size for group in groups])
-    error = math.sqrt(float(variances.sum())) / len(groups)
+    error = float(np.sqrt(variances).mean()) if overlapping else math.sqrt(float(variances.sum())) / len(groups)
     if error == 0.0:
         return mean, (mean, mean)
     freedom = float(variances.sum()) ** 2 / float(
@@ -52,6 +56,14 @@ def mean_of_sides(sides: Sequence[Sequence[float]], least_sd: float = 0.0) -> tu
     )
     half = float(student_t.ppf(0.975, freedom)) * error
     return mean, (mean - half, mean + half)
+
+
+def widened(value: float, interval: Interval | None, systematic_sd: float) -> Interval | None:
+    """An interval with an error that all strides share, of this standard deviation between recordings."""
+    if interval is None or systematic_sd <= 0.0:
+        return interval
+    shared = 1.96 * systematic_sd
+    return value - math.hypot(value - interval[0], shared), value + math.hypot(interval[1] - value, shared)
 
 
 def sd_with_ci95(values: Sequence[float]) -> tuple[float, Interval]:

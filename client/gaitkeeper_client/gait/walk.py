@@ -25,6 +25,30 @@ _MAD_TO_SD = 1.4826
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Errors that all strides of a recording share: standard deviations between walkers and feet.
+
+    ``strike_s``, ``off_s``: of a method's mean error, in seconds. ``scale``: of lengths, as a share of them.
+    ``range_deg``: of a joint's range of motion, in degrees; ``far_range_deg``: of the leg behind.
+    """
+
+    strike_s: float
+    off_s: float
+    scale: float
+    range_deg: float
+    far_range_deg: float
+
+
+IN_SPACE = Shared(0.005, 0.008, 0.0, 1.0, 1.0)
+"""Markers against force plates (``docs/accuracy.md``: mean absolute errors 4 and 8 ms); what smoothing takes off."""
+IN_IMAGES = Shared(0.012, 0.012, 0.025, 3.0, 5.0)
+"""Noisy image points of synthetic walkers: mean errors of events differ by 11 and 7 ms around biases of up to 10;
+lengths of rendered walkers that are scaled by the height are 1 to 3 % off, ranges of their knees 2 to 6 degrees."""
+OF_FORCES = Shared(0.0, 0.0, 0.0, 0.0, 0.0)
+"""Contacts are measured."""
+
+
+@dataclass(frozen=True, slots=True)
 class Walk:
     """One straight walk with what was found in it; ``metres``: per unit of its points, None where not known.
 
@@ -69,6 +93,13 @@ class Walk:
         0 where no positions are known: then nothing tells how events were found.
         """
         return _SAMPLE_TO_SD / self.bout.rate_hz if self.has_points else 0.0
+
+    @property
+    def shared(self) -> Shared:
+        """What an interval over strides cannot see."""
+        if not self.has_points:
+            return OF_FORCES
+        return IN_IMAGES if self.space is None else IN_SPACE
 
     @property
     def far_side(self) -> Side | None:

@@ -19,7 +19,7 @@ _ELSEWHERE = "Others"
 class ParameterRow:
     """A line of the parameter table; ``refused`` is empty for a value, ``mark`` for one inside its norm.
 
-    ``notes``: what asks for care when reading the value.
+    ``notes``: what asks for care when reading the value. ``far``: of the limb behind, or compared with it.
     """
 
     title: str
@@ -32,6 +32,7 @@ class ParameterRow:
     mark: str
     refused: str
     notes: tuple[str, ...] = ()
+    far: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class SidePair:
     right: SideValue
     difference: str
     notes: tuple[str, ...]
+    far: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class ParametersView:
     pairs: tuple[SidePair, ...]
     withheld: tuple[Withheld, ...]
     norm_sources: tuple[str, ...]
+    far: str
+    """What the mark of far limbs means; empty where none is."""
 
 
 def parameters_view(found: Mapping[str, Parameter], patient: PatientContext) -> ParametersView:
@@ -94,7 +98,20 @@ def parameters_view(found: Mapping[str, Parameter], patient: PatientContext) -> 
         if shown:
             groups.append(ParameterGroup(title, tuple(_row(name, found[name], norms[name]) for name in shown)))
     pairs = tuple(pair for stem in PAIRS if (pair := _pair(stem, found)) is not None)
-    return ParametersView(tuple(groups), pairs, _withheld(found), tuple(dict.fromkeys(sources)))
+    far = next((note.message for one in found.values() for note in one.notes if note.code == _FAR), "")
+    return ParametersView(tuple(groups), pairs, _withheld(found), tuple(dict.fromkeys(sources)), far)
+
+
+_FAR = "far-limb"
+
+
+def _notes(parameter: Parameter) -> tuple[str, ...]:
+    """Without the one that would stand at every second line: it is a mark and a footnote."""
+    return tuple(note.message for note in parameter.notes if note.code != _FAR)
+
+
+def _is_far(parameter: Parameter) -> bool:
+    return any(note.code == _FAR for note in parameter.notes)
 
 
 def _has_line(name: str, parameter: Parameter) -> bool:
@@ -138,7 +155,8 @@ def _row(name: str, parameter: Parameter, norm: NormRange | None) -> ParameterRo
         norm=_norm_text(norm, decimals),
         mark=_mark(parameter, norm) if value is not None else "",
         refused=parameter.refused.message if parameter.refused is not None else "",
-        notes=tuple(note.message for note in parameter.notes),
+        notes=_notes(parameter),
+        far=_is_far(parameter),
     )
 
 
@@ -158,10 +176,14 @@ def _pair(stem: str, found: Mapping[str, Parameter]) -> SidePair | None:
     decimals = PARAMETERS[f"{stem}_left"][1]
     values = [one.value if one is not None else None for one in both]
     difference = values[0] - values[1] if values[0] is not None and values[1] is not None else None
-    notes = dict.fromkeys(note.message for one in known for note in one.notes)
+    notes = tuple(
+        f"{side.capitalize()}: {text[:1].lower()}{text[1:]}"
+        for side, one in zip(SIDES, both, strict=True)
+        for text in (_notes(one) if one is not None else ())
+    )
     left, right = (_side_value(one, decimals) for one in both)
-    unit = known[0].unit
-    return SidePair(PAIRS[stem], UNITS.get(unit, unit), left, right, number(difference, decimals), tuple(notes))
+    unit, far = UNITS.get(known[0].unit, known[0].unit), any(_is_far(one) for one in known)
+    return SidePair(PAIRS[stem], unit, left, right, number(difference, decimals), notes, far)
 
 
 def _side_value(parameter: Parameter | None, decimals: int) -> SideValue:

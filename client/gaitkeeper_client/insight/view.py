@@ -145,6 +145,12 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
         notes.append(f"{quality['filled_share']:.0%} of the values were filled in across gaps.")
     if _above(quality, "swapped_share", 0.02):
         notes.append("The tracker mixed up left and right in places; this was repaired. Look at the stick figures.")
+    if switches := analysis.source.get("identity_switches_s"):
+        when = ", ".join(f"{time:.1f} s" for time in switches)
+        notes.append(f"Somebody else was followed in the walker's place for a while ({when}); that part was left out.")
+    elif passed := analysis.source.get("encounters_s"):
+        when = ", ".join(f"{time:.1f} s" for time in passed)
+        notes.append(f"The walker passed another person ({when}). Check that the same person is measured throughout.")
     tracked = quality.get("tracked_share")
     if isinstance(tracked, float) and tracked < 0.9:
         notes.append(
