@@ -66,14 +66,6 @@ def test_laboratory_events_lie_where_the_plates_are_loaded() -> None:
 
 
 @needs_data
-def test_a_broken_plate_block_costs_the_plates_only() -> None:
-    walk = read_c3d(DATA / "c3d/gaitkit/figshare_pd_SUB01_off_walk_12b.c3d")
-    assert walk.plates == ()
-    assert "force-plate block" in walk.notes[0]
-    assert len(walk.events) == 24
-
-
-@needs_data
 def test_exchanged_sides_are_noted() -> None:
     assert "left-handed" in read_trc(DATA / "bmclab/walk1.trc").notes[0]
     assert read_trc(DATA / "bmclab/walk2.trc").notes == ()
