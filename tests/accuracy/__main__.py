@@ -8,6 +8,7 @@ import sys
 from tests.accuracy.laboratory import laboratory
 from tests.accuracy.rendered import rendered
 from tests.accuracy.tables import DATA, ROOT
+from tests.accuracy.walks import methods, simulated
 
 from gaitkeeper_shared.durable import write_durably
 
@@ -16,12 +17,12 @@ def main() -> None:
     """Measure everything and write the page."""
     parts = [_head()]
     if DATA.is_dir():
-        parts += laboratory()
+        parts += [*laboratory(), methods()]
     else:
         parts.append(
-            f"The laboratory recordings were not at hand ({DATA.name} is absent); only rendered walkers follow.\n"
+            f"The laboratory recordings were not at hand ({DATA.name} is absent); only simulated walkers follow.\n"
         )
-    parts.append(rendered())
+    parts += [simulated(), rendered()]
     write_durably(ROOT / "docs/accuracy.md", "\n".join(parts).encode("utf-8"))
     sys.stdout.write("docs/accuracy.md\n")
 
