@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -18,6 +20,10 @@ LOWEST_SPEED = 0.2
 SHORTEST_BOUT_S = 0.8
 LARGEST_TURN_DEG = 40.0
 SPEED_WINDOW_S = 0.5
+OUT_OF_TURN = 0.8
+"""Of the walk's own median speed along its direction: below, at an end that borders a turn, the turn has begun."""
+LONGEST_TURN_S = 5.0
+"""Between two walks in different directions; who rests for longer did not just turn."""
 STEP_SPREAD = 0.25
 """Ankles at least this far apart, in leg lengths, at each step of somebody who walks on the spot."""
 
@@ -59,12 +65,27 @@ def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
     seen: BoolArray = np.all(np.isfinite(planar[:, _needed()]), axis=(1, 2))
     velocity = _velocity(tracks, leg)
     bouts: list[Bout] = []
-    for start, stop in _straight(velocity, seen):
+    for start, stop in _out_of_turns(_straight(velocity, seen), velocity, tracks.sample_rate_hz):
         if (stop - start - 1) / tracks.sample_rate_hz >= SHORTEST_BOUT_S:
             bouts.append(_bout(tracks, start, stop, _heading(positions, start, stop), False, leg))
     if not bouts:
         bouts = _on_the_spot(tracks, seen, leg)
     return tuple(bouts)
+
+
+def turns(bouts: Sequence[Bout]) -> list[tuple[float, float]]:
+    """(start, end) in seconds of every turn: what was cut out between two walks in different directions."""
+    return [
+        (float(before.time_s[-1]), float(after.time_s[0]))
+        for before, after in pairwise(bouts)
+        if float(after.time_s[0] - before.time_s[-1]) <= LONGEST_TURN_S and _angle_deg(before, after) > LARGEST_TURN_DEG
+    ]
+
+
+def _angle_deg(one: Bout, other: Bout) -> float:
+    ways = [np.atleast_1d(np.asarray(bout.heading, dtype=np.float64)) for bout in (one, other)]
+    cosine = float(ways[0] @ ways[1]) / float(np.linalg.norm(ways[0]) * np.linalg.norm(ways[1]) + 1e-12)
+    return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
 def _norm_xy(positions: FloatArray) -> FloatArray:
@@ -119,6 +140,27 @@ def _without_turns(velocity: FloatArray, start: int, stop: int) -> list[tuple[in
         else:
             running = running + unit[i]
     return parts
+
+
+def _out_of_turns(parts: list[tuple[int, int]], velocity: FloatArray, rate_hz: float) -> list[tuple[int, int]]:
+    """The parts without the beginnings and ends in which the walker is already, or still, turning."""
+    means = [velocity[start:stop].mean(axis=0) for start, stop in parts]
+    units = [mean / (float(np.linalg.norm(mean)) + 1e-9) for mean in means]
+    cosine = np.cos(np.radians(LARGEST_TURN_DEG))
+    turns = [
+        bool((after[0] - before[1]) / rate_hz <= LONGEST_TURN_S and float(units[i] @ units[i + 1]) < cosine)
+        for i, (before, after) in enumerate(pairwise(parts))
+    ]
+    kept = []
+    for i, (start, stop) in enumerate(parts):
+        along = velocity[start:stop] @ units[i]
+        steady = np.flatnonzero(along >= OUT_OF_TURN * float(np.median(along)))
+        # The speed is a mean over a window: half of one more, and no sample of the turn is in it.
+        more = round(0.5 * SPEED_WINDOW_S * rate_hz)
+        first = start + int(steady[0]) + more if i > 0 and turns[i - 1] else start
+        last = start + int(steady[-1]) + 1 - more if i < len(turns) and turns[i] else stop
+        kept.append((first, max(first, last)))
+    return kept
 
 
 def _heading(positions: FloatArray, start: int, stop: int) -> float | tuple[float, float]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from gaitkeeper_client.gait.bouts import turns
 from gaitkeeper_client.gait.clean import CleanTracks
 from gaitkeeper_client.gait.parameters import Walk
 
@@ -29,6 +30,7 @@ def describe(raw_rate_hz: float, cleaned: CleanTracks, walks: Sequence[Walk]) ->
         "straight_walks": [
             {"start_s": float(w.bout.time_s[0]), "end_s": float(w.bout.time_s[-1]), "direction": _way(w)} for w in walks
         ],
+        "turns": [{"start_s": start, "end_s": end} for start, end in turns([walk.bout for walk in walks])],
         "constant_place": bool(walks) and all(walk.bout.constant_place for walk in walks),
         "metres_per_unit": walks[0].metres if walks else None,
     }
