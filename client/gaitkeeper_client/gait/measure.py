@@ -111,13 +111,15 @@ def _spread(
 def compared(
     name: str, walks: Sequence[Walk], values: BySide, of: Callable[[float, float], float], error: Error = EXACT
 ) -> Parameter:
-    """Left against right: a smooth function of the two means, with its interval."""
+    """Left against right: a smooth function of the two means, which must be positive, with its interval."""
     row = DEFINITIONS[name]
     if why := withheld(row, walks):
         return why
     fewest = min(len(side) for side in values.sides)
     if fewest < 1:
         return refused(row.unit, "too-few-strides", len(values), n=fewest, of="strides of one of the legs", needed=1)
+    if not all(sum(side) > 0.0 for side in values.sides):
+        return refused(row.unit, "sides-not-comparable", len(values), what=row.title)
     value, interval = difference_with_ci95(values.left, values.right, of, error.least_sd)
     return finished(row, walks, value, widened(value, interval, error.shared_sd), len(values))
 

@@ -73,6 +73,12 @@ TABLE: dict[str, Refusal] = {
             "Keep the whole body in the picture, or place the markers that are missing.",
         ),
         Refusal(
+            "sides-not-comparable",
+            "one side's mean is zero or negative, so that a ratio to it means nothing",
+            "{what} cannot be told: the mean of one side is zero or negative, as where a foot is only brought up.",
+            "Look at both sides' own values.",
+        ),
+        Refusal(
             "too-noisy",
             "the keypoints' noise is as large as what is to be measured",
             "{what} would tell of the keypoints' noise: {detail}.",
