@@ -17,14 +17,14 @@ from tests.unit.training_fixtures import Site
 from gaitkeeper_client.training.app import reply_to
 from gaitkeeper_client.training.masked import SiteMasking
 from gaitkeeper_client.training.masked_attempt import MaskedAttempt, MaskingRules
-from gaitkeeper_client.training.replies import decode_reply
-from gaitkeeper_client.vault.ledger import Ledger, RoundKey
+from gaitkeeper_client.training.replies import decode_reply, encode_reply
+from gaitkeeper_client.vault.ledger import Ledger, RoundKey, StoredReply
 from gaitkeeper_server.rounds.conductor import Conductor, Pace
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Presence
 from gaitkeeper_server.rounds.states import RunRecord
 from gaitkeeper_server.rounds.unmask import Cast, check_deal, check_reveal, open_sum
-from gaitkeeper_shared.federation import decode_order
+from gaitkeeper_shared.federation import RoundReply, SiteReport, decode_order
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.secure.arithmetic import Vector
@@ -166,7 +166,16 @@ def as_it_is(site: str, stage: str, number: int, reply: Message) -> Message | No
 class MaskedGrid:
     """A Flower grid whose sites are the real client application in this process, over a ledger of their own."""
 
-    def __init__(self, folder: Path, sites: tuple[str, ...], script: Script = as_it_is, study: bytes = STUDY) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sites: tuple[str, ...],
+        script: Script = as_it_is,
+        study: bytes = STUDY,
+        *,
+        training: bool = False,
+    ) -> None:
+        """``training``: for real; without it the ledgers hold what training would have left there."""
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
         self.script, self.folder, self.study = script, folder, study
         self.runtimes = {
@@ -175,10 +184,24 @@ class MaskedGrid:
             if (folder / site).mkdir(parents=True, exist_ok=True) is None
         }
         self.maskings = {site: self.masking(site) for site in sites}
+        self.initial = {"bias": np.zeros(3, np.float32), "layer": np.zeros((4, 3), np.float32)}
+        if training:
+            self.initial = dict(ModelBundle.initial(ModelSpec.of(parse_study(study), study_hash(study))).weights)
+        else:
+            for number, site in enumerate(sites):
+                self._pretend(site, number)
         self.present = {site: Presence(number + 10, "t0") for number, site in enumerate(sites)}
         self.asked: list[tuple[str, str, int]] = []
         self._replies: dict[str, Message] = {}
         self._count = 0
+
+    def _pretend(self, site: str, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        for number in range(1, parse_study(self.study).training.rounds + 1):
+            update = {name: random.normal(size=array.shape).astype(np.float32) for name, array in self.initial.items()}
+            report = SiteReport(site, "trained", epsilon_spent=0.5, delta=1e-3)
+            reply = StoredReply(encode_reply(RoundReply(report, update)), b"")
+            self.runtimes[site].ledger.store_reply(RoundKey(study_hash(self.study), "run", number), reply)
 
     def masking(self, site: str) -> SiteMasking:
         """A site's memory of attempts, as after a restart."""
@@ -217,8 +240,7 @@ class MaskedGrid:
 def conduct(journal: Journal, grid: MaskedGrid, run: str = "run") -> RunRecord:
     """Conduct a run over the grid, as the coordinator's service does, at a quick pace."""
     if not any(record.run == run for record in journal.runs()):
-        spec = ModelSpec.of(parse_study(grid.study), study_hash(grid.study))
-        journal.request_run(run, grid.study, tuple(grid.runtimes), ModelBundle.initial(spec).weights)
+        journal.request_run(run, grid.study, tuple(grid.runtimes), grid.initial)
     pace = Pace(poll_s=0.002, look_s=0.02, look_again_s=0.02, absent_grace_s=0.1, missing_grace_s=0.05)
     membership = Membership(authority("test").certificate)
     Conductor(grid, journal, run, roster=grid.roster, pace=pace, membership=membership).conduct()  # type: ignore[arg-type]

@@ -116,7 +116,10 @@ def test_keys_of_a_stranger_in_between_are_refused() -> None:
     """A coordinator that puts keys of its own in place of a clinic's, signed by whatever it has."""
     game = Rehearsed(names(3), RULES)
     mine, theirs, third = (game.attempts[site].advert for site in game.sites)
-    stranger = MaskedAttempt(PLACE, RULES, identity("clinic-b", "other root"), Membership(authority("test").certificate))
+    strangers = identity("clinic-b", "other root")
+    stranger = MaskedAttempt(PLACE, RULES, strangers, Membership(authority("test").certificate))
+        PLACE, RULES, identity("clinic-b", "other root"), Membership(authority("test").certificate)
+    )
     colleague = MaskedAttempt(PLACE, RULES, identity("clinic-c"), Membership(authority("test").certificate))
     for swapped in (
         dataclasses.replace(theirs, mask_key=stranger.advert.mask_key),
@@ -180,6 +183,23 @@ def test_shares_are_given_for_one_agreed_sum_and_of_one_kind() -> None:
     forged = {**agreements, "clinic-c": agreements["clinic-b"]}
     with refused("secure-peer-untrusted", "clinic-c"):
         game.attempts["clinic-b"].reveal(members, forged)
+
+
+def test_the_sum_of_all_is_opened_without_agreement_and_no_other_after_it() -> None:
+    game = Rehearsed(names(4), RULES)
+    cast = game.cast()
+    for site in game.sites:
+        game.accept(cast, site)
+    opened = game.attempts["clinic-a"].reveal(names(4), {})
+
+    assert (set(opened.seed_shares), dict(opened.key_shares)) == (set(names(4)), {})
+    with refused("secure-refused", "another sum"):
+        game.attempts["clinic-a"].agree(names(4)[:3])
+    game.attempts["clinic-b"].agree(names(4)[:3])
+    with refused("secure-refused", "another sum"):
+        game.attempts["clinic-b"].reveal(names(4), {})
+    with refused("secure-refused", "another sum"):
+        game.attempts["clinic-c"].reveal(names(4)[:3], {})
 
 
 def test_false_shares_are_noticed_by_who_gets_them() -> None:

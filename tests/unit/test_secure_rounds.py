@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import Message
-from tests.unit.secure_fixtures import STUDY, MaskedGrid, as_it_is, conduct, names, plain_mean
+from tests.unit.secure_fixtures import STUDY, Conductor, MaskedGrid, as_it_is, conduct, names, plain_mean
 
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import Outcome, RunState
@@ -35,7 +35,7 @@ def weights_after(journal: Journal, number: int) -> Any:
 def test_a_masked_run_makes_the_mean_of_all_updates_and_the_journal_holds_none_of_them(
     journal: Journal, tmp_path: Path
 ) -> None:
-    grid = MaskedGrid(tmp_path, SITES)
+    grid = MaskedGrid(tmp_path, SITES, training=True)
 
     record = conduct(journal, grid)
 
@@ -47,8 +47,11 @@ def test_a_masked_run_makes_the_mean_of_all_updates_and_the_journal_holds_none_o
             np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-6)
     assert list(journal.each_reply("run", 1)) == []
     stages = Counter(stage for site, stage, number in grid.asked if number == 2)
-    # The second round was prepared on the way: each site heard its order, the agreement and the unmasking.
-    assert stages == {"input": 4, "agree": 4, "unmask": 4}
+    # The second round was prepared on the way: each site heard its order and the unmasking.
+    assert stages == {"input": 4, "unmask": 4}
+    for runtime in grid.runtimes.values():
+        kinds = Counter(entry.kind for entry in runtime.ledger.entries)
+        assert kinds == {"train": 2, "reply": 2, "sum": 2}
 
 
 def test_no_message_of_a_site_holds_its_update(journal: Journal, tmp_path: Path) -> None:
@@ -62,7 +65,7 @@ def test_no_message_of_a_site_holds_its_update(journal: Journal, tmp_path: Path)
     assert conduct(journal, MaskedGrid(tmp_path, SITES, watched)).state is RunState.SUCCEEDED
 
 
-@pytest.mark.parametrize("stage", ["keys", "shares", "input", "agree", "unmask"])
+@pytest.mark.parametrize("stage", ["keys", "shares", "input", "unmask"])
 def test_a_site_may_vanish_at_any_stage(stage: str, journal: Journal, tmp_path: Path) -> None:
     def vanishing(site: str, at: str, number: int, reply: Message) -> Message | None:
         return None if (site, number) == ("clinic-b", 1) and at == stage else reply
@@ -72,7 +75,7 @@ def test_a_site_may_vanish_at_any_stage(stage: str, journal: Journal, tmp_path: 
     record = conduct(journal, grid)
 
     assert record.state in (RunState.SUCCEEDED, RunState.DEGRADED), record.detail
-    late = stage in ("agree", "unmask")
+    late = stage == "unmask"
     assert outcomes(journal, 1)["clinic-b"] is (Outcome.INCLUDED if late else Outcome.LATE)
     members = SITES if late else tuple(site for site in SITES if site != "clinic-b")
     expected = plain_mean(grid, 1, members)
@@ -81,9 +84,24 @@ def test_a_site_may_vanish_at_any_stage(stage: str, journal: Journal, tmp_path: 
     assert outcomes(journal, 2)["clinic-b"] is Outcome.INCLUDED
 
 
+def test_one_site_may_vanish_with_its_update_and_another_over_the_agreement(journal: Journal, tmp_path: Path) -> None:
+    study = STUDY.replace(b"patients_per_site = 8", b"patients_per_site = 8\ncolluding = 0")
+
+    def vanishing(site: str, stage: str, number: int, reply: Message) -> Message | None:
+        return None if (site, stage, number) in (("clinic-a", "input", 1), ("clinic-b", "agree", 1)) else reply
+
+    grid = MaskedGrid(tmp_path, names(5), vanishing, study)
+
+    record = conduct(journal, grid)
+
+    assert record.state is RunState.DEGRADED, record.detail
+    for name, array in plain_mean(grid, 1, names(5)[1:]).items():
+        np.testing.assert_allclose(weights_after(journal, 1)[name], array, rtol=0, atol=1e-6)
+
+
 def test_two_of_four_vanishing_ends_the_run_without_a_sum(journal: Journal, tmp_path: Path) -> None:
     def vanishing(site: str, stage: str, number: int, reply: Message) -> Message | None:
-        return None if site in SITES[:2] and stage == "agree" else reply
+        return None if site in SITES[:2] and stage == "unmask" else reply
 
     record = conduct(journal, MaskedGrid(tmp_path, SITES, vanishing))
 
@@ -110,7 +128,7 @@ def tampered(stage: str, old: bytes, site: str = "clinic-c") -> Any:
 
 @pytest.mark.parametrize(
     ("stage", "field"),
-    [("keys", b'"mask_key":'), ("shares", b'"seed_share":'), ("shares", b'"sealed":{'), ("agree", b'"agreement":')],
+    [("keys", b'"mask_key":'), ("shares", b'"seed_share":'), ("shares", b'"sealed":{')],
 )
 def test_a_site_that_sends_something_else_is_named_and_left_out(
     stage: str, field: bytes, journal: Journal, tmp_path: Path
@@ -171,11 +189,13 @@ def test_a_coordinator_killed_at_any_stage_goes_on(stage: str, tmp_path: Path) -
     journal = Journal(tmp_path / "journal.sqlite")
     died = False
 
-    def killing(site: str, at: str, number: int, reply: Message) -> Message:
+    def killing(site: str, at: str, number: int, reply: Message) -> Message | None:
         nonlocal died
         if at == stage and number == 1 and site == "clinic-d" and not died:
             died = True
             raise KilledError
+        if stage == "agree" and (site, at, number) == ("clinic-a", "input", 1):
+            return None
         return reply
 
     grid = MaskedGrid(tmp_path, SITES, killing)
@@ -184,13 +204,14 @@ def test_a_coordinator_killed_at_any_stage_goes_on(stage: str, tmp_path: Path) -
 
     record = conduct(journal, grid)
 
-    assert record.state is RunState.SUCCEEDED, record.detail
-    expected = plain_mean(grid, 1, SITES)
+    members = SITES[1:] if stage == "agree" else SITES
+    assert record.state is (RunState.DEGRADED if stage == "agree" else RunState.SUCCEEDED), record.detail
+    expected = plain_mean(grid, 1, members)
     for name, array in expected.items():
         np.testing.assert_allclose(weights_after(journal, 1)[name], array, rtol=0, atol=1e-6)
-    for runtime in grid.runtimes.values():
-        kinds = Counter(entry.kind for entry in runtime.ledger.entries)
-        assert kinds == {"train": 2, "reply": 2, "sum": 2}
+    for site in members:
+        kinds = Counter(entry.kind for entry in grid.runtimes[site].ledger.entries)
+        assert kinds == {"reply": 2, "sum": 2}
 
 
 def test_sites_that_were_all_restarted_after_agreeing_open_the_same_sum_with_fresh_keys(
@@ -235,14 +256,7 @@ def test_a_plain_order_in_a_secure_study_brings_no_update(journal: Journal, tmp_
         return reply
 
     grid = MaskedGrid(tmp_path, SITES[:3], watched)
-    from tests.unit.secure_fixtures import Conductor
-
-    from gaitkeeper_shared.models.bundle import ModelBundle
-    from gaitkeeper_shared.models.spec import ModelSpec
-    from gaitkeeper_shared.study import parse_study, study_hash
-
-    initial = ModelBundle.initial(ModelSpec.of(parse_study(STUDY), study_hash(STUDY))).weights
-    journal.request_run("run", STUDY, SITES[:3], initial)
+    journal.request_run("run", STUDY, SITES[:3], grid.initial)
     Conductor(grid, journal, "run", roster=grid.roster).conduct()  # type: ignore[arg-type]
 
     assert [reply.report.status for reply in seen] == ["trained"] * 3
@@ -255,7 +269,7 @@ def test_distributed_noise_and_momentum_at_the_coordinator(tmp_path: Path) -> No
         b"patients_per_site = 8", b'patients_per_site = 8\ntrust = "distributed"'
     )
     journal = Journal(tmp_path / "journal.sqlite")
-    grid = MaskedGrid(tmp_path, SITES, as_it_is, study)
+    grid = MaskedGrid(tmp_path, SITES, as_it_is, study, training=True)
 
     record = conduct(journal, grid)
 

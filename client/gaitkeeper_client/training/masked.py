@@ -147,6 +147,7 @@ class SiteMasking:
             reply = run_round(runtime, order, weights)
             if reply.report.status != "trained":
                 return reply
+            adverts = tuple(self._prepare(runtime, place, ())[0][0] for place in given.coming)
             kept = runtime.ledger.reply(RoundKey(order.study_hash, order.run, order.round))
             trained = None if kept is None else decode_reply(kept.body).weights
             if trained is None:
@@ -154,7 +155,7 @@ class SiteMasking:
             vector = known.once("input", kept.body if kept else b"", lambda: known.attempt.masked(encode(trained)))
         except Exception as error:
             return refusal(runtime.site, error)
-        return replace(reply, weights={MASKED_ARRAY: vector}, beside=pack(Masked(given.place, ())))
+        return replace(reply, weights={MASKED_ARRAY: vector}, beside=pack(Masked(given.place, (), adverts)))
 
 
 def masked_study(runtime: SiteRuntime, place: Place) -> Study:

@@ -157,17 +157,28 @@ class MaskedAttempt:
         _insist(len(set(members)) == len(members) and set(members) <= set(self._shares), "a stranger is in the sum")
         _insist(self._identity.site in members, "it is not in the sum itself")
         _insist(len(members) >= self._rules.quorum, f"the sum holds {len(members)} sites only")
+        _insist(self._agreed in ((), tuple(sorted(members))), "it agreed on another sum")
         self._agreed = tuple(sorted(members))
         return self._identity.sign(agreed_bytes(self.place, members))
 
     def reveal(self, members: Sequence[str], agreements: Mapping[str, bytes]) -> Reveal:
-        """Shares that open the sum of ``members``, on which enough sites agreed: one kind of share for each peer."""
+        """Shares that open the sum of ``members``: one kind of share for each peer.
+
+        The sum of everybody who dealt shares needs no agreement: no mask key is given away for it, and who opens it
+        agrees on no other, so that too few are left to agree (``MaskingRules.one_sum_only``).
+        """
+        if not agreements and set(members) == set(self._shares):
+            self.agree(members)
+            return self._reveal()
         _insist(bool(self._agreed) and tuple(sorted(members)) == self._agreed, "it agreed on another sum")
         signed = agreed_bytes(self.place, members)
         for site, signature in agreements.items():
             _insist(site in self._peers, "a stranger agreed")
             self._membership.check(site, self._peers[site].certificate, signed, signature)
         _insist(len(agreements) >= self._rules.threshold, f"only {len(agreements)} sites agreed on the sum")
+        return self._reveal()
+
+    def _reveal(self) -> Reveal:
         seeds = {site: shares[0] for site, shares in self._shares.items() if site in self._agreed}
         keys = {site: shares[1] for site, shares in self._shares.items() if site not in self._agreed}
         return Reveal(self._identity.site, seeds, keys)

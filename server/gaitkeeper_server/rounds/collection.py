@@ -19,6 +19,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, encode_order, order_for, to_wire
 from gaitkeeper_shared.privacy.plan import PrivacyPlan, plan
 from gaitkeeper_shared.secure.arithmetic import Vector, size_of
+from gaitkeeper_shared.secure.statements import Advert
 from gaitkeeper_shared.study import Study
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Desk:
     """Masked ones. They are not for the journal: a new attempt masks anew."""
     complaints: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """In a masked round: by site, who dealt it false shares."""
+    adverts: dict[str, tuple[Advert, ...]] = field(default_factory=dict)
+    """In a masked round: keys for the next one."""
 
     @property
     def included(self) -> list[str]:
@@ -206,6 +209,7 @@ class Collector:
         verdict = judge_masked(site, content, order, self._study, size_of(weights), noise_std)
         if verdict.vector is not None:
             desk.vectors[site] = verdict.vector
+            desk.adverts[site] = verdict.adverts
         if verdict.complaints:
             desk.complaints[site] = verdict.complaints
         return verdict.outcome, None

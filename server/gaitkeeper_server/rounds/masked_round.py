@@ -52,7 +52,7 @@ class MaskedRounds:
                     continue
                 self._records.keep(number, masked)
             fallen = Fallen()
-            reveals = self._stages.open(number, masked, fallen)
+            reveals = self._stages.open(masked, desk.adverts, fallen)
             needed = self._study.federation.shares_needed
             if len(reveals) >= needed:
                 total = open_sum(masked.cast, masked.members, [masked.total], reveals, needed)
@@ -78,8 +78,10 @@ class MaskedRounds:
             return None
         # From here on the sites train: the time that the keys took is not theirs.
         desk.started = time.monotonic()
+        coming = self._stages.coming(cast.place)
         desk.beside = {
-            site: pack(Deals(cast.place, tuple(deal.for_peer(site) for deal in cast.deals))) for site in cast.dealers
+            site: pack(Deals(cast.place, tuple(deal.for_peer(site) for deal in cast.deals), coming))
+            for site in cast.dealers
         }
         self._collector.collect(desk, weights)
         self._collector.close(desk)

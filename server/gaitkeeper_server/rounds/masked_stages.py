@@ -1,11 +1,12 @@
 """The stages of a masked round over a Flower grid: keys, shares, agreement, unmasking. Each has its deadline.
 
-Whoever does not answer a stage, or not as the protocol has it, falls out with its name and the reason. The agreement
-and the unmasking of a round prepare the next one, so that it begins with its order.
+Whoever does not answer a stage, or not as the protocol has it, falls out with its name and the reason. A round's
+messages prepare the next one, so that it begins with its order.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +66,7 @@ class MaskedStages:
         self._roster, self._pace, self._membership = roster, pace, membership
         self._records = MaskedRecords(journal, record.run)
         self._prepared: dict[int, Cast] = {}
-        self._adverts: dict[Place, tuple[Advert, ...]] = {}
+        self._coming: dict[Place, Place] = {}
 
     # -- before the order
 
@@ -127,51 +128,68 @@ class MaskedStages:
 
     # -- after the masked updates
 
-    def open(self, number: int, masked: MaskedSum, fallen: Fallen) -> dict[str, Reveal]:
-        """The checked shares for a sum, of those who agreed on it and gave them."""
+    def open(self, masked: MaskedSum, keys: Mapping[str, tuple[Advert, ...]], fallen: Fallen) -> dict[str, Reveal]:
+        """The checked shares for a sum, of those who gave them.
+
+        ``keys``: for the next round, as they came with the replies.
+        """
         cast, members = masked.cast, masked.members
-        adverts = {advert.site: advert for advert in cast.adverts}
-        signed = agreed_bytes(cast.place, members)
-        agreements: dict[str, bytes] = {}
-        coming = self._next_place(number)
-        keys: list[Advert] = []
-
-        def take_agreement(site: str, reply: StageReply) -> None:
-            self._check_signed(site, adverts[site], signed, reply.agreement)
-            agreements[site] = reply.agreement
-            if coming is not None and reply.adverts:
-                keys.append(self._checked_advert(coming, site, reply.adverts))
-
-        ask_keys = () if coming is None else (Preparation(coming, ()),)
-        agree = StageRequest(cast.place, members=members, preparations=ask_keys)
-        self._ask("agree", dict.fromkeys(members, agree), take_agreement, fallen)
-        shown = tuple(sorted(keys, key=lambda advert: advert.site))
-        prepare = coming is not None and len(shown) >= self._study.federation.quorum
+        coming = self.coming(cast.place)
+        shown = self._shown(coming, keys)
+        agreements = self._agreements(masked, fallen) if members != cast.dealers else {}
         reveals: dict[str, Reveal] = {}
         deals: list[Deal] = []
 
-        def take_reveal(site: str, reply: StageReply) -> None:
+        def take(site: str, reply: StageReply) -> None:
             if len(reply.reveals) != 1 or reply.reveals[0].site != site:
                 raise GaitkeeperError(LIED, site=site, what="it gave no shares of its own")
             check_reveal(cast, members, reply.reveals[0])
             reveals[site] = reply.reveals[0]
-            if prepare and coming is not None and reply.deals:
-                deals.append(self._checked_deal(coming, shown, site, reply.deals))
+            if reply.deals:
+                deals.extend(self._checked_deal(place, shown, site, reply.deals) for place in coming)
 
-        ask_deals = (Preparation(coming, shown),) if prepare and coming is not None else ()
-        unmask = StageRequest(cast.place, members=members, agreements=agreements)
+        plain = StageRequest(cast.place, members=members, agreements=agreements)
         have_keys = {advert.site for advert in shown}
-        requests = {site: replace(unmask, preparations=ask_deals if site in have_keys else ()) for site in agreements}
-        self._ask("unmask", requests, take_reveal, fallen)
-        if coming is not None and (cast_of_next := self._cast_of(coming, shown, deals)) is not None:
-            self._prepared = {coming.round: cast_of_next}
+        prepared = replace(plain, preparations=tuple(Preparation(place, shown) for place in coming))
+        asked = agreements if members != cast.dealers else members
+        requests = {site: prepared if site in have_keys else plain for site in asked}
+        self._ask("unmask", requests, take, fallen)
+        for place in coming:
+            if (cast_of_next := self._cast_of(place, shown, deals)) is not None:
+                self._prepared = {place.round: cast_of_next}
         return reveals
 
-    def _next_place(self, number: int) -> Place | None:
-        if number >= self._study.training.rounds:
-            return None
-        attempt = self._records.new_attempt(number + 1)
-        return Place(self._record.study_hash, self._record.run, number + 1, attempt)
+    def _agreements(self, masked: MaskedSum, fallen: Fallen) -> dict[str, bytes]:
+        """The members' signatures under who is in the sum, which is not everybody whose masks are in it."""
+        cast, members = masked.cast, masked.members
+        adverts = {advert.site: advert for advert in cast.adverts}
+        signed = agreed_bytes(cast.place, members)
+        agreements: dict[str, bytes] = {}
+
+        def take(site: str, reply: StageReply) -> None:
+            self._check_signed(site, adverts[site], signed, reply.agreement)
+            agreements[site] = reply.agreement
+
+        self._ask("agree", dict.fromkeys(members, StageRequest(cast.place, members=members)), take, fallen)
+        return agreements
+
+    def coming(self, place: Place) -> tuple[Place, ...]:
+        """The attempt at the next round that is prepared in this one; none in the last one."""
+        if place.round >= self._study.training.rounds:
+            return ()
+        if place not in self._coming:
+            attempt = self._records.new_attempt(place.round + 1)
+            self._coming = {place: Place(place.study_hash, place.run, place.round + 1, attempt)}
+        return (self._coming[place],)
+
+    def _shown(self, coming: tuple[Place, ...], keys: Mapping[str, tuple[Advert, ...]]) -> tuple[Advert, ...]:
+        """The keys for the next round that hold. Whoever has none takes part in that round's own stages."""
+        shown = []
+        for place in coming:
+            for site in sorted(keys):
+                with contextlib.suppress(GaitkeeperError):
+                    shown.append(self._checked_advert(place, site, keys[site]))
+        return tuple(shown) if len(shown) >= self._study.federation.quorum else ()
 
     # -- one stage
 

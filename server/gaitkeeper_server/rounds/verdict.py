@@ -22,6 +22,7 @@ from gaitkeeper_shared.federation import (
 from gaitkeeper_shared.secure.arithmetic import Vector
 from gaitkeeper_shared.secure.codec import unpack
 from gaitkeeper_shared.secure.messages import Masked
+from gaitkeeper_shared.secure.statements import Advert
 from gaitkeeper_shared.study import Study
 
 if TYPE_CHECKING:
@@ -55,11 +56,15 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class MaskedVerdict:
-    """What a masked reply comes to: a masked vector, or complaints about peers who dealt false shares, or neither."""
+    """What a masked reply comes to: a masked vector, or complaints about peers who dealt false shares, or neither.
+
+    ``adverts``: keys for the next round, not checked here.
+    """
 
     outcome: SiteOutcome
     vector: Vector | None
     complaints: tuple[str, ...]
+    adverts: tuple[Advert, ...] = ()
 
 
 def judge_masked(
@@ -79,7 +84,7 @@ def judge_masked(
         raise GaitkeeperError("update-unusable", site=site, why="it carries no masked update")
     if vector.dtype != np.uint64 or vector.shape != (size,):
         raise GaitkeeperError("update-unusable", site=site, why="its masked update has another length or type")
-    return MaskedVerdict(replace(counted, outcome=Outcome.TRAINED), vector, ())
+    return MaskedVerdict(replace(counted, outcome=Outcome.TRAINED), vector, (), beside.adverts)
 
 
 def _counted(site: str, reply: RoundReply, order: RoundOrder, study: Study, noise_std: float) -> SiteOutcome:

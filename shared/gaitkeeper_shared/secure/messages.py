@@ -1,7 +1,8 @@
 """The stages of a masked round as Flower records: one record, which travels as it is.
 
-``keys`` and ``shares`` prepare a round, ``input`` trains and masks, ``agree`` and ``unmask`` open the sum. The last two
-prepare the next round on the way: a message costs more than anything that is in it.
+``keys`` and ``shares`` prepare a round, its order trains and masks, ``agree`` and ``unmask`` open the sum. Agreement is
+needed only where somebody fell out. The order brings the keys for the next round with it and the unmasking its shares,
+because a message costs more than anything that is in it: a round in which all goes well is two messages to each site.
 """
 
 from __future__ import annotations
@@ -61,18 +62,26 @@ class StageReply:
 
 @dataclass(frozen=True, slots=True)
 class Deals:
-    """What goes with the order of a masked round: everybody's deal, with nothing sealed but the receiver's part."""
+    """What goes with the order of a masked round: everybody's deal, with nothing sealed but the receiver's part.
+
+    ``coming``: the next round, where keys for it are wanted with the reply; or none.
+    """
 
     place: Place
     deals: tuple[Deal, ...]
+    coming: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """What comes with the reply: who dealt this site false shares, in which case nothing was masked."""
+    """What comes with the reply: who dealt this site false shares, in which case nothing was masked.
+
+    ``adverts``: keys for the next round, where they were wanted.
+    """
 
     place: Place
     complaints: tuple[str, ...]
+    adverts: tuple[Advert, ...] = ()
 
 
 def encode_request(stage: Stage, request: StageRequest) -> RecordDict:
