@@ -117,6 +117,8 @@ def _analyse_video(
             "estimator_sha256": estimator.identity.sha256,
             "skeleton": estimator.identity.skeleton,
             "people_seen": seen.people,
+            "encounters_s": list(seen.encounters_s),
+            "identity_switches_s": list(seen.switches_s),
             "height_m": height_m,
         }
     from gaitkeeper_client.gait.pipeline import analyse, nobody

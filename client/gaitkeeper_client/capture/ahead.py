@@ -8,7 +8,7 @@ import sys
 import threading
 
 _SWITCH_S = 0.0005
-"""Frames are decoded and looked at outside of Python's lock. Each return to it would wait 5 ms for the import's turn."""
+"""Frames are looked at outside of Python's lock; each return to it would wait 5 ms for the import's turn."""
 
 
 def import_ahead(*modules: str) -> threading.Thread:

@@ -131,7 +131,8 @@ def _facts(values: Mapping[str, Any], hidden: set[str]) -> tuple[Fact, ...]:
 
 def _hidden(quality: Mapping[str, Any]) -> set[str]:
     """What is for programs, or means nothing for laboratory points."""
-    hidden = {"straight_walks", "metres_per_unit", "event_method"}
+    hidden = {"straight_walks", "metres_per_unit", "event_method", "camera_shift"}
+    hidden |= {key for key in ("turns",) if not quality.get(key)}
     return hidden | {"view_azimuth_deg", "direction"} if quality.get("view") == "laboratory" else hidden
 
 

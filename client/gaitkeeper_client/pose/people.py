@@ -1,9 +1,10 @@
 """Follows everyone in view who may be the walker, each through a cut-out of the picture that moves along.
 
 The picture is searched every :data:`SEEK_EVERY` frames, and every :data:`FIND_EVERY` while somebody is followed who
-walks: the detector misses people, most of all small ones, and finds them a few frames later. Whoever is new gets a follower of his own, which first
-goes back through the frames since the last search, so that nobody's first step is lost. Who stands still for a while
-is not followed until he is seen to move. Time per frame is thus that of one network, plus a share of a search.
+walks: the detector misses people, most of all small ones, and finds them a few frames later. Whoever is new gets a
+follower of his own, which first goes back through the frames since then, so that nobody's first step is lost. Who
+stands still for a while is not followed until he is seen to move. Time per frame is thus that of one network, plus a
+share of a search. Those who pass one another are told apart by :mod:`~gaitkeeper_client.pose.encounters`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from gaitkeeper_client.capture.video import Frame
 from gaitkeeper_client.pose.base import PersonPose, PoseEstimator, PoseFollower
+from gaitkeeper_client.pose.encounters import LONGEST_S, Course, course_of, meet, settle, standing
 from gaitkeeper_client.pose.tracking import (
     LONGEST_ABSENCE_S,
     STEP_AMPLITUDE,
@@ -44,8 +46,12 @@ WALKS = 0.5
 SURELY_WALKS = 1.5
 """The same in twice the time, from which nobody else has to be looked for: two steps forward, or six on the spot."""
 LOST_AFTER_S = 0.4
+HIDDEN_S = 1.2
+"""The same while he passes another."""
 CUTOUT = 1.8
 """Side of the square cut-out in body sizes: outstretched legs and a fast step stay inside."""
+NARROW = 0.45
+"""Half the width of what is looked at while somebody passes another, in body sizes: all of him, little of the other."""
 CENTER_BELOW_TRUNK = 0.15
 """The middle of the body is below that of the trunk, in body sizes."""
 
@@ -56,6 +62,9 @@ class _Person:
     follower: PoseFollower
     since_s: float
     seen_s: float
+    course: Course | None = None
+    """His way before the encounter that he is in."""
+    met_s: float = 0.0
 
 
 class People:
@@ -81,7 +90,15 @@ class People:
         self.times.append(frame.time_s)
         self._recent.append(Frame(number, frame.time_s, frame.image))
         people = list(self._people)
-        for person, pose in zip(people, self._look_at(people, self._recent[-1]), strict=True):
+        if len(people) + len(self._standing) > 1:
+            self._mark_encounters(frame.time_s)
+        poses = settle(
+            [person.track for person in people],
+            [person.course for person in people],
+            self._look_at(people, self._recent[-1]),
+            frame.time_s,
+        )
+        for person, pose in zip(people, poses, strict=True):
             self._follow(person, pose, self._recent[-1])
         if number % FIND_EVERY == 0 or (number % SEEK_EVERY == 0 and not self._somebody_walks()):
             self._search(self._recent[-1])
@@ -93,23 +110,40 @@ class People:
     def _somebody_walks(self) -> bool:
         return any(walking_score(person.track, 2.0 * PATIENCE_S) >= SURELY_WALKS for person in self._people)
 
+    def _mark_encounters(self, time_s: float) -> None:
+        """Keep the way of everyone who comes near another, until they are apart and he is seen again."""
+        ways = [person.course or course_of(person.track) for person in self._people]
+        still = [standing(pose, time_s) for pose in self._standing]
+        for index, person in enumerate(self._people):
+            rivals = [*ways[:index], *ways[index + 1 :], *still]
+            met = any(meet(ways[index], rival, time_s) for rival in rivals)
+            if person.course is None:
+                if met and ways[index].known:
+                    person.course, person.met_s = ways[index], time_s
+                    person.track.encounters.append(time_s)
+            elif time_s - person.met_s > LONGEST_S or (not met and person.seen_s == self.times[-2]):
+                person.course = None
+
     def _look_at(self, people: Sequence[_Person], frame: Frame) -> list[PersonPose | None]:
         """Each of them in the frame, as the networks see them."""
         seconds = frame.time_s - self._last_time(frame)
 
         def look(person: _Person) -> PersonPose | None:
-            return _look(person.follower, person.track, frame, seconds)
+            return _look(person.follower, person.track, frame, seconds, person.course)
 
         return list(self._pool.map(look, people) if self._pool and len(people) > 1 else map(look, people))
 
     def _follow(self, person: _Person, pose: PersonPose | None, frame: Frame) -> None:
         others = [p.track for p in self._people if p is not person and p.track.frames[-1] == frame.index]
-        if pose is not None and person.track.fits(pose, frame.time_s) and not _taken(pose, others):
+        fits = pose is not None and (person.course is not None or person.track.fits(pose, frame.time_s))
+        if pose is not None and fits and not _taken(pose, others):
             person.track.add(frame.index, frame.time_s, pose)
             person.seen_s = frame.time_s
-        elif frame.time_s - person.seen_s > LOST_AFTER_S:
+        elif frame.time_s - person.seen_s > (LOST_AFTER_S if person.course is None else HIDDEN_S):
             self._release(person)
             return
+        elif person.course is not None:
+            person.follower.forget()  # or it would stay with the other one
         if frame.index % JUDGE_EVERY:
             return
         waited = frame.time_s - max(person.since_s, frame.time_s - PATIENCE_S)
@@ -200,12 +234,20 @@ def _find_far_away(
     return tuple(pose for pose in found if not any(same_person(pose, other) for other in known))
 
 
-def _look(follower: PoseFollower, track: Track, frame: Frame, seconds: float) -> PersonPose | None:
+def _look(
+    follower: PoseFollower, track: Track, frame: Frame, seconds: float, course: Course | None = None
+) -> PersonPose | None:
     """The followed person in a frame, in the frame's own pixels."""
     side = max(32, round(CUTOUT * track.size))
-    center = track.expected(frame.time_s) + np.array([0.0, CENTER_BELOW_TRUNK * track.size])
+    expected = track.expected(frame.time_s) if course is None else course.at(frame.time_s)
+    center = expected + np.array([0.0, CENTER_BELOW_TRUNK * track.size])
     corner = np.round(center - side / 2).astype(int)
-    pose = follower.follow(_cut(frame.image, int(corner[0]), int(corner[1]), side), seconds)
+    image = _cut(frame.image, int(corner[0]), int(corner[1]), side)
+    if course is not None:
+        image = image.copy()
+        image[:, : round((0.5 - NARROW / CUTOUT) * side)] = 0
+        image[:, round((0.5 + NARROW / CUTOUT) * side) :] = 0
+    pose = follower.follow(image, seconds)
     return None if pose is None else PersonPose(pose.points + corner, pose.confidence)
 
 

@@ -36,6 +36,8 @@ class Track:
     confidence: list[FloatArray] = field(default_factory=list)
     centers: list[FloatArray] = field(default_factory=list)
     size: float = 0.0
+    encounters: list[float] = field(default_factory=list)
+    """Times in seconds at which he came near another person on another way."""
 
     def add(self, frame: int, time_s: float, pose: PersonPose) -> None:
         """Take in one sighting, the latest or the earliest."""

@@ -12,6 +12,7 @@ from gaitkeeper_client.capture.cores import threads_allowed
 from gaitkeeper_client.capture.video import VideoFile
 from gaitkeeper_client.pose.base import PoseEstimator
 from gaitkeeper_client.pose.camera import CameraMotion, CameraWatch, boxes_of
+from gaitkeeper_client.pose.identity import persons
 from gaitkeeper_client.pose.people import FOLLOWED, People
 from gaitkeeper_client.pose.tracking import as_arrays, walker
 from gaitkeeper_shared.recording import JointTrajectories
@@ -21,21 +22,22 @@ LEG_PARTS = ("hip", "knee", "ankle", "heel", "toe")
 
 LEG_JOINTS = [index for index, name in enumerate(JOINTS) if name.split("_")[-1] in LEG_PARTS]
 
-SHORTEST_TRACK = 5
-"""Sightings; fewer are a flicker of the network, not a person."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """``trajectories`` of the walker in pixels with y up, over the whole clip; None where nobody was seen.
 
-    ``camera``: how the camera moved meanwhile.
+    ``camera``: how the camera moved meanwhile. ``encounters_s``: seconds at which the walker came near somebody on
+    another way. ``switches_s``: seconds at which the network went over from the walker to another or back: there the
+    track was cut, and what lies between was dropped.
     """
 
     trajectories: JointTrajectories | None
     frames: int
     people: int
     camera: CameraMotion | None = None
+    encounters_s: tuple[float, ...] = ()
+    switches_s: tuple[float, ...] = ()
 
 
 def follow_walker(
@@ -51,8 +53,8 @@ def follow_walker(
                 camera.see(frame.image, frame.time_s, boxes_of(people.in_view()))
             if on_progress is not None:
                 on_progress(len(people.times), video.info.frames)
-    tracks = [track for track in people.tracks if len(track.frames) >= SHORTEST_TRACK]
-    chosen = walker(tracks)
+    everyone = persons(people.tracks)
+    chosen = walker([person.track for person in everyone])
     if chosen is None:
         return Sighting(None, len(people.times), 0, camera.motion())
     points, confidence = as_arrays(chosen, len(people.times))
@@ -64,4 +66,6 @@ def follow_walker(
     confidence[~inside] = 0.0
     points[..., 1] = video.info.height - points[..., 1]
     trajectories = JointTrajectories(np.array(people.times), points, "px", confidence)
-    return Sighting(trajectories, len(people.times), len(tracks), camera.motion())
+    switches = next(person.switches for person in everyone if person.track is chosen)
+    encounters = tuple(round(time, 3) for time in chosen.encounters)
+    return Sighting(trajectories, len(people.times), len(everyone), camera.motion(), encounters, switches)

@@ -1,0 +1,159 @@
+"""Whether a track is one person throughout: cut where it goes over to another, joined where one person was lost.
+
+Somebody who turns round slows down, stands, and speeds up: that takes about a second. A track that goes one way and, a
+few frames later, as fast the other way has met somebody who came from there and went on with him.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaitkeeper_client.pose.encounters import course_of
+from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, Track
+from gaitkeeper_shared.arrays import FloatArray
+
+WINDOW_S = 0.4
+"""Time before and after a moment over which the speed is read."""
+FASTEST_TURN = 0.45
+"""Body sizes a second, before and after, from which a reversal within :data:`WINDOW_S` is nobody's turn (0.7 m/s)."""
+SAME_SIZE = 1.3
+JOIN_GATE = 0.35
+"""How far from his way, in body sizes, somebody may reappear."""
+BETWEEN_S = 0.12
+"""Time before and after a switch in which it is not told whose points they are."""
+FEWEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person as far as can be told. ``switches``: seconds at which a track went over to or from this person."""
+
+    track: Track
+    switches: tuple[float, ...] = ()
+
+
+def persons(tracks: Sequence[Track]) -> list[Person]:
+    """Everybody in a clip: tracks cut at their switches, and pieces that go on from one another joined.
+
+    Pieces of fewer than :data:`FEWEST` sightings are left out.
+    """
+    pieces = [piece for track in tracks for piece in _cut(track)]
+    pieces = [piece for piece in pieces if len(piece.track.frames) >= FEWEST]
+    pieces.sort(key=lambda piece: piece.track.times[0])
+    out: list[Person] = []
+    for piece in pieces:
+        fits = [(gap, index) for index, one in enumerate(out) if (gap := _gap(one.track, piece.track)) is not None]
+        if fits:
+            _, index = min(fits)
+            switches = tuple(sorted({*out[index].switches, *piece.switches}))
+            out[index] = Person(_joined(out[index].track, piece.track), switches)
+        else:
+            out.append(piece)
+    return out
+
+
+def switches_of(track: Track) -> list[int]:
+    """Samples of a track from which on it is another person's."""
+    times, centers = np.array(track.times), np.stack(track.centers)
+    if times.size < 2 * FEWEST or times[-1] - times[0] < WINDOW_S:
+        return []
+    found: list[int] = []
+    strength = np.zeros(times.size)
+    for at in _candidates(times, centers, 0.5 * FASTEST_TURN * track.size):
+        before = _velocity(times, centers, times[at] - WINDOW_S, times[at])
+        after = _velocity(times, centers, times[at], times[at] + WINDOW_S)
+        if before is None or after is None:
+            continue
+        speeds = float(np.linalg.norm(before)), float(np.linalg.norm(after))
+        if min(speeds) > FASTEST_TURN * track.size and float(before @ after) < -0.5 * speeds[0] * speeds[1]:
+            strength[at] = min(speeds)
+    while strength.any():
+        at = int(strength.argmax())
+        found.append(at)
+        strength[np.abs(times - times[at]) <= WINDOW_S] = 0.0
+    return sorted(found)
+
+
+def _candidates(times: FloatArray, centers: FloatArray, least: float) -> NDArray[np.intp]:
+    """Samples before and after which the ways are against each other, roughly: a quick look at all of a long clip."""
+    here = np.arange(FEWEST, times.size - FEWEST)
+    before = np.searchsorted(times, times[here] - WINDOW_S)
+    after = np.searchsorted(times, times[here] + WINDOW_S, side="right") - 1
+    come = (centers[here] - centers[before]) / (times[here] - times[before])[:, None]
+    gone = (centers[after] - centers[here]) / (times[after] - times[here])[:, None]
+    fast = (np.linalg.norm(come, axis=1) > least) & (np.linalg.norm(gone, axis=1) > least)
+    candidates: NDArray[np.intp] = here[fast & ((come * gone).sum(axis=1) < 0.0)]
+    return candidates
+
+
+def _velocity(times: FloatArray, centers: FloatArray, start: float, end: float) -> FloatArray | None:
+    rows = (times >= start) & (times <= end)
+    if np.count_nonzero(rows) < FEWEST or np.ptp(times[rows]) < 0.5 * WINDOW_S:
+        return None
+    velocity: FloatArray = np.polyfit(times[rows], centers[rows], 1)[0]
+    return velocity
+
+
+def _cut(track: Track) -> list[Person]:
+    cuts = switches_of(track)
+    if not cuts:
+        return [Person(track)]
+    moments = [track.times[at] for at in cuts]
+    bounds = [-np.inf, *moments, np.inf]
+    pieces = []
+    for number, (start, end) in enumerate(pairwise(bounds)):
+        # Around the switch the network looked at both.
+        first, last = np.searchsorted(track.times, [start + BETWEEN_S, end - BETWEEN_S])
+        if first < last:
+            beside = tuple(round(time, 3) for time in moments[max(0, number - 1) : number + 1])
+            pieces.append(Person(_part(track, int(first), int(last)), beside))
+    return pieces
+
+
+def _part(track: Track, start: int, stop: int) -> Track:
+    times = track.times[start:stop]
+    return Track(
+        track.frames[start:stop],
+        times,
+        track.points[start:stop],
+        track.confidence[start:stop],
+        track.centers[start:stop],
+        track.size,
+        [time for time in track.encounters if times and times[0] <= time <= times[-1]],
+    )
+
+
+def _gap(one: Track, later: Track) -> float | None:
+    """Seconds between two tracks that may be one person's; None where they are not."""
+    gap = later.times[0] - one.times[-1]
+    if not 0.0 < gap <= LONGEST_ABSENCE_S or not 1.0 / SAME_SIZE < later.size / one.size < SAME_SIZE:
+        return None
+    course = course_of(one)
+    off = float(np.linalg.norm(course.at(later.times[0]) - later.centers[0])) / one.size
+    return gap if course.known and off < JOIN_GATE and not _turned(course.velocity, later) else None
+
+
+def _turned(velocity: FloatArray, later: Track) -> bool:
+    times, centers = np.array(later.times), np.stack(later.centers)
+    after = _velocity(times, centers, times[0], times[0] + WINDOW_S)
+    if after is None:
+        return False
+    least = FASTEST_TURN * later.size
+    return float(velocity @ after) < 0.0 and float(np.linalg.norm(velocity)) > least < float(np.linalg.norm(after))
+
+
+def _joined(one: Track, later: Track) -> Track:
+    return Track(
+        one.frames + later.frames,
+        one.times + later.times,
+        one.points + later.points,
+        one.confidence + later.confidence,
+        one.centers + later.centers,
+        later.size,
+        one.encounters + later.encounters,
+    )
