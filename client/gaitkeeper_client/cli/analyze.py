@@ -25,6 +25,8 @@ def analyze(
     mapping: given.MappingFile = None,
     person: given.Person = None,
     speed: given.Speed = None,
+    estimator: given.Estimator = None,
+    skeleton: given.SkeletonName = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="DIR", help="Where the results go. By default RECORDING's name, -gait."),
@@ -43,8 +45,9 @@ def analyze(
     from gaitkeeper_client.sources import analyse_file
 
     options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
+    network = given.estimator_choice(estimator, skeleton)
     with progress(recording.name) as on_progress:
-        analysis = analyse_file(recording, height_m=height, on_progress=on_progress, options=options)
+        analysis = analyse_file(recording, height_m=height, on_progress=on_progress, options=options, estimator=network)
     folder = output if output is not None else given.result_folder(recording)
     document = write_results(folder, analysis)
     if as_json:

@@ -42,6 +42,8 @@ def analyze(
     mapping: given.MappingFile = None,
     person: given.Person = None,
     speed: given.Speed = None,
+    estimator: given.Estimator = None,
+    skeleton: given.SkeletonName = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="DIR", help="Where the results go. By default FILE's name, -gait."),
@@ -63,9 +65,12 @@ def analyze(
     place = SiteHome.resolve(home)
     place.config()
     options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
+    network = given.estimator_choice(estimator, skeleton)
     context = _patient(place, patient, height)
     with progress(recording.name) as on_progress:
-        analysis = analyse_file(recording, height_m=context.height_m, on_progress=on_progress, options=options)
+        analysis = analyse_file(
+            recording, height_m=context.height_m, on_progress=on_progress, options=options, estimator=network
+        )
     findings = _findings(place, analysis)
     folder = output if output is not None else given.result_folder(recording)
     document = write_results(folder, analysis, findings, context)

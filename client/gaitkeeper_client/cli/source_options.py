@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.pose.estimators import EstimatorChoice
 
 Rate = Annotated[
     float | None,
@@ -30,6 +35,28 @@ Person = Annotated[
 Speed = Annotated[
     float | None, typer.Option("--speed", metavar="M/S", help="Speed of the treadmill's belt, metres a second.")
 ]
+
+Estimator = Annotated[
+    Path | None,
+    typer.Option(
+        "--estimator", metavar="FILE.onnx", help="A pose network of your own for videos (docs/pose-networks.md)."
+    ),
+]
+SkeletonName = Annotated[
+    str | None,
+    typer.Option(
+        "--skeleton", metavar="NAME", help="The points that it delivers, such as coco-17. By default by their number."
+    ),
+]
+
+
+def estimator_choice(network: Path | None, skeleton: str | None) -> EstimatorChoice | None:
+    """What ``--estimator`` and ``--skeleton`` say; None for the usual network. Raises ``pose-network-not-given``."""
+    from gaitkeeper_client.pose.estimators import EstimatorChoice
+
+    if network is None and skeleton is not None:
+        raise GaitkeeperError("pose-network-not-given")
+    return None if network is None else EstimatorChoice(network, skeleton)
 
 
 def result_folder(recording: Path) -> Path:
