@@ -19,7 +19,8 @@ _ELSEWHERE = "Others"
 class ParameterRow:
     """A line of the parameter table; ``refused`` is empty for a value, ``mark`` for one inside its norm.
 
-    ``notes``: what asks for care when reading the value. ``far``: of the limb behind, or compared with it.
+    ``notes``: what asks for care when reading the value. ``wide``: the interval is wide. ``far``: of
+    the limb behind, or compared with it.
     """
 
     title: str
@@ -32,6 +33,7 @@ class ParameterRow:
     mark: str
     refused: str
     notes: tuple[str, ...] = ()
+    wide: bool = False
     far: bool = False
 
 
@@ -45,11 +47,12 @@ class ParameterGroup:
 
 @dataclass(frozen=True, slots=True)
 class SideValue:
-    """One side's value with its interval; ``value`` is empty where it is withheld."""
+    """One side's value with its interval; ``value`` is empty where it is withheld. ``wide``: the interval is wide."""
 
     value: str
     interval: str
     n: str
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +105,16 @@ def parameters_view(found: Mapping[str, Parameter], patient: PatientContext) -> 
     return ParametersView(tuple(groups), pairs, _withheld(found), tuple(dict.fromkeys(sources)), far)
 
 
-_FAR = "far-limb"
+_FAR, _WIDE = "far-limb", "wide-interval"
 
 
 def _notes(parameter: Parameter) -> tuple[str, ...]:
-    """Without the one that would stand at every second line: it is a mark and a footnote."""
-    return tuple(note.message for note in parameter.notes if note.code != _FAR)
+    """Without those that would stand at every second line: they are marks."""
+    return tuple(note.message for note in parameter.notes if note.code not in (_FAR, _WIDE))
 
 
-def _is_far(parameter: Parameter) -> bool:
-    return any(note.code == _FAR for note in parameter.notes)
+def _has(parameter: Parameter, code: str) -> bool:
+    return any(note.code == code for note in parameter.notes)
 
 
 def _has_line(name: str, parameter: Parameter) -> bool:
@@ -156,7 +159,8 @@ def _row(name: str, parameter: Parameter, norm: NormRange | None) -> ParameterRo
         mark=_mark(parameter, norm) if value is not None else "",
         refused=parameter.refused.message if parameter.refused is not None else "",
         notes=_notes(parameter),
-        far=_is_far(parameter),
+        wide=_has(parameter, _WIDE),
+        far=_has(parameter, _FAR),
     )
 
 
@@ -182,14 +186,15 @@ def _pair(stem: str, found: Mapping[str, Parameter]) -> SidePair | None:
         for text in (_notes(one) if one is not None else ())
     )
     left, right = (_side_value(one, decimals) for one in both)
-    unit, far = UNITS.get(known[0].unit, known[0].unit), any(_is_far(one) for one in known)
+    unit, far = UNITS.get(known[0].unit, known[0].unit), any(_has(one, _FAR) for one in known)
     return SidePair(PAIRS[stem], unit, left, right, number(difference, decimals), notes, far)
 
 
 def _side_value(parameter: Parameter | None, decimals: int) -> SideValue:
     if parameter is None or parameter.value is None:
         return SideValue("", "", "")
-    return SideValue(number(parameter.value, decimals), _interval(parameter, decimals), str(parameter.n))
+    interval = _interval(parameter, decimals)
+    return SideValue(number(parameter.value, decimals), interval, str(parameter.n), _has(parameter, _WIDE))
 
 
 def _norm_text(norm: NormRange | None, decimals: int) -> str:

@@ -169,7 +169,7 @@ FACTS: dict[str, str] = {
     "view_azimuth_deg": "Camera off the side view",
     "direction": "Direction of travel",
     "longest_gap_s": "Longest gap",
-    "noise_leg_lengths": "Tracking noise, in leg lengths",
+    "noise_leg_lengths": "Tracking noise, of the leg's length",
     "constant_place": "On the spot (treadmill)",
     "event_method": "Method for foot strikes and foot offs",
     "sha256": "SHA-256 of the source",
@@ -209,6 +209,8 @@ def fact(key: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
+        if key == "noise_leg_lengths":
+            return f"{100.0 * value:.1f}%"
         if key.endswith("share"):
             return f"{value:.0%}"
         suffix = next((f" {unit}" for ending, unit in _ENDINGS if key.endswith(ending)), "")
