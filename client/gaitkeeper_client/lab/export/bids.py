@@ -1,0 +1,93 @@
+"""Motion-BIDS: a folder with one participant's walk, by the BIDS specification's chapter "Motion"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaitkeeper_client.lab.export.content import ExportContent
+from gaitkeeper_shared import __version__
+from gaitkeeper_shared.skeleton import JOINTS
+
+BIDS_VERSION = "1.9.0"
+_TASK, _SYSTEM, _SUBJECT = "walking", "gaitkeeper", "sub-01"
+_README = """One walk, exported by Gaitkeeper.
+
+The files say nothing of who walked. Positions are joints after cleaning, in metres: x and y horizontal, z up. Angles
+are sagittal, in degrees, positive in flexion; they are known during the straight walk only.
+"""
+
+
+def write_bids(content: ExportContent, folder: Path) -> None:
+    """Write a data set of one participant and one run into a folder that does not exist yet."""
+    motion = folder / _SUBJECT / "motion"
+    motion.mkdir(parents=True)
+    stem = f"{_SUBJECT}_task-{_TASK}"
+    system = f"{stem}_tracksys-{_SYSTEM}"
+    names, table, channels = _channels(content)
+    rows = ["\t".join(_cell(value) for value in row) for row in table]
+    (motion / f"{system}_motion.tsv").write_text("\n".join(rows) + "\n", "utf-8")
+    (motion / f"{system}_channels.tsv").write_text("\n".join(channels) + "\n", "utf-8")
+    (motion / f"{stem}_events.tsv").write_text(_events(content), "utf-8")
+    _json(motion / f"{system}_motion.json", _sidecar(content, len(names)))
+    _json(
+        folder / "dataset_description.json",
+        {
+            "Name": "Gait",
+            "BIDSVersion": BIDS_VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "Gaitkeeper", "Version": __version__}],
+        },
+    )
+    (folder / "participants.tsv").write_text(f"participant_id\n{_SUBJECT}\n", "utf-8")
+    (folder / "README").write_text(_README, "utf-8")
+
+
+def _channels(content: ExportContent) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]], list[str]]:
+    """Names, the (T, C) table, and the lines of ``_channels.tsv``."""
+    names, columns = [], []
+    lines = ["name\tcomponent\ttype\ttracked_point\tunits\tsampling_frequency"]
+    rate = f"{content.rate_hz:.7g}"
+    for number in content.seen():
+        joint = JOINTS[number]
+        for axis, component in enumerate("xyz"):
+            names.append(f"{joint}_{component}")
+            columns.append(content.joints[:, number, axis])
+            lines.append(f"{names[-1]}\t{component}\tPOS\t{joint}\tm\t{rate}")
+    for name, curve in content.angles.items():
+        names.append(name)
+        columns.append(curve)
+        lines.append(f"{name}\tn/a\tJNTANG\t{name}\tdeg\t{rate}")
+    return names, np.stack(columns, axis=1), lines
+
+
+def _events(content: ExportContent) -> str:
+    rows = (f"{e.time_s:.6g}\t0\t{e.type}\t{e.side}\t{e.confidence:.4g}" for e in content.events)
+    return "\n".join(["onset\tduration\ttrial_type\tside\tconfidence", *rows]) + "\n"
+
+
+def _sidecar(content: ExportContent, channels: int) -> dict[str, Any]:
+    positions = 3 * len(content.seen())
+    return {
+        "TaskName": _TASK,
+        "TrackingSystemName": _SYSTEM,
+        "SamplingFrequency": content.rate_hz,
+        "RecordingType": "continuous",
+        "RecordingDuration": float(content.time_s[-1] - content.time_s[0]),
+        "MotionChannelCount": channels,
+        "POSChannelCount": positions,
+        "JNTANGChannelCount": channels - positions,
+        "TrackedPointsCount": positions // 3,
+        "SoftwareVersions": f"Gaitkeeper {__version__}",
+    }
+
+
+def _json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+
+
+def _cell(value: float) -> str:
+    return f"{value:.7g}" if np.isfinite(value) else "n/a"

@@ -1,0 +1,99 @@
+"""Formats that are text: TRC, MOT and CSV."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaitkeeper_client.lab.export.content import MARKERS, ExportContent
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.kinematics import midpoint
+from gaitkeeper_shared.skeleton import JOINTS, SIDES
+
+PELVIS_ABOVE_HIPS, PELVIS_BEFORE_HIPS = 0.066, 0.071
+"""Of the pelvis' origin in OpenSim's gait2392, in metres."""
+
+
+def trc_text(content: ExportContent, name: str) -> str:
+    """TRC: markers in metres, x forward, y up, z to the right."""
+    seen = content.seen()
+    markers = [MARKERS[JOINTS[number]] for number in seen]
+    frames, rate = content.time_s.size, _number(content.rate_hz)
+    lines = [
+        f"PathFileType\t4\t(X/Y/Z)\t{name}",
+        "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
+        f"{rate}\t{rate}\t{frames}\t{len(markers)}\tm\t{rate}\t1\t{frames}",
+        "Frame#\tTime\t" + "\t\t\t".join(markers) + "\t\t",
+        "\t\t" + "\t".join(f"{axis}{number}" for number in range(1, len(markers) + 1) for axis in "XYZ"),
+        "",
+    ]
+    points = _y_up(content.joints[:, seen]).reshape(frames, -1)
+    for row, seconds in enumerate(content.time_s):
+        lines.append("\t".join([str(row + 1), _number(seconds), *(_cell(value) for value in points[row])]))
+    return "\n".join(lines) + "\n"
+
+
+def mot_text(content: ExportContent) -> str:
+    """MOT: joint angles under OpenSim's names, in degrees, and the way of the pelvis.
+
+    The pelvis is taken to stand upright (it cannot be seen in our joints): the hip's flexion is that of the thigh
+    against the vertical, and the trunk's lean is the lumbar joint's.
+    """
+    unknown = np.full(content.time_s.size, np.nan)
+    lean = content.angles.get("trunk_lean", unknown)
+    hips = _y_up(midpoint(content.joints, "hip"))
+    columns = {
+        "time": content.time_s,
+        "pelvis_tilt": np.zeros(content.time_s.size),
+        "pelvis_tx": hips[:, 0] + PELVIS_BEFORE_HIPS,
+        "pelvis_ty": hips[:, 1] + PELVIS_ABOVE_HIPS,
+        "pelvis_tz": hips[:, 2],
+        "lumbar_extension": -lean,
+    }
+    for side in SIDES:
+        columns[f"hip_flexion_{side[0]}"] = content.angles.get(f"hip_flexion_{side}", unknown) - lean
+        columns[f"knee_angle_{side[0]}"] = content.angles.get(f"knee_flexion_{side}", unknown)
+        columns[f"ankle_angle_{side[0]}"] = content.angles.get(f"ankle_dorsiflexion_{side}", unknown)
+    # Only the straight walk has angles; OpenSim knows no gaps.
+    known = np.isfinite(columns["knee_angle_l"]) & np.isfinite(columns["knee_angle_r"])
+    inside = np.flatnonzero(known)
+    rows = np.stack(list(columns.values()), axis=1)[inside[0] : inside[-1] + 1] if inside.size else np.empty((0, 12))
+    lines = ["gaitkeeper", "version=1", f"nRows={len(rows)}", f"nColumns={len(columns)}", "inDegrees=yes", "endheader"]
+    lines.append("\t".join(columns))
+    lines += ["\t".join(_number(value) for value in row) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def csv_text(content: ExportContent) -> str:
+    """CSV: time, joints in metres (z up), angles in degrees; an event's moment stands in the nearest sample's row."""
+    seen = content.seen()
+    columns = {"time_s": content.time_s}
+    for number in seen:
+        for axis in range(3):
+            columns[f"{JOINTS[number]}_{'xyz'[axis]}_m"] = content.joints[:, number, axis]
+    columns |= {f"{name}_deg": curve for name, curve in content.angles.items()}
+    for side in SIDES:
+        for kind in ("foot_strike", "foot_off"):
+            times = [event.time_s for event in content.events if (event.side, event.type) == (side, kind)]
+            columns[f"{kind}_{side}_s"] = _on_samples(content, times)
+    rows = np.stack(list(columns.values()), axis=1)
+    return "\n".join([",".join(columns), *(",".join(_cell(value) for value in row) for row in rows)]) + "\n"
+
+
+def _on_samples(content: ExportContent, times: list[float]) -> FloatArray:
+    """(T,) the moment of an event in the row of the sample that it is nearest to, NaN elsewhere."""
+    out = np.full(content.time_s.size, np.nan)
+    for time_s in times:
+        out[int(np.clip(round(time_s * content.rate_hz), 0, out.size - 1))] = time_s
+    return out
+
+
+def _y_up(points: FloatArray) -> FloatArray:
+    return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
+
+
+def _cell(value: float) -> str:
+    return _number(value) if np.isfinite(value) else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.7g}" if np.isfinite(value) else "nan"
