@@ -66,7 +66,10 @@ class Model:
     """The temporal model that is trained. ``kind`` is a name of ``gaitkeeper_shared.models``.
 
     ``trained``: which parameters the private steps change, ``all`` or only the ``head`` over the encoder. The fewer
-    they are, the less the noise hurts.
+    they are, the less the noise hurts. ``features``: numbers into which the encoder's output is drawn together before
+    the head; 0 leaves it as it is. ``branch``: clinical numbers that stand beside the encoder's for the head.
+    ``start``: the weights of the first round, drawn at ``random``, or trained on ``synthetic`` patients, which costs no
+    privacy (``coordinator pretrain``).
     """
 
     kind: str = "lstm"
@@ -74,6 +77,9 @@ class Model:
     layers: int = 1
     seed: int = 0
     trained: Literal["all", "head"] = "all"
+    features: int = 0
+    branch: Literal["none", "symmetry"] = "none"
+    start: Literal["random", "synthetic"] = "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +301,7 @@ def _check(study: Study) -> None:
         (1 <= window.max_windows <= 256, "input.max_windows", window.max_windows, "it must lie between 1 and 256"),
         (1 <= study.model.hidden <= 1024, "model.hidden", study.model.hidden, "it must lie between 1 and 1024"),
         (1 <= study.model.layers <= 8, "model.layers", study.model.layers, "it must lie between 1 and 8"),
+        (0 <= study.model.features <= 256, "model.features", study.model.features, "it must lie between 0 and 256"),
         (1 <= training.rounds <= 10_000, "training.rounds", training.rounds, "it must lie between 1 and 10000"),
         (
             1 <= training.local_steps <= 1_000,

@@ -32,7 +32,7 @@ CLIENT_ROOMS = (
 )
 SERVER_ROOMS = (
     ("home", "store"),
-    ("enrolment", "registry"),
+    ("enrolment", "registry", "pretraining"),
     ("rounds", "releases"),
     ("services",),
     ("daemon",),

@@ -14,8 +14,10 @@ import typer
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from gaitkeeper_server.registry.registry import Registry
     from gaitkeeper_server.rounds.rehearsal import RehearsalReport
     from gaitkeeper_server.rounds.rehearsal_score import Score, Scores
+    from gaitkeeper_shared.models.bundle import ModelBundle
     from gaitkeeper_shared.rehearsal import RehearsalCohort, RehearsalProvider
     from gaitkeeper_shared.study import Study
 
@@ -55,8 +57,11 @@ def rehearse(
     _no_overlap(people, others)
     options = RehearsalOptions(sites, folds, seeds, privacy=not no_privacy)
     judged = () if others is None else others.people
-    report = run(loaded, data, provider, people.people, judged, options, _progress("Rounds", quiet))
-    version = _register(report, data, home)
+    registry = _registry(home)
+    started = _start(registry, loaded, data, quiet=quiet)
+    start = None if started is None else started[1]
+    report = run(loaded, data, provider, people.people, judged, options, _progress("Rounds", quiet), start)
+    version = _register(registry, report, data, () if started is None else (started[0],))
     left_out = (*people.left_out, *(() if others is None else others.left_out))
     if as_json:
         typer.echo(json.dumps(_as_json(report, loaded, version, left_out), indent=1, allow_nan=False))
@@ -91,12 +96,29 @@ def _no_overlap(people: RehearsalCohort, others: RehearsalCohort | None) -> None
         raise GaitkeeperError("rehearsal-overlap", count=len(both), people=", ".join(sorted(both)[:5]))
 
 
-def _register(report: RehearsalReport, study: bytes, home: Path | None) -> int:
-    """A new version in the registry; every rehearsal is a run of its own."""
-    import secrets
-
+def _registry(home: Path | None) -> Registry:
     from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.registry.registry import Registry
+
+    return Registry(CoordinatorHome.resolve(home))
+
+
+def _start(registry: Registry, study: Study, data: bytes, *, quiet: bool) -> tuple[int, ModelBundle] | None:
+    """The version that the study starts from, with its model; a rehearsal makes it where nobody did."""
+    if study.model.start == "random":
+        return None
+    from gaitkeeper_server.cli.pretrain import prepare
+    from gaitkeeper_server.pretraining.start import registered_start
+    from gaitkeeper_server.pretraining.train import PretrainOptions
+    from gaitkeeper_shared.study import study_hash
+
+    prepare(registry, study, data, PretrainOptions(), quiet=quiet)
+    return registered_start(registry, study, study_hash(data))
+
+
+def _register(registry: Registry, report: RehearsalReport, study: bytes, parents: tuple[int, ...]) -> int:
+    """A new version in the registry; every rehearsal is a run of its own."""
+    import secrets
 
     metrics = {
         "epsilon_spent": report.epsilon,
@@ -111,8 +133,7 @@ def _register(report: RehearsalReport, study: bytes, home: Path | None) -> int:
     finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
     if "epsilon_spent" not in finite:
         finite.pop("delta")  # without privacy there is no epsilon for it to belong to
-    registry = Registry(CoordinatorHome.resolve(home))
-    return registry.register(report.bundle, study, (), finite, run=f"rehearsal-{secrets.token_hex(6)}")
+    return registry.register(report.bundle, study, parents, finite, run=f"rehearsal-{secrets.token_hex(6)}")
 
 
 def _as_json(report: RehearsalReport, study: Study, version: int, left_out: tuple[str, ...]) -> dict[str, Any]:

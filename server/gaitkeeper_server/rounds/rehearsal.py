@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gaitkeeper_server.pretraining.start import first_weights
 from gaitkeeper_server.rounds.conductor import Conductor, Pace
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.rehearsal_plan import PlannedRehearsal, RehearsalOptions, plan_rehearsal
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
     from flwr.app import Context
     from flwr.serverapp import Grid
 
-ROLL_CALL_S = 120.0
-"""Deadline for the simulated nodes to come up and tell their names."""
+ROLL_CALL_S = 300.0
+"""Deadline for the simulated nodes to come up and tell their names: minutes where the machine is busy."""
 
 Progress = Callable[[int, int], None]
 """Called with rounds done and in all."""
@@ -89,8 +90,9 @@ def rehearse(
     holdout: Sequence[RehearsalPerson],
     options: RehearsalOptions,
     on_progress: Progress,
+    start: ModelBundle | None = None,
 ) -> RehearsalReport:
-    """Run all rounds of all runs, and judge them. Raises catalogue errors."""
+    """Run all rounds of all runs, and judge them. ``start``: what pretraining made. Raises catalogue errors."""
     from gaitkeeper_shared.privacy.plan import plan as privacy_plan
 
     started = time.monotonic()
@@ -101,11 +103,11 @@ def rehearse(
     with tempfile.TemporaryDirectory(prefix="gaitkeeper-rehearsal-") as name:
         folder = Path(name)
         journal = Journal(folder / "journal.sqlite")
-        _simulate(first, provider, journal, folder, progress)
+        _simulate(first, provider, journal, folder, progress, start)
         bundles = {run.name: _trained(journal, run.name) for run in first.runs}
         epsilon = _epsilon(journal, first)
     for run in further.runs:
-        bundles[run.name] = repeat(run, further.sites, provider, progress)
+        bundles[run.name] = repeat(run, further.sites, provider, progress, start)
     ours = planned.seeds
     return RehearsalReport(
         epsilon=epsilon if options.privacy else math.inf,
@@ -126,14 +128,19 @@ def rehearse(
 
 
 def _simulate(
-    plan: RehearsalPlan, provider: RehearsalProvider, journal: Journal, folder: Path, on_round: Callable[[int], None]
+    plan: RehearsalPlan,
+    provider: RehearsalProvider,
+    journal: Journal,
+    folder: Path,
+    on_round: Callable[[int], None],
+    start: ModelBundle | None,
 ) -> None:
     from flwr.serverapp import ServerApp
 
     for run in plan.runs:
         journal.request_run(run.name, run.study, tuple(plan.sites))
         spec = ModelSpec.of(parse_study(run.study), study_hash(run.study))
-        journal.set_initial_weights(run.name, ModelBundle.initial(spec).weights)
+        journal.set_initial_weights(run.name, first_weights(spec, start))
     people = folder / "people"
     people.mkdir(mode=0o700)
     client_app = provider.client_app(plan, people)

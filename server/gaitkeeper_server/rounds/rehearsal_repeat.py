@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from gaitkeeper_server.pretraining.start import first_weights
 from gaitkeeper_server.rounds.aggregate import mean_of_updates, with_momentum
 from gaitkeeper_server.rounds.trained import averaged_rounds
 from gaitkeeper_shared.federation import Weights
@@ -22,14 +23,15 @@ def repeat(
     sites: Mapping[str, Sequence[RehearsalPerson]],
     provider: RehearsalProvider,
     on_round: Callable[[int], None],
+    start: ModelBundle | None = None,
 ) -> ModelBundle:
-    """All rounds of one run. ``on_round`` is called with each round's number."""
+    """All rounds of one run. ``on_round`` is called with each round's number; ``start``: what pretraining made."""
     study, spec = parse_study(run.study), ModelSpec.of(parse_study(run.study), study_hash(run.study))
     trainers = [
         provider.trainer(run.study, [person for person in sites[site] if person.person in run.people])
         for site in sorted(sites)
     ]
-    states: list[Weights] = [ModelBundle.initial(spec).weights]
+    states: list[Weights] = [first_weights(spec, start)]
     for number in range(1, study.training.rounds + 1):
         mean = mean_of_updates([train(states[-1]) for train in trainers])
         states.append(_with_momentum(study, states, mean))

@@ -19,8 +19,8 @@ from gaitkeeper_shared.study import Study
 def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecord:
     """Enter a run of the signed study ``which`` (path, name or hash) for all sites that are enrolled now.
 
-    Raises ``study-*``, ``signature-*``, ``run-infinite-epsilon``, ``no-sites``, ``quorum-impossible`` or
-    ``secure-threshold``.
+    Raises ``study-*``, ``signature-*``, ``run-infinite-epsilon``, ``no-sites``, ``quorum-impossible``,
+    ``secure-threshold`` or ``model-start-missing``.
     """
     try:
         signed = signed_study(home, which)
@@ -39,12 +39,14 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
         raise GaitkeeperError("quorum-impossible", quorum=study.federation.quorum, enrolled=len(sites))
     _check_one_sum_only(study, len(sites))
 
-    from gaitkeeper_shared.models.bundle import ModelBundle
+    from gaitkeeper_server.pretraining.start import first_weights, registered_start
+    from gaitkeeper_server.registry import Registry
     from gaitkeeper_shared.models.spec import ModelSpec
 
-    initial = ModelBundle.initial(ModelSpec.of(study, signed.hash))
+    start = registered_start(Registry(home), study, signed.hash)
+    initial = first_weights(ModelSpec.of(study, signed.hash), None if start is None else start[1])
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    return journal.request_run(run, signed.data, sites, initial.weights)
+    return journal.request_run(run, signed.data, sites, initial)
 
 
 def _check_one_sum_only(study: Study, sites: int) -> None:

@@ -92,8 +92,13 @@ def build(spec: ModelSpec) -> GaitModel:
         raise GaitkeeperError("model-kind-unknown", kind=spec.kind, known=", ".join(known))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)
-        signature = repr((spec.kind, spec.hidden, spec.layers, spec.input))
-        return GaitModel(_KINDS[spec.kind](spec), len(spec.labels), spec.trained, signature)
+        signature = repr((spec.kind, spec.hidden, spec.layers, spec.input, spec.features, spec.branch))
+        encoder: TemporalEncoder = _KINDS[spec.kind](spec)
+        if spec.features or spec.branch != "none":
+            from gaitkeeper_shared.models.branched import BranchedEncoder
+
+            encoder = BranchedEncoder(encoder, spec)
+        return GaitModel(encoder, len(spec.labels), spec.trained, signature)
 
 
 def best_device() -> torch.device:

@@ -20,7 +20,8 @@ class ModelSpec:
     """A temporal model: its kind and size, the windows it reads, the labels it tells apart, the study it comes from.
 
     ``kind``: a name of :func:`gaitkeeper_shared.models.registry.kinds`. ``trained``: which parameters a site's private
-    steps change, ``all`` or only the ``head`` (the encoder stays as it was drawn or pretrained).
+    steps change, ``all`` or only the ``head`` (the encoder stays as it was drawn or pretrained). ``features``,
+    ``branch``: see :class:`gaitkeeper_shared.study.Model`.
     """
 
     kind: str
@@ -31,6 +32,8 @@ class ModelSpec:
     input: Input
     labels: tuple[str, ...]
     study_hash: str
+    features: int = 0
+    branch: str = "none"
 
     @classmethod
     def of(cls, study: Study, study_hash: str) -> ModelSpec:
@@ -45,6 +48,8 @@ class ModelSpec:
             input=study.input,
             labels=study.task.labels,
             study_hash=study_hash,
+            features=model.features,
+            branch=model.branch,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def _texts(value: Any, what: str) -> tuple[str, ...]:
 
 def _check(spec: ModelSpec) -> None:
     window = spec.input
-    sizes = (spec.hidden, spec.layers, spec.seed, window.max_windows)
+    sizes = (spec.hidden, spec.layers, spec.seed, spec.features, window.max_windows)
     rates = (window.rate_hz, window.window_s, window.hop_s)
     rules = (
         (all(type(size) is int for size in sizes), "a size is not a whole number"),
@@ -98,3 +103,5 @@ def _check(spec: ModelSpec) -> None:
         raise ValueError(f"its channels are unknown or repeated: {', '.join(unknown)}")
     if spec.trained not in ("all", "head"):
         raise ValueError(f"trained = {spec.trained!r}")
+    if not 0 <= spec.features <= 256 or spec.branch not in ("none", "symmetry"):
+        raise ValueError(f"features = {spec.features}, branch = {spec.branch!r}")
