@@ -118,8 +118,6 @@ def test_keys_of_a_stranger_in_between_are_refused() -> None:
     mine, theirs, third = (game.attempts[site].advert for site in game.sites)
     strangers = identity("clinic-b", "other root")
     stranger = MaskedAttempt(PLACE, RULES, strangers, Membership(authority("test").certificate))
-        PLACE, RULES, identity("clinic-b", "other root"), Membership(authority("test").certificate)
-    )
     colleague = MaskedAttempt(PLACE, RULES, identity("clinic-c"), Membership(authority("test").certificate))
     for swapped in (
         dataclasses.replace(theirs, mask_key=stranger.advert.mask_key),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from flwr.serverapp import Grid
 
 LIED = "secure-lied"
+_TIMES = 3
+"""How often a site is asked in one stage, when its node starts anew over it."""
 _WORDS: Mapping[Stage, str] = {
     "keys": "its keys",
     "shares": "its shares",
@@ -211,8 +214,7 @@ class MaskedStages:
             if moment >= looked + (self._pace.look_s if absent else self._pace.look_again_s):
                 if self._journal.wish(self._record.run) is Wish.STOP:
                     raise Stopped
-                if absent:
-                    waiting.ask(requests, self._roster(self._grid))
+                waiting.ask(requests, self._roster(self._grid))
                 looked = moment
             for site, reply in waiting.replies():
                 if (outcome := self._taken(stage, site, reply, take)) is not None:
@@ -270,8 +272,14 @@ class _Waiting:
     def __init__(self, grid: Grid, deadline_s: float, stage: Stage) -> None:
         self._grid, self._deadline_s, self._stage = grid, deadline_s, stage
         self._pending: dict[str, tuple[str, int]] = {}
+        self._presences: dict[str, Presence] = {}
+        self._times: Counter[str] = Counter()
         self._until = 0.0
-        self.asked: set[str] = set()
+
+    @property
+    def asked(self) -> set[str]:
+        """Who was asked."""
+        return set(self._presences)
 
     @property
     def open(self) -> bool:
@@ -284,11 +292,18 @@ class _Waiting:
         return {site for site, _ in self._pending.values()}
 
     def ask(self, requests: Mapping[str, StageRequest], present: Mapping[str, Presence]) -> None:
-        """Ask those who are there and were not asked; forget those who have left meanwhile."""
+        """Ask those who are there and were not asked since they came: what a node was asked before, it has lost."""
         from flwr.app import Message
 
         nodes = {site: presence.node_id for site, presence in present.items()}
-        sites = [site for site in requests if site in nodes and site not in self.asked]
+        waiting = self.silent
+        sites = [
+            site
+            for site in requests
+            if site in nodes
+            and (site not in self._presences or (site in waiting and self._presences[site] != present[site]))
+            and self._times[site] < _TIMES
+        ]
         messages = [
             Message(
                 encode_request(self._stage, requests[site]),
@@ -304,8 +319,10 @@ class _Waiting:
         self._until = time.monotonic() + self._deadline_s
         for site, message_id in zip(sites, self._grid.push_messages(messages), strict=True):
             if message_id:
+                self._pending = {key: item for key, item in self._pending.items() if item[0] != site}
                 self._pending[message_id] = (site, nodes[site])
-                self.asked.add(site)
+                self._presences[site] = present[site]
+                self._times[site] += 1
 
     def replies(self) -> list[tuple[str, StageReply | GaitkeeperError | str]]:
         """What came: a reply, an error where it is none, or words where the site cannot be reached."""
