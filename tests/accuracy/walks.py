@@ -16,7 +16,7 @@ from gaitkeeper_client.validation.agreement import EventAgreement, compare_event
 from gaitkeeper_client.validation.reference import Reference
 from gaitkeeper_client.validation.sources import own_reference
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
+from gaitkeeper_shared.recording import EventType, GaitEvent, JointTrajectories
 from gaitkeeper_shared.simulation.patient import DISORDERS
 
 Walks = list[tuple[JointTrajectories, Reference]]
@@ -88,7 +88,7 @@ def simulated() -> str:
     return text + table(("path", "walkers", "event", *EVENT_COLUMNS), rows)
 
 
-def _add(total: dict[str, EventAgreement], one: dict[str, EventAgreement]) -> None:
+def _add(total: dict[EventType, EventAgreement], one: dict[EventType, EventAgreement]) -> None:
     for kind in one:
         total[kind] += one[kind]
 

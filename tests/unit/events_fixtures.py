@@ -6,6 +6,8 @@ from functools import cache
 
 import numpy as np
 
+from gaitkeeper_client.gait.bouts import find_bouts
+from gaitkeeper_client.gait.clean import clean
 from gaitkeeper_client.validation.agreement import EventAgreement, compare_events
 from gaitkeeper_client.validation.reference import Span, spans_of_labels
 from gaitkeeper_shared.kinematics import midpoint
@@ -37,9 +39,11 @@ def recorded(
 
 
 def on_a_belt(walk: JointTrajectories) -> JointTrajectories:
-    """The same walk without its mean speed."""
+    """The longest straight walk in it without its mean speed."""
+    bout = max(find_bouts(clean(walk).tracks), key=lambda one: one.duration_s)
     hips = midpoint(walk.positions, "hip")[:, :2]
-    speed = np.array([np.polyfit(walk.time_s, hips[:, axis], 1)[0] for axis in (0, 1)])
+    inside = (walk.time_s >= bout.time_s[0]) & (walk.time_s <= bout.time_s[-1]) & np.isfinite(hips).all(axis=1)
+    speed = np.array([np.polyfit(walk.time_s[inside], hips[inside, axis], 1)[0] for axis in (0, 1)])
     positions = walk.positions.copy()
     positions[..., :2] -= walk.time_s[:, None, None] * speed
     return JointTrajectories(walk.time_s, positions, walk.unit, walk.confidence)
