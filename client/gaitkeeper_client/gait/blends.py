@@ -61,7 +61,7 @@ def without_blends(positions: FloatArray, rate_hz: float) -> FloatArray:
     mask = blended(positions, rate_hz)
     # What is seen for a moment between two blends is in the middle of a change, too.
     width = 2 * max(1, round(WINDOW_S * rate_hz)) - 1
-    rows = np.flatnonzero(mask | binary_closing(np.pad(mask, width), np.ones(width + 1))[width:-width])
+    rows = np.flatnonzero(mask | binary_closing(np.pad(mask, width), np.ones(width + 1, dtype=np.bool_))[width:-width])
     if rows.size == 0:
         return positions
     out = positions.copy()
