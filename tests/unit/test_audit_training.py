@@ -41,7 +41,7 @@ def test_the_canary_is_as_long_as_the_clip_and_is_what_training_sees(attacked: T
 
 
 def test_the_code_as_it_is_stays_below_the_claim(attacked: Target) -> None:
-    found = examine(attacked, STEPS, NONE, 150)
+    found = examine(attacked, STEPS, NONE, QUICK.sound)
     assert found.refuted == ()
     assert found.claims[1e-3] == pytest.approx(3.0, abs=0.05)
     assert sorted(found.claims.values(), reverse=True) == list(found.claims.values())

@@ -112,7 +112,7 @@ def _print(done: Audit, output: Path | None) -> None:
     typer.echo(f"Audit of {done.study}: {done.steps} private steps, noise multiplier {done.noise_multiplier:g},")
     typer.echo(f"sample rate {done.sample_rate:g}, confidence {done.confidence:.1%} for each line.")
     for one in (*done.sound, *done.faults):
-        delta = max(one.claims, key=lambda item: one.best(item).epsilon - one.claims[item])
+        delta = max(one.claims, key=lambda item: one.best(item).epsilon / max(one.claims[item], 1e-3))
         verdict = "REFUTED" if one.refuted else "no contradiction"
         if one in done.faults:
             verdict = "noticed" if one.refuted else "NOT NOTICED"
