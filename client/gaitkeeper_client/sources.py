@@ -70,7 +70,11 @@ def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
 
 def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysis:
     from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
+    from gaitkeeper_client.gait.analysis import Analysis
+    from gaitkeeper_client.gait.parameters import all_refused
     from gaitkeeper_client.gait.pipeline import analyse
+    from gaitkeeper_client.gait.refusals import reason
+    from gaitkeeper_client.lab.feet import feet_are_seen
 
     walk = reader.read(path, options)
     source: dict[str, Any] = {"kind": walk.kind, "height_m": options.height_m, "notes": list(walk.notes)}
@@ -78,6 +82,9 @@ def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysi
         source["sha256"] = sha256_of_folder(path)
     else:
         source |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    if not feet_are_seen(walk):
+        why = reason("feet-missing")
+        return Analysis("refused", (why,), source, all_refused(why), (), (), {})
     return analyse(walk.trajectories, height_m=options.height_m, source=source)
 
 

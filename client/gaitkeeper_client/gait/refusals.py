@@ -103,6 +103,12 @@ TABLE: dict[str, Refusal] = {
             "Give the patient's height (--height, in metres).",
         ),
         Refusal(
+            "feet-missing",
+            "heel or tip of a foot is never seen",
+            "The recording has no points of the feet, and without them no moment of contact can be found.",
+            "Use a skeleton with feet (BODY_25, Halpe-26, BlazePose), or markers on heel and toe.",
+        ),
+        Refusal(
             "positions-needed",
             "the parameter needs positions of the body, and the recording holds forces or times alone",
             "It needs positions of the body, and the recording holds the forces or the times of contact alone.",

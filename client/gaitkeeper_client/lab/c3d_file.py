@@ -105,7 +105,7 @@ class C3dFile:
     @property
     def analog_rate_hz(self) -> float:
         """Samples of an analog channel per second."""
-        return self.rate_hz * (self.analog.shape[0] // max(1, self.points.shape[0]))
+        return self.rate_hz * float(self.analog.shape[0] // max(1, self.points.shape[0]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def walk_of_coordinates(table: MotionTable, path: Path, kind: str, height_m: flo
         [angles.get(name, np.zeros(table.time_s.size)) for name in ("pelvis_tx", "pelvis_ty", "pelvis_tz")], axis=1
     )[:, None, :]
     positions = z_up(points, (1, 1))
-    confidence = np.isfinite(positions).all(axis=2).astype(np.float64)
+    confidence = np.asarray(np.isfinite(positions).all(axis=2), dtype=np.float64)
     trajectories = JointTrajectories(table.time_s, positions, "m", confidence)
     return LabWalk(kind, trajectories, notes=(NOTE.format(height=height),))
 

@@ -17,10 +17,11 @@ from gaitkeeper_client.lab.joints import to_trajectories
 from gaitkeeper_client.lab.text import MOST_BYTES, broken
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.recording import EventType, GaitEvent
-from gaitkeeper_shared.skeleton import JOINTS, SIDES
+from gaitkeeper_shared.recording import EventType, GaitEvent, Side
+from gaitkeeper_shared.skeleton import JOINTS
 
 _FORMAT = "gaitkit JSON"
+_SIDES: tuple[Side, Side] = ("left", "right")
 _EVENTS: dict[str, EventType] = {"hs_frames": "foot_strike", "to_frames": "foot_off"}
 
 
@@ -65,7 +66,7 @@ def _events(truth: Any, rate: float, frames: int) -> tuple[GaitEvent, ...]:
     found = [
         GaitEvent(float(number) / rate, side, kind, 1.0)
         for key, kind in _EVENTS.items()
-        for side in SIDES
+        for side in _SIDES
         for number in (truth.get(key) or {}).get(side, [])
         if 0 <= float(number) < frames
     ]

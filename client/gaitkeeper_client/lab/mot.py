@@ -164,9 +164,10 @@ def forces_under_feet(table: MotionTable, path: Path) -> FloatArray:
     for plate in plates:
         side = _side_of_force(plate.name)
         if side is not None:
-            axis = int(np.argmax(np.nanmean(np.abs(plate.force), axis=0)))
-            vertical = plate.force[:, axis]
-            found[side] = -vertical if abs(np.nanmin(vertical)) > abs(np.nanmax(vertical)) else vertical
+            known = plate.force[np.isfinite(plate.force).all(axis=1)]
+            axis = int(np.argmax(np.abs(known).sum(axis=0)))
+            downwards = known.size > 0 and -known[:, axis].min() > known[:, axis].max()
+            found[side] = plate.force[:, axis] * (-1.0 if downwards else 1.0)
     if set(found) != {"left", "right"}:
         names = ", ".join(plate.name for plate in plates)
         raise GaitkeeperError("lab-force-sides", path=path, names=names)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaitkeeper_client.lab.feet import with_heels
 from gaitkeeper_client.lab.footforce import FootForces, StrideTimes
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.lab.walk import LabWalk
@@ -22,8 +23,12 @@ class Reader:
     kind: str
     title: str
     recognises: Callable[[Path, str], bool]
-    read: Callable[[Path, ReadOptions], LabWalk]
+    load: Callable[[Path, ReadOptions], LabWalk]
     takes: frozenset[str]
+
+    def read(self, path: Path, options: ReadOptions) -> LabWalk:
+        """The walk in a file, with heels. Raises what the kind's own reader raises."""
+        return with_heels(self.load(path, options))
 
 
 @dataclass(frozen=True, slots=True)
