@@ -6,8 +6,9 @@ toe's has risen above one (foot off), between samples. The idea is that of O'Con
 doi:10.1016/j.gaitpost.2006.05.016, with the threshold tied to the walker's own speed. What is left of the smoothing's
 and the threshold's delay is a constant, measured on simulated walkers seen through the pose network, and taken off.
 
-Needs a foot that is at rest in the picture: over ground and with a camera that stands still. Elsewhere the coordinate
-method's time stands, corrected by a constant of its own.
+Needs a foot that is at rest in the picture: over ground and with a camera that stands still. Of somebody who walks in
+one place the feet rest on a belt: its speed, that of the foot which goes back the faster, is added first. Where neither
+helps, the coordinate method's time stands, corrected by a constant of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gaitkeeper_client.gait.events.zeni import Zeni
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint, midpoint
 from gaitkeeper_shared.recording import GaitEvent
+from gaitkeeper_shared.skeleton import SIDES
 
 SEARCH_S = 0.16
 """How far the moment of contact may be from the coordinate method's."""
@@ -45,12 +47,14 @@ class Contact:
 
     def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
         """Events of one straight walk."""
+        if bout.constant_place:
+            bout = _over_ground(bout)
         speed = _walking_speed(bout)
         found = []
         for event in Zeni().detect(bout):
             late = ZENI_STRIKE_S if event.type == "foot_strike" else ZENI_OFF_S
             time_s, sure = event.time_s - late, 0.7
-            contact = None if bout.constant_place else _contact(bout, event, speed)
+            contact = _contact(bout, event, speed)
             if contact is not None:
                 delay = STRIKE_DELAY_S if event.type == "foot_strike" else OFF_DELAY_S
                 sure = 1.0 - min(0.5, abs(contact - delay - time_s) / SEARCH_S)
@@ -58,6 +62,15 @@ class Contact:
             if bout.time_s[0] + EDGE_S <= time_s <= bout.time_s[-1] - EDGE_S:
                 found.append(replace(event, time_s=time_s, confidence=event.confidence * sure))
         return enforce_order(found)
+
+
+def _over_ground(bout: Bout) -> Bout:
+    """The walk as it would be over ground: moved forward as fast as the belt carries the standing foot back."""
+    forward = [np.gradient(joint(bout.points, f"{side}_ankle")[:, 0], bout.time_s) for side in SIDES]
+    belt = -float(np.nanmedian(np.minimum(*forward)))
+    points = bout.points.copy()
+    points[..., 0] += belt * (bout.time_s - bout.time_s[0])[:, None]
+    return replace(bout, points=points)
 
 
 def _walking_speed(bout: Bout) -> float:
