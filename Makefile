@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export GAITKEEPER_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench accuracy audit lock protos clean
+.PHONY: help setup demo test lint type bench accuracy learning audit lock protos clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ bench: setup ## what things cost, into bench/latest.json (docs/bench.md); wants 
 
 accuracy: setup ## events and angles against force plates and rendered walkers, into docs/accuracy.md
 	$(BIN)/python -m tests.accuracy
+
+learning: setup ## what the example studies learn, with and without privacy, into docs/learning.md
+	$(BIN)/python -m tests.learning
 
 audit: setup ## what a canary patient betrays, against what the ledger claims, and five planted faults; minutes
 	$(BIN)/gaitkeeper privacy audit --output audit
