@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gaitkeeper_client.gait.analysis import Analysis, Cycle
 from gaitkeeper_client.gait.bouts import Bout, find_bouts
@@ -208,6 +210,31 @@ def test_distance_from_a_norm_has_two_parts() -> None:
     bent = distance(norm.mean - 3.0 + 4.0 * np.sin(np.linspace(0.0, 2.0 * math.pi, 102)[:-1]), norm)
     assert bent.total**2 == pytest.approx(bent.offset**2 + bent.shape**2)
     assert bent.offset == pytest.approx(-3.0)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    noise=st.sampled_from([0.0, 1e-9, 0.01, 1.0]),
+    gone=st.lists(st.sampled_from(JOINTS), max_size=6, unique=True),
+    missed=st.floats(0.0, 0.6),
+)
+def test_whatever_is_seen_a_parameter_is_a_number_or_a_refusal(
+    seed: int, noise: float, gone: list[str], missed: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    points = standing(8.0) + rng.normal(0.0, 1.0, (801, len(JOINTS), 3)) * noise
+    for name in gone:
+        points[rng.integers(0, 800) :, JOINT_INDEX[name]] = np.nan
+    walk = walk_of(points, [event for event in stepping(7.9) if rng.random() >= missed])
+    tracks = JointTrajectories(walk.bout.time_s, points, "m", np.ones(points.shape[:2]))
+    for name, parameter in parameters((walk,), tracks).items():
+        assert (parameter.value is None) != (parameter.refused is None), name
+        for number in (parameter.value, *(parameter.ci95 or ())):
+            assert number is None or math.isfinite(number), (name, parameter)
+        if parameter.value is not None and parameter.ci95 is not None:
+            assert parameter.ci95[0] <= parameter.value + 1e-9, name
+            assert parameter.ci95[1] >= parameter.value - 1e-9, name
 
 
 @cache

@@ -97,4 +97,5 @@ def print_analysis(analysis: Analysis) -> None:
 
 def _cells(parameter: Parameter, value: float) -> tuple[str, str]:
     interval = "" if parameter.ci95 is None else f"{parameter.ci95[0]:.2f} to {parameter.ci95[1]:.2f}"
-    return f"{value:.2f} {parameter.unit}", interval
+    unit = "" if parameter.unit == "1" else parameter.unit  # a ratio has none
+    return f"{value:.2f} {unit}".rstrip(), interval

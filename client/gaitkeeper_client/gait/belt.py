@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from gaitkeeper_client.gait.analysis import Analysis, Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.deviation import deviations_at
+from gaitkeeper_client.gait.parameters_length import GRAVITY_M_S2, USUAL_LEG_M
+from gaitkeeper_shared.kinematics import leg_length
 
 NOT_USED = "A belt's speed was given, but the person travels through the room: it was not used."
 FROM_BELT = "Walking speed and stride length are those of the belt; the person's own shift on it is not in them."
@@ -29,7 +33,26 @@ def with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
         found["walking_speed"] = Parameter(DEFINITIONS["walking_speed"].unit, belt_m_s, None, len(analysis.cycles))
     if "stride_length" in unseen:
         found["stride_length"] = _stride_length(analysis.parameters["stride_time"], belt_m_s)
+    speed = _dimensionless(analysis, belt_m_s)
+    if speed is not None and _is_unseen(analysis.parameters["dimensionless_speed"]):
+        found["dimensionless_speed"] = Parameter(
+            DEFINITIONS["dimensionless_speed"].unit, speed, None, len(analysis.cycles)
+        )
+        found |= {name: one for name, one in deviations_at(analysis.cycles, speed).items() if _no_speed(found[name])}
     return _noted(analysis, FROM_BELT, found)
+
+
+def _no_speed(parameter: Parameter) -> bool:
+    return parameter.refused is not None and parameter.refused.code == "speed-unknown"
+
+
+def _dimensionless(analysis: Analysis, belt_m_s: float) -> float | None:
+    """The belt's speed over the root of gravity times leg length; None where there are no points."""
+    if analysis.recording is None or not analysis.recording.trajectories.time_s.size:
+        return None
+    scale = analysis.quality.get("metres_per_unit")
+    leg_m = leg_length(analysis.recording.trajectories.positions) * scale if isinstance(scale, float) else USUAL_LEG_M
+    return belt_m_s / math.sqrt(GRAVITY_M_S2 * leg_m)
 
 
 def _is_unseen(parameter: Parameter) -> bool:

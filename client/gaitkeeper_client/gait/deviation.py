@@ -65,8 +65,8 @@ def variable_scores(cycles: Sequence[Cycle], band: str) -> tuple[VariableScore, 
     for angle in ANGLES:
         norm = norm_curve(angle, band)
         for side in SIDES:
-            curves = _curves(cycles, angle, side)
-            if norm is not None and curves.shape[0]:
+            curves = _Curves.of(cycles, angle, side)
+            if norm is not None and curves.cycle.size:
                 scores.append(_score(angle, _SIDE[side], curves, norm))
     return tuple(scores)
 
@@ -74,62 +74,78 @@ def variable_scores(cycles: Sequence[Cycle], band: str) -> tuple[VariableScore, 
 _SIDE: dict[str, Side] = {"left": "left", "right": "right"}
 
 
-def _curves(cycles: Sequence[Cycle], angle: str, side: str) -> FloatArray:
-    """(N, 101) whole curves of one angle of one side."""
-    name = f"{angle}_{side}"
-    found = [np.asarray(c.curves[name], dtype=np.float64) for c in cycles if c.side == side and name in c.curves]
-    whole = [curve for curve in found if np.isfinite(curve).all()]
-    return np.stack(whole) if whole else np.empty((0, CURVE_POINTS))
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    """(N, 101) whole curves of one angle of one side, and which of the cycles each is of."""
+
+    cycle: IntArray
+    values: FloatArray
+
+    @classmethod
+    def of(cls, cycles: Sequence[Cycle], angle: str, side: str) -> _Curves:
+        name = f"{angle}_{side}"
+        found = [
+            (index, np.asarray(cycle.curves[name], dtype=np.float64))
+            for index, cycle in enumerate(cycles)
+            if cycle.side == side and name in cycle.curves
+        ]
+        whole = [(index, curve) for index, curve in found if np.isfinite(curve).all()]
+        values = np.stack([curve for _, curve in whole]) if whole else np.empty((0, CURVE_POINTS))
+        return cls(np.array([index for index, _ in whole], dtype=np.int64), values)
+
+    def distances(self, norm: NormCurve, part: str) -> tuple[float, FloatArray]:
+        """One part of the mean curve's distance, and (N,) the same with one cycle left out."""
+        whole = float(getattr(distance(self.values.mean(axis=0), norm), part))
+        if self.cycle.size < 2:
+            return whole, np.full(self.cycle.size, whole)
+        others = (self.values.sum(axis=0) - self.values) / (self.cycle.size - 1) - norm.mean
+        left_out = np.sqrt((others**2).mean(axis=1)) if part == "total" else others.std(axis=1)
+        return whole, left_out
 
 
-def _score(angle: str, side: Side, curves: FloatArray, norm: NormCurve) -> VariableScore:
-    found = distance(curves.mean(axis=0), norm)
+def _score(angle: str, side: Side, curves: _Curves, norm: NormCurve) -> VariableScore:
+    found = distance(curves.values.mean(axis=0), norm)
     usual = math.sqrt(float((norm.sd**2).mean()))
-
-    def total(kept: IntArray) -> float:
-        return distance(curves[kept].mean(axis=0), norm).total
-
-    interval = jackknife_ci95(curves.shape[0], total, found.total)
-    return VariableScore(angle, side, found, interval, usual, curves.shape[0])
+    interval = jackknife_ci95(curves.distances(norm, "total")[1], found.total)
+    return VariableScore(angle, side, found, interval, usual, curves.cycle.size)
 
 
 def deviation_parameters(walks: Sequence[Walk], speed: Parameter) -> dict[str, Parameter]:
     """Both deviations; withheld where the speed is not known, because slow walking alone changes the curves."""
-    return {name: _deviation(name, part, walks, speed) for name, part in _PARTS.items()}
+    cycles = [cycle for walk in walks for cycle in walk.cycles]
+    out = {}
+    for name in _PARTS:
+        row = DEFINITIONS[name]
+        if (why := withheld(row, walks)) is None and speed.value is None:
+            why = refused(row.unit, "speed-unknown", what=row.title)
+        out[name] = why or _deviation(name, walks, cycles, speed.value or 0.0)
+    return out
 
 
 _PARTS = {"sagittal_deviation": "total", "sagittal_shape_deviation": "shape"}
 
 
-def _deviation(name: str, part: str, walks: Sequence[Walk], speed: Parameter) -> Parameter:
-    row = DEFINITIONS[name]
-    if why := withheld(row, walks):
-        return why
-    if speed.value is None:
-        return refused(row.unit, "speed-unknown", what=row.title)
-    band = speed_band(speed.value)
-    cycles = [cycle for walk in walks for cycle in walk.cycles]
-    value = _over_joints(cycles, band, part)
-    if not math.isfinite(value):
-        return refused(row.unit, "points-missing", what=row.title, points="hips, knees and feet of both sides")
-    interval = jackknife_ci95(
-        len(cycles), lambda kept: _over_joints([cycles[index] for index in kept], band, part), value
-    )
-    if interval is not None and not all(math.isfinite(limit) for limit in interval):
-        interval = None
-    return finished(row, walks, value, interval, len(cycles))
+def deviations_at(cycles: Sequence[Cycle], dimensionless_speed: float) -> dict[str, Parameter]:
+    """Both deviations of cycles whose speed is known from elsewhere, as from a treadmill's belt."""
+    return {name: _deviation(name, (), cycles, dimensionless_speed) for name in _PARTS}
 
 
-def _over_joints(cycles: Sequence[Cycle], band: str, part: str) -> float:
-    """Root mean square of one part of the distances over joints and sides; NaN where one of them is missing."""
-    squares = []
+def _deviation(name: str, walks: Sequence[Walk], cycles: Sequence[Cycle], dimensionless_speed: float) -> Parameter:
+    """Root mean square of one part of the distances, over joints and sides."""
+    row, band = DEFINITIONS[name], speed_band(dimensionless_speed)
+    squares: list[float] = []
+    change = np.zeros(len(cycles))  # of the sum of squares, where a cycle is left out
     for angle in ANGLES:
         norm = norm_curve(angle, band)
         if norm is None:
             continue
         for side in SIDES:
-            curves = _curves(cycles, angle, side)
-            if not curves.shape[0]:
-                return math.nan
-            squares.append(getattr(distance(curves.mean(axis=0), norm), part) ** 2)
-    return math.sqrt(float(np.mean(squares)))
+            curves = _Curves.of(cycles, angle, side)
+            if not curves.cycle.size:
+                return refused(row.unit, "points-missing", what=row.title, points="hips, knees and feet of both sides")
+            whole, left_out = curves.distances(norm, _PARTS[name])
+            squares.append(whole**2)
+            change[curves.cycle] += left_out**2 - whole**2
+    value = math.sqrt(float(np.mean(squares)))
+    others = np.sqrt(np.maximum((sum(squares) + change) / len(squares), 0.0))
+    return finished(row, walks, value, jackknife_ci95(others, value), len(cycles))

@@ -104,6 +104,8 @@ def _spread(
     pooled = around_side_means(values.sides)
     if len(pooled) < row.fewest:
         return _too_few(row, len(pooled), of)
+    if statistic is cv_with_ci95 and sum(pooled) <= 0.0:
+        return refused(row.unit, "mean-not-positive", len(pooled), what=row.title)
     value, interval = statistic(pooled)
     return finished(row, walks, value, interval, len(pooled))
 
@@ -119,7 +121,7 @@ def compared(
     if fewest < 1:
         return refused(row.unit, "too-few-strides", len(values), n=fewest, of="strides of one of the legs", needed=1)
     if not all(sum(side) > 0.0 for side in values.sides):
-        return refused(row.unit, "sides-not-comparable", len(values), what=row.title)
+        return refused(row.unit, "mean-not-positive", len(values), what=row.title)
     value, interval = difference_with_ci95(values.left, values.right, of, error.least_sd)
     return finished(row, walks, value, widened(value, interval, error.shared_sd), len(values))
 

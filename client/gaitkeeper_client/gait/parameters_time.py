@@ -184,20 +184,15 @@ def _symmetry(walks: Sequence[Walk], stances: BySide, error: Error) -> Parameter
     if fewest < 1:
         return refused(row.unit, "too-few-strides", len(stances), n=fewest, of="strides of one of the legs", needed=1)
 
-    def index(a: FloatArray, b: FloatArray) -> float:
-        return abs(signed_difference(float(a.mean()), float(b.mean())))
+    def index(lefts: FloatArray, rights: FloatArray) -> FloatArray:
+        means = lefts.mean(axis=-1), rights.mean(axis=-1)
+        return np.asarray(200.0 * np.abs(means[0] - means[1]) / (means[0] + means[1]))
 
-    value = index(left, right)
+    value = float(index(left, right))
     if fewest < 2:
         return finished(row, walks, value, None, len(stances))
-    draw = np.random.default_rng(0)  # a seed, so that one recording has one interval
-    samples = [index(draw.choice(left, left.size), draw.choice(right, right.size)) for _ in range(_SYMMETRY_RESAMPLES)]
-    low, high = (float(limit) for limit in np.percentile(samples, [2.5, 97.5]))
-    interval = widened(value, (min(low, value), max(high, value)), error.shared_sd)
+    interval = widened(value, resampled_ci95((left, right), index, value), error.shared_sd)
     return finished(row, walks, value, interval and (max(0.0, interval[0]), interval[1]), len(stances))
-
-
-_SYMMETRY_RESAMPLES = 1000
 
 
 def _coordination(walks: Sequence[Walk], swings: BySide) -> Parameter:
@@ -216,12 +211,12 @@ def _coordination(walks: Sequence[Walk], swings: BySide) -> Parameter:
             row.unit, "too-few-strides", phases.size, n=phases.size, of=f"strides of the {side} foot", needed=row.fewest
         )
 
-    def index(chosen: FloatArray) -> float:
-        accuracy = 100.0 * float(np.abs(chosen - 180.0).mean()) / 180.0
-        return 100.0 * float(chosen.std(ddof=1) / chosen.mean()) + accuracy
+    def index(chosen: FloatArray) -> FloatArray:
+        accuracy = 100.0 * np.abs(chosen - 180.0).mean(axis=-1) / 180.0
+        return np.asarray(100.0 * chosen.std(axis=-1, ddof=1) / chosen.mean(axis=-1) + accuracy)
 
-    value = index(phases)
-    interval = resampled_ci95(phases.size, lambda drawn: index(phases[drawn]), value)
+    value = float(index(phases))
+    interval = resampled_ci95((phases,), index, value)
     found = finished(row, walks, value, interval, phases.size)
     if phases.size < RELIABLE_STRIDES:
         return noted(found, caution("few-strides-for-coordination", n=phases.size))

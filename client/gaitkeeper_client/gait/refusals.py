@@ -73,10 +73,10 @@ TABLE: dict[str, Refusal] = {
             "Keep the whole body in the picture, or place the markers that are missing.",
         ),
         Refusal(
-            "sides-not-comparable",
-            "one side's mean is zero or negative, so that a ratio to it means nothing",
-            "{what} cannot be told: the mean of one side is zero or negative, as where a foot is only brought up.",
-            "Look at both sides' own values.",
+            "mean-not-positive",
+            "the parameter divides by a mean that is zero or negative",
+            "{what} cannot be told: it divides by a mean that is zero or negative, as where a foot is only brought up.",
+            "Look at the values that it is made of.",
         ),
         Refusal(
             "too-noisy",

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import chi2
 from scipy.stats import t as student_t
 
-from gaitkeeper_shared.arrays import IntArray
+from gaitkeeper_shared.arrays import FloatArray
 
 Interval = tuple[float, float]
 
@@ -133,28 +133,26 @@ def difference_with_ci95(
     return value, (value - half, value + half)
 
 
-def jackknife_ci95(count: int, of: Callable[[IntArray], float], value: float) -> Interval | None:
-    """95 % interval of a smooth function of ``count`` strides, by leaving out one at a time; None below three.
+def jackknife_ci95(left_out: FloatArray, value: float) -> Interval | None:
+    """95 % interval of a smooth function of n strides from its (n,) values with one of them left out; None below three.
 
-    ``of`` takes the indices that are kept (Efron & Tibshirani, An Introduction to the Bootstrap, 1993,
-    ISBN 0-412-04231-2, chapter 11).
+    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ISBN 0-412-04231-2, chapter 11.
     """
+    count = left_out.size
     if count < 3:
         return None
-    everything = np.arange(count)
-    left_out = np.array([of(np.delete(everything, index)) for index in range(count)])
     error = math.sqrt((count - 1) / count * float(((left_out - left_out.mean()) ** 2).sum()))
     half = float(student_t.ppf(0.975, count - 1)) * error
     return value - half, value + half
 
 
-def resampled_ci95(count: int, of: Callable[[IntArray], float], value: float) -> Interval:
-    """95 % interval by resampling ``count`` things; ``of`` takes the indices drawn. It always holds ``value``.
+def resampled_ci95(groups: Sequence[FloatArray], of: Callable[..., FloatArray], value: float) -> Interval:
+    """95 % interval by resampling each group's strides; it always holds ``value``.
 
+    ``of`` takes an array (:data:`RESAMPLES`, n) of drawn values for each group and gives (:data:`RESAMPLES`,) results.
     Seeded, so that one recording has one interval.
     """
     draw = np.random.default_rng(0)
-    samples = np.array([of(draw.integers(0, count, count)) for _ in range(RESAMPLES)])
-    known = samples[np.isfinite(samples)]
-    low, high = (float(limit) for limit in np.percentile(known, [2.5, 97.5])) if known.size else (value, value)
+    samples = of(*(group[draw.integers(0, group.size, (RESAMPLES, group.size))] for group in groups))
+    low, high = (float(limit) for limit in np.percentile(samples, [2.5, 97.5]))
     return min(low, value), max(high, value)
