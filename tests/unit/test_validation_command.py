@@ -16,7 +16,7 @@ from gaitkeeper_client.cli.validate import app
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.validation.reference import Reference, spans_of_labels
-from gaitkeeper_client.validation.validate import compare, validate_file
+from gaitkeeper_client.validation.validate import compare, summary, validate_file
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
 
@@ -98,7 +98,8 @@ import sys
 from pathlib import Path
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.lab.readers import read_walk
-assert analyse(read_walk(Path({str(need(CHILD))!r})).trajectories, source={{}}).quality["event_method"] == "intellevent-gaitkit-1.5+zeni-2008"
+analysis = analyse(read_walk(Path({str(need(CHILD))!r})).trajectories, source={{}})
+assert analysis.quality["event_method"] == "intellevent-gaitkit-1.5+zeni-2008"
 assert "gaitkit" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
@@ -120,6 +121,38 @@ def test_what_has_no_reference_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GaitkeeperError) as error:
         validate_file(markers, broken)
     assert error.value.code == "validation-reference-unknown"
+
+
+def test_one_bad_file_does_not_cost_the_others(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.c3d"
+    cut.write_bytes(need(CHILD).read_bytes()[:40_000])
+    done = CliRunner().invoke(app, [str(cut), str(CHILD), "--json"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [file["name"] for file in document["files"]] == [CHILD.name]
+    assert [(file["name"], file["code"]) for file in document["left_out"]] == [("cut.c3d", "lab-file-broken")]
+    for alone in ([str(cut)], [str(cut), str(cut)]):
+        failed = CliRunner().invoke(app, [*alone, "--json"])
+        assert isinstance(failed.exception, GaitkeeperError)
+        assert failed.exception.exit_status == 2
+        assert failed.stdout == ""
+
+
+def test_the_laboratorys_own_events_are_judged_beside_its_force_plates() -> None:
+    document = summary([validate_file(need(CHILD))])
+    for kind in ("foot_strike", "foot_off"):
+        assert document[kind]["n"] == 2
+        row = document["laboratory_events"][kind]
+        assert (row["n"], row["found"], row["false"]) == (4, 4, 0)
+
+
+def test_a_file_whose_plates_cannot_be_used_says_so_and_gives_its_events() -> None:
+    one = validate_file(need(DATA / "c3d/gaitkit/figshare_pd_SUB01_off_walk_12b.c3d"))
+    row = one.events["foot_strike"].to_json()
+    assert (one.reference, row["n"], row["false"]) == ("events of the file", 12, 0)
+    assert isinstance(row["f1_50ms"], float)
+    assert row["f1_50ms"] >= 0.85
+    assert any("plate" in note for note in one.notes)
 
 
 def test_one_reference_for_two_recordings_is_refused() -> None:

@@ -84,7 +84,9 @@ def test_one_foot_on_two_plates_counts_for_nothing() -> None:
 
 def test_a_drifting_plate_is_left_out() -> None:
     walk, _ = walked()
-    assert plate_reference([plate(noise_n=35.0)], walk).events == ()
+    reference = plate_reference([plate(noise_n=35.0)], walk)
+    assert reference.events == ()
+    assert reference.notes[0].startswith("Force plate 1 was left out")
 
 
 def test_a_centre_of_pressure_far_from_both_feet_names_no_side() -> None:
