@@ -11,16 +11,21 @@ import pytest
 from click.testing import CliRunner
 from vault_fixtures import everything, facts_of, kill_at, lines_of, make_recording, make_site, someone
 
+from gaitkeeper_client.consortium.policy import write_default_policy
 from gaitkeeper_client.training.home_runtime import HomeRuntime
 from gaitkeeper_client.vault.consent import Consent, parse_purposes, words_for
 from gaitkeeper_client.vault.erasure import erase
 from gaitkeeper_client.vault.home import SiteHome, write_table
+from gaitkeeper_client.vault.ingest import Source, ingest
 from gaitkeeper_client.vault.keys import SiteKey
+from gaitkeeper_client.vault.ledger import open_ledger
 from gaitkeeper_client.vault.records import RecordingFacts
 from gaitkeeper_client.vault.retention import apply_retention, retention_policy
 from gaitkeeper_client.vault.store import Vault
+from gaitkeeper_client.vault.workers import Job, JobResult, Refusal
 from gaitkeeper_shared.cli import build_command
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.recording import encode_recording
 from gaitkeeper_shared.study import parse_study
 from gaitkeeper_shared.trust.audit import AuditLog
 
@@ -48,6 +53,7 @@ patients_per_site = 8
 @pytest.fixture
 def site(tmp_path: Path) -> tuple[SiteHome, SiteKey]:
     home, key = make_site(tmp_path / "site")
+    write_default_policy(home)
     with Vault.open(home, key) as vault:
         for number in range(3):
             vault.add(someone(f"patient-{number}"), make_recording(number), facts_of(number))
@@ -227,3 +233,54 @@ def test_the_retention_command_tells_before_it_removes(site: tuple[SiteHome, Sit
         assert vault.named("patient-0").recordings == 2
     assert run(home, "retention")[0] == 0
     assert "patient-erased" in [entry.event for entry in AuditLog(home.audit_log).entries()]
+
+
+def test_a_running_site_does_not_train_on_what_is_past_its_time(site: tuple[SiteHome, SiteKey]) -> None:
+    home, key = site
+    with Vault.open(home, key) as vault:
+        vault.add(someone("new"), make_recording(20), RecordingFacts("aa" * 32, "new.mp4", "2990-01-01T00:00:00+00:00"))
+        kept = vault.named("new").pseudonym
+    runtime = HomeRuntime(home)
+    first = runtime.dataset("0" * 64, parse_study(STUDY), "run")
+    assert len(first.train) + len(first.held_out) == 4
+    write_table(home, "retention", {"days": 30})
+    after = runtime.dataset("0" * 64, parse_study(STUDY), "run")
+    assert {person.pseudonym for person in (*after.train, *after.held_out)} == {kept}
+
+
+@pytest.mark.parametrize("policy", ["keep", "delete"])
+def test_a_raw_video_goes_once_it_is_stored_and_no_other_file_does(
+    site: tuple[SiteHome, SiteKey], tmp_path: Path, policy: str
+) -> None:
+    home, key = site
+    write_table(home, "retention", {"raw_video": policy})
+    files = [tmp_path / name for name in ("walk.mp4", "walk.bvh", "refused.mp4")]
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]) * 1000)
+
+    with Vault.open(home, key) as vault:
+        sources = [Source(file, someone(f"film-{number}")) for number, file in enumerate(files)]
+        summary = ingest(home, vault, sources, workers=1, analyse=_pretend)
+    assert [outcome.status for outcome in sorted(summary.outcomes, key=lambda one: one.path.name)] == [
+        "refused",
+        "stored",
+        "stored",
+    ]
+    assert [file.exists() for file in files] == [policy == "keep", True, True]
+
+
+def test_verify_looks_at_the_log_and_the_ledger_too(site: tuple[SiteHome, SiteKey]) -> None:
+    home, _ = site
+    assert run(home, "patients")[0] == 0
+    open_ledger(home)
+    status, output = run(home, "verify")
+    assert (status, "whole" in output) == (0, True)
+    home.audit_log.write_bytes(home.audit_log.read_bytes().replace(b"list", b"lost"))
+    assert run(home, "verify") == (4, "vault-unsound")
+
+
+def _pretend(job: Job) -> JobResult:
+    """Analysis of a made-up file: what matters is what becomes of the file afterwards."""
+    if "refused" in job.path.name:
+        return JobResult(job.number, refusals=(Refusal("no-walk", "nobody walks"),))
+    return JobResult(job.number, encode_recording(make_recording(job.number)))

@@ -30,15 +30,16 @@ def start(home: Home = None) -> None:
 
     from gaitkeeper_client.agent.supervisor import SiteService
     from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import open_sealed, read_passphrase, unlock
+    from gaitkeeper_client.vault.keys import current_key, read_passphrase
+    from gaitkeeper_client.vault.retention import apply_retention, retention_policy
+    from gaitkeeper_client.vault.store import Vault
 
     place = SiteHome.resolve(home)
     passphrase = None
     if place.config().key_mode == "passphrase":
         passphrase = read_passphrase("Passphrase of this site: ")
-        open_sealed(place.sealed_key_file, passphrase)
-    else:
-        unlock(place)
+    with Vault.open(place, current_key(place, passphrase)) as vault:
+        apply_retention(place, vault, retention_policy(place))
     service = SiteService(place, lambda line: print(line, flush=True), passphrase=passphrase)
     service.run(threading.Event())
 

@@ -133,14 +133,15 @@ def patients(home: Home = None, as_json: AsJson = False) -> None:
 
 
 def verify(home: Home = None, as_json: AsJson = False) -> None:
-    """Open every recording and record of the vault and name whatever is damaged or missing."""
+    """Open every recording and record of the vault, check ledger and audit log, and name what is damaged or missing."""
+    from gaitkeeper_client.vault.check import check_records
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.keys import unlock
     from gaitkeeper_client.vault.store import Vault
 
     place = SiteHome.resolve(home)
     with Vault.open(place, unlock(place)) as vault:
-        found = vault.verify()
+        found = (*vault.verify(), *check_records(place))
         count = sum(patient.recordings for patient in vault.patients()) if not found else 0
     if as_json:
         damages = [{"what": item.what, "detail": item.detail} for item in found]
@@ -151,6 +152,7 @@ def verify(home: Home = None, as_json: AsJson = False) -> None:
         raise GaitkeeperError("vault-unsound", count=len(found))
     if not as_json:
         typer.echo(f"The vault is sound: {count} recording(s) open with their seals unbroken.")
+        typer.echo("The privacy ledger and the audit log are whole.")
 
 
 def _facts(

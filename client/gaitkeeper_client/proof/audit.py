@@ -89,7 +89,7 @@ class Audit:
 class Effort:
     """How many trials there are, each with the canary and once more without."""
 
-    sound: int = 2000
+    sound: int = 4000
     fault: int = 600
     membership: int = 300
     masking: int = 150

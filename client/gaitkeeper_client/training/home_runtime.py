@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gaitkeeper_client.training.dataset import SiteDataset, person_of, split
@@ -14,6 +15,7 @@ from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome, read_table
 from gaitkeeper_client.vault.keys import SiteKey, unlock
 from gaitkeeper_client.vault.ledger import open_ledger
+from gaitkeeper_client.vault.retention import apply_retention, retention_policy
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.accounting import Budget
@@ -88,11 +90,14 @@ class HomeRuntime:
         # What is written while another process reads stays in the write-ahead log for as long as that takes.
         # The settings say what holds for patients of whom no consent is on record.
         vault, names = self.home.vault, ("index.sqlite", "index.sqlite-wal")
-        return (*(_state_of(vault / name) for name in names), _state_of(self.home.config_file))
+        # And with each new day recordings may pass their time.
+        today = (datetime.now(UTC).toordinal(), 0)
+        return (*(_state_of(vault / name) for name in names), _state_of(self.home.config_file), today)
 
     def _load(self, study: Study) -> SiteDataset:
         people = []
         with Vault.open(self.home, self._key) as vault:
+            apply_retention(self.home, vault, retention_policy(self.home))
             for patient in vault.patients():
                 if not patient.allows("training"):
                     continue

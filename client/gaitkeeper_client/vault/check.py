@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.index import RecordingRow
     from gaitkeeper_client.vault.store import Vault
 
@@ -33,6 +34,24 @@ def check_vault(vault: Vault) -> tuple[Damage, ...]:
             found += _check_file(vault, row, keys[row.pseudonym])
     unknown = vault.files_on_disk() - {vault.path_of(row.id).name for row in rows}
     found += [Damage(f"file {name}", "the index does not know it") for name in sorted(unknown)]
+    return tuple(found)
+
+
+def check_records(home: SiteHome) -> tuple[Damage, ...]:
+    """The chains beside the vault: the privacy ledger, where there is one, and the audit log."""
+    from gaitkeeper_client.vault.ledger import WITNESS, open_ledger
+    from gaitkeeper_shared.trust.audit import AuditLog
+
+    found = []
+    try:
+        AuditLog(home.audit_log).verify()
+    except GaitkeeperError as error:
+        found.append(Damage("audit log", error.message))
+    try:
+        if home.ledger.exists() or (home.keys / WITNESS).exists():
+            open_ledger(home)
+    except GaitkeeperError as error:
+        found.append(Damage("ledger", error.message))
     return tuple(found)
 
 
