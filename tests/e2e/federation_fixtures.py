@@ -86,6 +86,10 @@ class Deployment:
         """Enter a run and start its conductor."""
         study = STUDY.replace(b"rounds = 3", b"rounds = %d" % rounds).replace(b"deadline_s = 0.6", b"deadline_s = 40.0")
         self.journal.request_run(run, study, [site.name for site in self.store.enrolled_sites()], weights())
+        self.start_conductor(run)
+
+    def start_conductor(self, run: str) -> None:
+        """Start the process that conducts a run of the journal."""
         settings = {
             "journal": str(self.home.path / "journal.sqlite"),
             "run": run,
