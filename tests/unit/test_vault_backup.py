@@ -207,6 +207,8 @@ def test_a_patient_taken_out_by_hand_is_noticed_and_not_sealed_as_ours(site: tup
 def test_a_backup_makes_the_same_site_elsewhere(site: tuple[SiteHome, SiteKey], tmp_path: Path) -> None:
     home, key = site
     charge(home, 1)
+    (home.path / "of-another-part.json").write_text("{}")
+    (home.path / "some.lock").write_text("")
     made = make_backup(home, key, tmp_path / "site.backup", PASSPHRASE, scrypt_n=CHEAP)
     assert made.recordings == 3
     data = made.path.read_bytes()
@@ -216,6 +218,8 @@ def test_a_backup_makes_the_same_site_elsewhere(site: tuple[SiteHome, SiteKey], 
     assert (done.site, done.patients, done.recordings) == ("clinic-test", 2, 3)
     assert content(elsewhere, unlock(elsewhere)) == content(home, key)
     assert open_ledger(elsewhere).entries == open_ledger(home).entries
+    assert (elsewhere.path / "of-another-part.json").read_text() == "{}"
+    assert not (elsewhere.path / "some.lock").exists()
     assert all(folder.stat().st_mode & 0o077 == 0 for folder in elsewhere.folders)
     assert AuditLog(elsewhere.audit_log).verify().sequence >= 2
     with pytest.raises(GaitkeeperError) as caught:

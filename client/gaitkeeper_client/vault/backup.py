@@ -73,8 +73,10 @@ def unpack(path: Path, passphrase: str, folder: Path) -> None:
 
 
 def _members(home: SiteHome, vault: Vault) -> Iterator[Member]:
-    for path in (home.config_file, home.policy_file):
-        if path.exists():
+    taken_apart = (home.ledger.stem, home.audit_log.name)  # each is written while we read: see below
+    for path in sorted(home.path.iterdir()):
+        plain = path.is_file() and not path.is_symlink() and not is_temporary(path.name)
+        if plain and path.suffix != ".lock" and not path.name.startswith(taken_apart):
             yield Member(path.name, path.read_bytes())
     for folder in (home.keys, home.studies, home.releases):
         for path in _plain_files(folder):
