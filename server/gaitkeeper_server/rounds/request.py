@@ -37,7 +37,7 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
         raise GaitkeeperError("no-sites")
     if len(sites) < study.federation.quorum:
         raise GaitkeeperError("quorum-impossible", quorum=study.federation.quorum, enrolled=len(sites))
-    _check_one_sum_only(study, len(sites))
+    check_one_sum_only(study, len(sites))
 
     from gaitkeeper_server.pretraining.start import first_weights, registered_start
     from gaitkeeper_server.registry import Registry
@@ -49,7 +49,7 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
     return journal.request_run(run, signed.data, sites, initial)
 
 
-def _check_one_sum_only(study: Study, sites: int) -> None:
+def check_one_sum_only(study: Study, sites: int) -> None:
     """Sites refuse a masked round in which two different sums could be opened (``MaskingRules.one_sum_only``)."""
     threshold, colluding = study.federation.shares_needed, study.privacy.colluding
     if study.federation.secure and 2 * threshold <= sites + colluding:

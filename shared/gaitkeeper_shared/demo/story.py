@@ -280,6 +280,6 @@ holdout = 0.25
 epsilon = 4.0
 
 [federation]
-quorum = 2
+quorum = 3
 deadline_s = 120.0
 """
