@@ -70,10 +70,7 @@ def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
 
 def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysis:
     from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
-    from gaitkeeper_client.gait.analysis import Analysis
-    from gaitkeeper_client.gait.parameters import all_refused
     from gaitkeeper_client.gait.pipeline import analyse
-    from gaitkeeper_client.gait.refusals import reason
     from gaitkeeper_client.lab.feet import feet_are_seen
 
     walk = reader.read(path, options)
@@ -83,9 +80,17 @@ def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysi
     else:
         source |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
     if not feet_are_seen(walk):
-        why = reason("feet-missing")
-        return Analysis("refused", (why,), source, all_refused(why), (), (), {})
+        return _without_feet(source)
     return analyse(walk.trajectories, height_m=options.height_m, source=source)
+
+
+def _without_feet(source: dict[str, Any]) -> Analysis:
+    from gaitkeeper_client.gait.analysis import Analysis
+    from gaitkeeper_client.gait.parameters import all_refused
+    from gaitkeeper_client.gait.refusals import reason
+
+    why = reason("feet-missing")
+    return Analysis("refused", (why,), source, all_refused(why), (), (), {})
 
 
 def _analyse_forces(path: Path, reader: ForceReader) -> Analysis:
@@ -132,4 +137,6 @@ def _analyse_video(
 
     if seen.trajectories is None:
         return nobody(source)
+    if not estimator.identity.has_feet:
+        return _without_feet(source)
     return analyse(seen.trajectories, height_m=height_m, source=source, camera=seen.camera)

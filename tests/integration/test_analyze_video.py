@@ -11,13 +11,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from gaitkeeper_client.capture.video import VideoFile
 from gaitkeeper_client.pose import weights
+from gaitkeeper_client.pose.mediapipe_pose import MediaPipePose
+from gaitkeeper_client.pose.watch import follow_walker
 from gaitkeeper_client.sources import analyse_file
+from gaitkeeper_shared.simulation.camera import camera_for
 from gaitkeeper_shared.simulation.cohort import CohortSettings, make_cohort
-from gaitkeeper_shared.simulation.patient import Disorder
+from gaitkeeper_shared.simulation.disorders import pattern_of
+from gaitkeeper_shared.simulation.patient import Disorder, draw_patient
+from gaitkeeper_shared.simulation.render import frames
+from gaitkeeper_shared.simulation.scene import draw_background
+from gaitkeeper_shared.simulation.walker import Walk
+from gaitkeeper_shared.skeleton import JOINT_INDEX
 
 DATA = Path(os.environ.get("GAITKEEPER_DATA", Path(__file__).resolve().parents[2] / ".." / "shared" / "data"))
 SPORTS2D = DATA / "video" / "sports2d" / "demo.mp4"
@@ -31,6 +41,7 @@ HAND_COUNTED = [
     (172, "right"),
 ]
 """Frame and foot of the walker's contacts, read by eye to a frame."""
+HIPS = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
 
 pytestmark = pytest.mark.skipif(
     not weights.installed(), reason="the pose weights are missing: gaitkeeper models install"
@@ -104,6 +115,36 @@ def test_the_walking_woman_is_measured_and_not_the_jumper(tmp_path: Path) -> Non
     for frame, side in HAND_COUNTED:
         nearest = min(abs(e["time_s"] * 30.0 - frame) for e in strikes if e["side"] == side)
         assert nearest <= 1.5, f"contact at frame {frame}"
+
+
+@pytest.mark.slow
+def test_of_two_who_pass_one_another_each_stays_himself(tmp_path: Path) -> None:
+    """A walker and, nearer to the camera, his mirror image, who comes towards him: one of them, and only he."""
+    patient = draw_patient("passing", "healthy", 7)
+    walk = Walk(patient, 3.4 * pattern_of(patient).stride_time)
+    camera = camera_for(walk.trajectories(100.0).positions, (960, 540), "side", "left_to_right")
+    background = draw_background(camera, patient.seed).astype(int)
+    images = list(frames(walk, camera, 30.0))
+    pixels, _ = camera.project(walk.positions(np.arange(len(images)) / 30.0))
+    writer = cv2.VideoWriter(str(tmp_path / "two.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 30.0, (960, 540))
+    for image in images:
+        body = cv2.medianBlur((np.abs(image - background).max(axis=2) > 14).astype(np.uint8), 5)
+        mirrored = cv2.flip(body, 1).astype(bool)
+        both = image.copy()
+        both[mirrored] = cv2.flip(image, 1)[mirrored]
+        writer.write(both)
+    writer.release()
+    with VideoFile(tmp_path / "two.mp4") as video, MediaPipePose() as estimator:
+        seen = follow_walker(video, estimator)
+    assert seen.trajectories is not None
+    assert seen.people == 2
+    middle = np.nanmean(seen.trajectories.positions[:, HIPS, 0], axis=1)
+    rightwards = np.nanmean(pixels[:, HIPS, 0], axis=1)
+    off = [np.abs(middle - way) for way in (rightwards, 960.0 - rightwards)]
+    known = np.isfinite(middle)
+    assert known.mean() > 0.8
+    assert min(np.max(one[known]) for one in off) < 40.0, "the track goes from one person to the other"
+    assert seen.encounters_s or seen.switches_s, "that somebody passed is not told"
 
 
 @pytest.mark.slow

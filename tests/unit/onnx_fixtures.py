@@ -18,7 +18,7 @@ from gaitkeeper_shared.arrays import FloatArray
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])
 _FLOAT, _INT64 = 1, 7
-SHARPNESS = 4.0
+SHARPNESS = 2.0
 Head = Literal["simcc", "heatmap", "heatmap-udp"]
 
 
@@ -89,7 +89,7 @@ def _sums(pixels: int, bins: int, *, udp: bool = False, sigma: float = 3.0) -> F
     """(pixels, bins) Gaussian weights, the highest for the bin that a pixel belongs to."""
     step = (pixels - 1) / (bins - 1) if udp else pixels / bins
     distance = np.arange(pixels)[:, None] - np.arange(bins)[None, :] * step
-    return np.exp(-0.5 * (distance / sigma) ** 2) / 8.0
+    return np.exp(-0.5 * (distance / sigma) ** 2) / 3.0
 
 
 def identity_network(path: Path, outputs: Sequence[Sequence[int]]) -> Path:

@@ -102,7 +102,9 @@ def test_pieces_of_different_people_are_not_joined() -> None:
     assert len(persons([track_of(way), track_of(came_back, first=66)])) == 2, "another way"
     assert len(persons([track_of(way), track_of(gone_on + 250.0, first=70)])) == 2, "another place"
     assert len(persons([track_of(way), track_of(way[-1] + step * np.arange(60), first=130)])) == 2, "too late"
-    assert len(persons([track_of(way), track_of(way + 20.0)])) == 2, "at the same time"
+    assert len(persons([track_of(way), track_of(way + 150.0)])) == 2, "at the same time elsewhere"
+    (once,) = persons([track_of(way), track_of(100.0 + step * np.arange(45, 120), first=45)])
+    assert once.track.frames == list(range(120)), "found again before he was given up"
 
 
 def test_the_walker_is_who_gets_somewhere() -> None:

@@ -33,6 +33,8 @@ class EstimatorIdentity:
     name: str
     skeleton: str
     sha256: str
+    has_feet: bool = True
+    """Whether the skeleton has heels and toes."""
 
 
 class PoseFollower(Protocol):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaitkeeper_client.pose.encounters import course_of
-from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, Track
+from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, SAME_PERSON, Track
 from gaitkeeper_shared.arrays import FloatArray
 
 WINDOW_S = 0.4
@@ -84,8 +84,9 @@ def _candidates(times: FloatArray, centers: FloatArray, least: float) -> NDArray
     here = np.arange(FEWEST, times.size - FEWEST)
     before = np.searchsorted(times, times[here] - WINDOW_S)
     after = np.searchsorted(times, times[here] + WINDOW_S, side="right") - 1
-    come = (centers[here] - centers[before]) / (times[here] - times[before])[:, None]
-    gone = (centers[after] - centers[here]) / (times[after] - times[here])[:, None]
+    instant = 1e-3  # after a gap there is no sample before, and no way either
+    come = (centers[here] - centers[before]) / np.maximum(times[here] - times[before], instant)[:, None]
+    gone = (centers[after] - centers[here]) / np.maximum(times[after] - times[here], instant)[:, None]
     fast = (np.linalg.norm(come, axis=1) > least) & (np.linalg.norm(gone, axis=1) > least)
     candidates: NDArray[np.intp] = here[fast & ((come * gone).sum(axis=1) < 0.0)]
     return candidates
@@ -131,11 +132,20 @@ def _part(track: Track, start: int, stop: int) -> Track:
 def _gap(one: Track, later: Track) -> float | None:
     """Seconds between two tracks that may be one person's; None where they are not."""
     gap = later.times[0] - one.times[-1]
-    if not 0.0 < gap <= LONGEST_ABSENCE_S or not 1.0 / SAME_SIZE < later.size / one.size < SAME_SIZE:
+    if gap <= 0.0:
+        return 0.0 if _same_way(one, later) else None
+    if gap > LONGEST_ABSENCE_S or not 1.0 / SAME_SIZE < later.size / one.size < SAME_SIZE:
         return None
     course = course_of(one)
     off = float(np.linalg.norm(course.at(later.times[0]) - later.centers[0])) / one.size
     return gap if course.known and off < JOIN_GATE and not _turned(course.velocity, later) else None
+
+
+def _same_way(one: Track, later: Track) -> bool:
+    """Whether two tracks are in the same places at the same times: one person, found again before he was given up."""
+    ours = dict(zip(one.frames, one.centers, strict=True))
+    off = [np.linalg.norm(ours[f] - c) for f, c in zip(later.frames, later.centers, strict=True) if f in ours]
+    return bool(off) and float(np.median(off)) < SAME_PERSON * one.size
 
 
 def _turned(velocity: FloatArray, later: Track) -> bool:
@@ -148,12 +158,14 @@ def _turned(velocity: FloatArray, later: Track) -> bool:
 
 
 def _joined(one: Track, later: Track) -> Track:
+    """Both, where they overlap the first."""
+    at = int(np.searchsorted(later.frames, one.frames[-1], side="right"))
     return Track(
-        one.frames + later.frames,
-        one.times + later.times,
-        one.points + later.points,
-        one.confidence + later.confidence,
-        one.centers + later.centers,
+        one.frames + later.frames[at:],
+        one.times + later.times[at:],
+        one.points + later.points[at:],
+        one.confidence + later.confidence[at:],
+        one.centers + later.centers[at:],
         later.size,
-        one.encounters + later.encounters,
+        sorted({*one.encounters, *later.encounters}),
     )

@@ -18,7 +18,9 @@ from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.skeleton import JOINT_INDEX
 
 LEAST_CONFIDENCE = 0.3
-"""Shoulders and hips seen less surely than this are nobody's."""
+"""A trunk whose surer shoulder and hip are seen less surely than this is nobody's."""
+GUESS = 0.1
+"""What is seen less surely than this may be anywhere in the crop."""
 BODY_IN_CUTOUT = 0.64
 """Height of a body over the side of the cut-out that follows it (``people.CUTOUT`` body sizes)."""
 
@@ -36,7 +38,9 @@ class OnnxPose:
     @property
     def identity(self) -> EstimatorIdentity:
         """The network's own name; the SHA-256 of its file."""
-        return EstimatorIdentity(self._network.path.stem, self._network.skeleton.name, self._network.sha256)
+        skeleton = self._network.skeleton
+        feet = {"left_heel", "right_heel", "left_toe", "right_toe"} <= set(skeleton.joints)
+        return EstimatorIdentity(self._network.path.stem, skeleton.name, self._network.sha256, feet)
 
     def __enter__(self) -> OnnxPose:
         self._finder.__enter__()
@@ -64,7 +68,9 @@ class OnnxPose:
     def _look(self, image: NDArray[np.uint8], center: FloatArray, extent: FloatArray) -> PersonPose | None:
         crop = Crop.around(center, self._network.card.padding * extent, self._network.size)
         pose = self._picker.pick(*self._network.points(image, crop))
-        return pose if float(pose.confidence[_TRUNK].mean()) >= LEAST_CONFIDENCE else None
+        if float(np.maximum(*pose.confidence[_TRUNK].reshape(2, 2)).mean()) < LEAST_CONFIDENCE:
+            return None
+        return _without_guesses(pose)
 
 
 class OnnxFollower:
@@ -79,6 +85,26 @@ class OnnxFollower:
 
     def forget(self) -> None:
         """There is nothing to forget."""
+
+
+def _without_guesses(pose: PersonPose) -> PersonPose:
+    """The pose without points that are mere guesses.
+
+    By the trunk a person is followed: a shoulder or hip that the other side hides is put there, with its low
+    confidence, for which it is left out later.
+    """
+    unsure = pose.confidence < GUESS
+    points = np.where(unsure[:, None], np.nan, pose.points)
+    for part in ("shoulder", "hip"):
+        left, right = JOINT_INDEX[f"left_{part}"], JOINT_INDEX[f"right_{part}"]
+        points[left], points[right] = (
+            points[right] if unsure[left] else points[left],
+            points[left] if unsure[right] else points[right],
+        )
+        for joint in (left, right):
+            if not np.isfinite(points[joint]).all():
+                points[joint] = pose.points[joint]
+    return PersonPose(points, pose.confidence)
 
 
 def _box(pose: PersonPose) -> tuple[FloatArray, FloatArray]:
