@@ -81,7 +81,8 @@ def test_the_same_walk_comes_out_of_every_format(written: dict[str, Path], truth
     assert trajectories.time_s[0] == 0.0
     assert trajectories.time_s.size == truth.time_s.size
     delivered = 0
-    for joint in JOINTS:
+    constructed = "_heel" if any("constructed" in note for note in found.notes) else "none"
+    for joint in (joint for joint in JOINTS if not joint.endswith(constructed)):
         track = trajectories.positions[:, JOINT_INDEX[joint]]
         if not np.isfinite(track).any():
             assert (trajectories.confidence[:, JOINT_INDEX[joint]] == 0.0).all()

@@ -122,7 +122,7 @@ def test_a_good_file_is_known_and_analysed(tmp_path: Path, name: str) -> None:
     assert cadence == pytest.approx(expected, rel=0.015)
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name not in ("openpose", "gaitndd-times", "bvh")])
+@pytest.mark.parametrize("name", ["trc", "mot", "deeplabcut", "mot-forces", "gaitndd"])
 def test_a_clip_too_short_lists_its_events_and_refuses(tmp_path: Path, name: str) -> None:
     file, write = KINDS[name]
     path = write(tmp_path / file, SHORT)
@@ -176,7 +176,7 @@ def test_one_leg_is_no_walk(tmp_path: Path, name: str) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in POINTS if name not in ("bvh", "openpose")])
+@pytest.mark.parametrize("name", ["motive-csv", "landmark-csv"])
 def test_a_gap_longer_than_is_filled_makes_no_step(tmp_path: Path, name: str) -> None:
     file, write = KINDS[name]
     positions = TRUTH.positions.copy()
