@@ -172,9 +172,9 @@ def _clearance(walks: Sequence[Walk], side: str) -> Parameter:
     row = DEFINITIONS[name]
     if why := withheld(row, walks):
         return why
-    noise = smooth_noise_m(walks)
+    noise = max((walk.noise * metres_of(walk) for walk in walks if math.isfinite(walk.noise)), default=0.0)
     if noise > LARGEST_TOE_NOISE_M:
-        detail = f"the smoothed toe still scatters by {1000 * noise:.0f} mm and the clearance is 10 to 20 mm"
+        detail = f"the toe's points scatter by {1000 * noise:.0f} mm and the clearance is 10 to 20 mm"
         return refused(row.unit, "too-noisy", what=row.title, detail=detail)
     values = BySide.of(
         (side, toe_clearance(walk, cycle) * metres_of(walk))
