@@ -90,6 +90,12 @@ class Training:
     numbers of the protocol, for labels of which far fewer patients are expected. ``average``: share of the last rounds
     whose models are averaged into the final one (Polyak & Juditsky 1992, doi:10.1137/0330046); 0 takes the last.
     Momentum and averaging work on noised numbers and cost no privacy.
+
+    ``strategy``: ``fedavg`` (McMahan et al. 2017, doi:10.48550/arXiv.1602.05629) has the momentum at the sites, which
+    keep it between rounds; ``fedavgm`` (Hsu et al. 2019, doi:10.48550/arXiv.1909.06335) at the coordinator, as every
+    strategy has with distributed noise. ``fedprox`` (Li et al. 2020, doi:10.48550/arXiv.1812.06127) is ``fedavg`` with
+    a pull of strength ``proximal`` towards the model that a round started from; it acts from a round's second local
+    step on, and on noised numbers alone.
     """
 
     rounds: int
@@ -98,7 +104,8 @@ class Training:
     momentum: float = 0.9
     class_weights: tuple[float, ...] = ()
     average: float = 0.0
-    strategy: Literal["fedavg"] = "fedavg"
+    strategy: Literal["fedavg", "fedavgm", "fedprox"] = "fedavg"
+    proximal: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +197,11 @@ class Study:
     federation: Federation = field(default_factory=Federation)
     audit: Audit = field(default_factory=Audit)
     schema: str = STUDY_SCHEMA
+
+
+def momentum_at_coordinator(study: Study) -> bool:
+    """Whether the coordinator applies the momentum, to the mean of all sites, and the sites have none."""
+    return study.privacy.trust == "distributed" or study.training.strategy == "fedavgm"
 
 
 def study_hash(data: bytes) -> str:
@@ -311,6 +323,18 @@ def _check(study: Study) -> None:
         ),
         (0 < training.learning_rate <= 100, "training.learning_rate", training.learning_rate, "it must be above 0"),
         (0 <= training.momentum < 1, "training.momentum", training.momentum, "it must lie in [0, 1)"),
+        (
+            0 <= training.proximal < math.inf and (training.proximal == 0) == (training.strategy != "fedprox"),
+            "training.proximal",
+            training.proximal,
+            "it must be above 0 with training.strategy = 'fedprox', and 0 with any other",
+        ),
+        (
+            training.proximal == 0 or training.proximal * training.learning_rate < 1,
+            "training.proximal",
+            training.proximal,
+            "times training.learning_rate it must be below 1, or a step overshoots the model that it is pulled to",
+        ),
         (0 <= training.average <= 1, "training.average", training.average, "it must lie in [0, 1]"),
         (
             len(training.class_weights) in (0, len(task.labels)) and all(0 < w <= 1 for w in training.class_weights),

@@ -33,6 +33,7 @@ class PrivateSteps:
     ``noise_multiplier``: standard deviation of the noise in units of ``clip_norm``; 0 only in a rehearsal.
     ``normaliser``: the clipped, noised sum is divided by it: sample rate times the study's nominal patients per site.
     ``class_weights``: at most 1 each, multiplied onto clipped gradients; empty for none.
+    ``proximal``: strength of the pull towards the model that the round started from (FedProx); 0 for none.
     """
 
     steps: int
@@ -43,18 +44,40 @@ class PrivateSteps:
     normaliser: float
     noise_multiplier: float
     class_weights: tuple[float, ...] = ()
+    proximal: float = 0.0
 
 
 class PatientOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is not typed
-    """Opacus' clipping and noising over one row per patient, with noise from the cryptographic source."""
+    """Opacus' clipping and noising over one row per patient, with noise from the cryptographic source.
+
+    After :meth:`pull` each step is drawn towards the weights of that moment. The pull is added to the noised, divided
+    sum: it depends on weights alone, which are private already.
+    """
+
+    proximal = 0.0
+    origin: tuple[torch.Tensor, ...] = ()
+
+    def pull(self, strength: float) -> None:
+        """Pull every further step towards the present weights, with this strength."""
+        self.proximal = strength
+        self.origin = tuple(parameter.detach().clone() for parameter in self.params)
+
+    def scale_grad(self) -> None:
+        """Divide the noised sum by the public constant, and add the pull."""
+        super().scale_grad()
+        if self.proximal:
+            for parameter, origin in zip(self.params, self.origin, strict=True):
+                parameter.grad.add_(parameter.detach() - origin, alpha=self.proximal)
 
     def add_noise(self) -> None:
         """Add the Gaussian noise of one step to the clipped sum of every parameter."""
         std = float(self.noise_multiplier) * float(self.max_grad_norm)
-        for parameter in self.params:
-            noise = torch.from_numpy(gaussian(parameter.numel(), std)).reshape(parameter.shape)
+        sizes = [parameter.numel() for parameter in self.params]
+        drawn = torch.from_numpy(gaussian(sum(sizes), std)).split(sizes)
+        for parameter, part in zip(self.params, drawn, strict=True):
+            noise = part.reshape(parameter.shape).to(parameter.device)
             # Added in double precision: the sum is rounded once, after the noise hides it.
-            parameter.grad = (parameter.summed_grad.double() + noise.to(parameter.device)).to(parameter.dtype)
+            parameter.grad = (parameter.summed_grad.double() + noise).to(parameter.dtype)
 
 
 def train_private(
@@ -79,6 +102,8 @@ def train_private(
         expected_batch_size=steps.normaliser,
     )
     _restore(optimizer, dict(zip(names, parameters, strict=True)), momentum or {})
+    if steps.proximal:
+        optimizer.pull(steps.proximal)
     batches = [_Batch.of(person, model) for person in people]
     for _ in range(steps.steps):
         drawn = [batches[index] for index in np.flatnonzero(poisson_sample(len(batches), steps.sample_rate))]

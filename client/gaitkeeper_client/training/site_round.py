@@ -20,7 +20,7 @@ from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.privacy.accounting import Budget
 from gaitkeeper_shared.privacy.noise import gaussian
 from gaitkeeper_shared.privacy.plan import PrivacyPlan, plan
-from gaitkeeper_shared.study import Study
+from gaitkeeper_shared.study import Study, momentum_at_coordinator
 
 if TYPE_CHECKING:
     from gaitkeeper_client.training.dpsgd import PrivateSteps
@@ -175,12 +175,13 @@ def steps_of(study: Study, prices: PrivacyPlan) -> PrivateSteps:
     return PrivateSteps(
         steps=training.local_steps,
         learning_rate=training.learning_rate,
-        momentum=training.momentum if privacy.trust == "local" else 0.0,
+        momentum=0.0 if momentum_at_coordinator(study) else training.momentum,
         clip_norm=privacy.clip_norm,
         sample_rate=privacy.sample_rate,
         normaliser=privacy.sample_rate * privacy.patients_per_site,
         noise_multiplier=prices.site_noise_multiplier,
         class_weights=training.class_weights,
+        proximal=training.proximal,
     )
 
 

@@ -6,7 +6,7 @@ import math
 
 from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.privacy.plan import PrivacyPlan
-from gaitkeeper_shared.study import Study
+from gaitkeeper_shared.study import Study, momentum_at_coordinator
 
 _LARGEST_SITE = 100.0
 """A site may have this many times the study's nominal patients, with all their gradients in one direction."""
@@ -27,7 +27,7 @@ def largest_update(study: Study, prices: PrivacyPlan, reference: Weights) -> flo
         return math.inf
     privacy, training = study.privacy, study.training
     dimensions = sum(array.size for array in reference.values())
-    momentum = training.momentum if privacy.trust == "local" else 0.0
+    momentum = 0.0 if momentum_at_coordinator(study) else training.momentum
     noise = prices.site_noise_multiplier * (math.sqrt(dimensions) + _DEVIATIONS)
     step = privacy.clip_norm * (_LARGEST_SITE + noise / (privacy.sample_rate * privacy.patients_per_site))
     return _ROUNDING * training.learning_rate * training.local_steps * step / (1.0 - momentum)

@@ -24,6 +24,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.privacy.plan import plan
 from gaitkeeper_shared.secure.identity import Membership
+from gaitkeeper_shared.study import momentum_at_coordinator
 
 if TYPE_CHECKING:
     from flwr.serverapp import Grid
@@ -160,7 +161,7 @@ class Conductor:
 
     def _with_momentum(self, number: int, weights: Weights, mean: Weights) -> Weights:
         momentum = self._study.training.momentum
-        if self._study.privacy.trust == "local" or momentum == 0 or number == 1:
+        if not momentum_at_coordinator(self._study) or momentum == 0 or number == 1:
             return mean
         # Weights of round r are what r made; this round started from those of number - 1.
         before = next(self._journal.checkpoints(self._run, number - 2))

@@ -15,7 +15,7 @@ from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.rehearsal import RehearsalPerson, RehearsalProvider, RehearsalRun
-from gaitkeeper_shared.study import Study, parse_study, study_hash
+from gaitkeeper_shared.study import Study, momentum_at_coordinator, parse_study, study_hash
 
 
 def repeat(
@@ -41,6 +41,6 @@ def repeat(
 
 
 def _with_momentum(study: Study, states: Sequence[Weights], mean: Weights) -> Weights:
-    if study.privacy.trust == "local" or study.training.momentum == 0 or len(states) < 2:
+    if not momentum_at_coordinator(study) or study.training.momentum == 0 or len(states) < 2:
         return mean
     return with_momentum(mean, states[-1], states[-2], study.training.momentum)
