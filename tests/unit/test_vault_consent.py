@@ -269,6 +269,14 @@ def test_a_raw_video_goes_once_it_is_stored_and_no_other_file_does(
     assert [file.exists() for file in files] == [policy == "keep", True, True]
 
 
+def test_without_consent_to_care_no_report_is_made_of_a_patient(site: tuple[SiteHome, SiteKey]) -> None:
+    home, _ = site
+    assert run(home, "consent", "patient-1", "--withdraw", "care+training")[0] == 0
+    assert run(home, "analyze", "walk.mp4", "--patient", "patient-1") == (3, "consent-missing")
+    looked = [entry.facts for entry in AuditLog(home.audit_log).entries() if entry.event == "vault-read"]
+    assert [(facts["purpose"], facts["allowed"]) for facts in looked] == [("care", False)]
+
+
 def test_verify_looks_at_the_log_and_the_ledger_too(site: tuple[SiteHome, SiteKey]) -> None:
     home, _ = site
     assert run(home, "patients")[0] == 0

@@ -91,6 +91,7 @@ def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> Pati
 
     if wanted is None:
         return PatientContext("not given", height_m=height_m)
+    from gaitkeeper_client.vault.events import record
     from gaitkeeper_client.vault.keys import unlock
     from gaitkeeper_client.vault.store import Vault
 
@@ -98,6 +99,7 @@ def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> Pati
         found = vault.find(wanted) or next((p for p in vault.patients() if p.pseudonym == wanted), None)
     if found is None:
         raise GaitkeeperError("patient-unknown", patient=wanted)
+    record(home, "vault-read", purpose="care", patient=found.pseudonym, allowed=found.allows("care"))
     if not found.allows("care"):
         raise GaitkeeperError("consent-missing", pseudonym=found.pseudonym, purpose="care")
     height = found.height_m if height_m is None else height_m

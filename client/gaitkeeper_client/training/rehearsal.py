@@ -58,8 +58,10 @@ class ClientProvider:
         from gaitkeeper_client.vault.cohort import read_cohort
 
         rows = read_cohort(cohort)
-        used = [row for row in rows if row.label is not None and study.task.class_of(row.label) is not None]
-        left_out = [f"{row.patient}: the study has no label {row.label!r}" for row in rows if row not in used]
+        willing = [row for row in rows if row.consent is None or "training" in row.consent.given]
+        used = [row for row in willing if row.label is not None and study.task.class_of(row.label) is not None]
+        left_out = [f"{row.patient}: the study has no label {row.label!r}" for row in willing if row not in used]
+        left_out += [f"{row.patient}: no consent to training" for row in rows if row not in willing]
         walks: dict[str, list[tuple[CohortRow, _Walk]]] = {}
         for done, (row, walk) in enumerate(zip(used, _analysed(used), strict=True), start=1):
             walks.setdefault(row.patient, []).append((row, walk))

@@ -10,6 +10,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.index import RecordingRow
+    from gaitkeeper_client.vault.ledger import Ledger, RoundKey
     from gaitkeeper_client.vault.store import Vault
 
 
@@ -49,10 +50,22 @@ def check_records(home: SiteHome) -> tuple[Damage, ...]:
         found.append(Damage("audit log", error.message))
     try:
         if home.ledger.exists() or (home.keys / WITNESS).exists():
-            open_ledger(home)
+            ledger = open_ledger(home)
+            for entry in ledger.entries:
+                if entry.kind == "reply":
+                    _check_reply(ledger, entry.key)
     except GaitkeeperError as error:
         found.append(Damage("ledger", error.message))
     return tuple(found)
+
+
+def _check_reply(ledger: Ledger, key: RoundKey) -> None:
+    """A stored reply against the hash in its entry; an old one is no longer kept. Raises ``ledger-damaged``."""
+    try:
+        ledger.reply(key)
+    except GaitkeeperError as error:
+        if error.code != "reply-gone":
+            raise
 
 
 def check_index(vault: Vault) -> tuple[Damage, ...]:
