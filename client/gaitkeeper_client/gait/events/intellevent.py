@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LEAST_PROBABILITY = 0.2
 APART_S = 1.0 / 6.0
 """Both as in the authors' program."""
+HELD = round(0.2 * RATE_HZ)
+"""Samples by which the last velocities are held: the networks want to see some of what follows an event."""
 MARKERS = ("left_heel", "left_toe", "left_ankle", "right_heel", "right_toe", "right_ankle")
 _LEFT, _RIGHT = slice(0, 3), slice(3, 6)
 SWING = round(0.15 * RATE_HZ)
@@ -85,8 +87,9 @@ def _run(file: str, channels: FloatArray) -> FloatArray:
     """(T,) probability of an event from (T, C) velocities, each channel stretched to 0.1..1.1 as in training."""
     span = np.ptp(channels, axis=0)
     scaled = (channels - channels.min(axis=0)) / np.where(span == 0.0, 1.0, span) + 0.1
-    answer = _network(file).run(None, {"input_1": scaled[None].astype(np.float32)})[0]
-    return np.asarray(answer, dtype=np.float64)[0, :, 1]
+    held = np.pad(scaled, ((0, HELD), (0, 0)), mode="edge")
+    answer = _network(file).run(None, {"input_1": held[None].astype(np.float32)})[0]
+    return np.asarray(answer, dtype=np.float64)[0, : scaled.shape[0], 1]
 
 
 @cache
