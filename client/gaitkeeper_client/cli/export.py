@@ -29,6 +29,8 @@ def export(
     size: given.Size = None,
     mapping: given.MappingFile = None,
     person: given.Person = None,
+    estimator: given.Estimator = None,
+    skeleton: given.SkeletonName = None,
 ) -> None:
     """Write a walk's cleaned trajectories, angles and events as C3D, TRC, MOT, CSV or Motion-BIDS.
 
@@ -44,8 +46,9 @@ def export(
     if to not in FORMATS:
         raise GaitkeeperError("export-format-unknown", name=to, known=", ".join(FORMATS))
     options = check_options(rate=rate, size=size, mapping=mapping, person=person)
+    network = given.estimator_choice(estimator, skeleton)
     with progress(recording.name) as on_progress:
-        analysis = analyse_file(recording, height_m=height, on_progress=on_progress, options=options)
+        analysis = analyse_file(recording, height_m=height, on_progress=on_progress, options=options, estimator=network)
     if analysis.recording is None:
         reasons = " ".join(reason.message for reason in analysis.reasons)
         raise GaitkeeperError("export-refused", path=recording, reasons=reasons)

@@ -97,6 +97,8 @@ def to_trajectories(
     picker = _Picker(markers)
     tracks = picker.joints() | mapped_tracks(markers, path, mapping or {})
     missing = [f"{side} {what}" for side in SIDES for what in _NEEDED if f"{side}_{what}" not in tracks]
+    if missing and all(picker.is_named(joint.split(" ")[1]) for joint in missing):
+        raise GaitkeeperError("lab-nothing-seen", path=path)
     if missing:
         raise GaitkeeperError("lab-points-missing", path=path, missing=", ".join(missing))
     raw = np.full((markers.time_s.size, len(JOINTS), 3), np.nan)
@@ -171,6 +173,11 @@ class _Picker:
             if left is not None and right is not None:
                 found[f"left_{what}"], found[f"right_{what}"] = left, right
         return found
+
+    def is_named(self, what: str) -> bool:
+        """Whether the file has markers of that joint's name on both sides, seen or not."""
+        pairs = (self._pair(option) for option in marker_sets().joints[what] if option != ("pelvis",))
+        return any(left is not None and right is not None for left, right in pairs)
 
     def _ankles(self) -> FloatArray:
         left, right = self._best_pair([self._pair(option) for option in marker_sets().joints["ankle"]])
