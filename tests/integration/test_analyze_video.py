@@ -121,7 +121,7 @@ def test_the_walking_woman_is_measured_and_not_the_jumper(tmp_path: Path) -> Non
 def test_of_two_who_pass_one_another_each_stays_himself(tmp_path: Path) -> None:
     """A walker and, nearer to the camera, his mirror image, who comes towards him: one of them, and only he."""
     patient = draw_patient("passing", "healthy", 7)
-    walk = Walk(patient, 3.4 * pattern_of(patient).stride_time)
+    walk = Walk(patient, 2.8 * pattern_of(patient).stride_time)
     camera = camera_for(walk.trajectories(100.0).positions, (960, 540), "side", "left_to_right")
     background = draw_background(camera, patient.seed).astype(int)
     images = list(frames(walk, camera, 30.0))
@@ -138,8 +138,7 @@ def test_of_two_who_pass_one_another_each_stays_himself(tmp_path: Path) -> None:
         seen = follow_walker(video, estimator)
     assert seen.trajectories is not None
     assert seen.people == 2
-    middle = np.nanmean(seen.trajectories.positions[:, HIPS, 0], axis=1)
-    rightwards = np.nanmean(pixels[:, HIPS, 0], axis=1)
+    middle, rightwards = (points[:, HIPS, 0].mean(axis=1) for points in (seen.trajectories.positions, pixels))
     off = [np.abs(middle - way) for way in (rightwards, 960.0 - rightwards)]
     known = np.isfinite(middle)
     assert known.mean() > 0.8

@@ -51,7 +51,7 @@ def turning_way(speed: float, braking: float, frames: int = 180) -> FloatArray:
     return 500.0 + BODY_PX * np.cumsum(velocity) / RATE
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.floats(0.5, 0.95), st.integers(40, 140), st.integers(0, 4))
 def test_a_track_that_goes_over_to_another_is_cut_there(speed: float, at: int, confused: int) -> None:
     step = speed * BODY_PX / RATE
@@ -63,7 +63,7 @@ def test_a_track_that_goes_over_to_another_is_cut_there(speed: float, at: int, c
     assert abs(switched[0] - at) <= 4 + confused
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.floats(0.2, 0.85), st.floats(0.4, 1.6))
 def test_somebody_who_turns_round_stays_himself(speed: float, braking: float) -> None:
     track = track_of(turning_way(speed, braking))

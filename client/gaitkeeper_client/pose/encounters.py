@@ -7,6 +7,7 @@ elsewhere is not he. Where both networks look at the same body, it is his whose 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ class Course:
 
 def course_of(track: Track) -> Course:
     """The way of the last :data:`COURSE_S`; not known where there is less than a third of that."""
-    start = int(np.searchsorted(track.times, track.times[-1] - COURSE_S))
+    start = bisect_left(track.times, track.times[-1] - COURSE_S)
     times, centers = np.array(track.times[start:]), np.stack(track.centers[start:])
     last = track.times[-1]
     if times[-1] - times[0] < COURSE_S / 3.0:

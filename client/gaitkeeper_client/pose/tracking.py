@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,7 +85,7 @@ def walking_score(track: Track, last_s: float = np.inf) -> float:
 
     ``last_s``: judge only the last seconds of the track.
     """
-    first = int(np.searchsorted(track.times, track.times[-1] - last_s)) if track.times else 0
+    first = bisect_left(track.times, track.times[-1] - last_s) if track.times else 0
     if len(track.frames) - first < 3 or track.size <= 0.0:
         return 0.0
     points = np.stack(track.points[first:])
