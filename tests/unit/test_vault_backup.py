@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vault_fixtures import everything, facts_of, kill_at, lines_of, make_recordi
 from gaitkeeper_client.agent.restore import restore
 from gaitkeeper_client.vault.archive import Member, read_archive, write_archive
 from gaitkeeper_client.vault.backup import make_backup
+from gaitkeeper_client.vault.check import check_records
 from gaitkeeper_client.vault.erasure import erase
 from gaitkeeper_client.vault.home import SiteHome, create_home
 from gaitkeeper_client.vault.keys import SiteKey, create_key, current_key, unlock
@@ -182,6 +184,26 @@ def test_verify_finds_any_flipped_byte(site: tuple[SiteHome, SiteKey]) -> None:
     flip()
     with Vault.open(home, key) as vault:
         assert vault.verify() == ()
+
+
+def test_a_flipped_byte_beside_the_vault_is_found_and_never_a_traceback(site: tuple[SiteHome, SiteKey]) -> None:
+    home, _ = site
+    for number in (1, 2, 3):
+        charge(home, number)
+    audit_anchor = home.audit_log.with_name("audit.log.anchor")
+    chains = [home.audit_log, audit_anchor, home.ledger.with_name("ledger.anchor"), home.keys / "ledger.witness"]
+    kept = {path: path.read_bytes() for path in (*chains, home.ledger)}
+    generator = random.Random(4)
+    for path, whole in kept.items():
+        for _ in range(25):
+            changed, place = bytearray(whole), generator.randrange(len(whole))
+            changed[place] ^= 1 << generator.randrange(8)
+            path.write_bytes(changed)
+            # Of the ledger's database an unused byte may change; of the chains none.
+            assert check_records(home) or path == home.ledger, (path.name, place)
+            for other, data in kept.items():
+                other.write_bytes(data)
+    assert check_records(home) == ()
 
 
 def test_a_patient_taken_out_by_hand_is_noticed_and_not_sealed_as_ours(site: tuple[SiteHome, SiteKey]) -> None:

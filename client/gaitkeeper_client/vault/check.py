@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -51,12 +54,24 @@ def check_records(home: SiteHome) -> tuple[Damage, ...]:
     try:
         if home.ledger.exists() or (home.keys / WITNESS).exists():
             ledger = open_ledger(home)
+            _check_pages(home.ledger)
             for entry in ledger.entries:
                 if entry.kind == "reply":
                     _check_reply(ledger, entry.key)
     except GaitkeeperError as error:
         found.append(Damage("ledger", error.message))
     return tuple(found)
+
+
+def _check_pages(path: Path) -> None:
+    """SQLite's own check of the ledger's pages. Raises ``ledger-damaged``."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            found = [str(row[0]) for row in database.execute("PRAGMA integrity_check(10)")]
+    except (sqlite3.Error, UnicodeError) as error:
+        raise GaitkeeperError("ledger-damaged", path=path, detail=error) from error
+    if found != ["ok"]:
+        raise GaitkeeperError("ledger-damaged", path=path, detail="; ".join(found))
 
 
 def _check_reply(ledger: Ledger, key: RoundKey) -> None:

@@ -199,6 +199,8 @@ class LedgerChain:
             raise GaitkeeperError("ledger-unwritable", path=self.path, detail=error) from error
         except sqlite3.DatabaseError as error:
             raise GaitkeeperError("ledger-damaged", path=self.path, detail=error) from error
+        except UnicodeError as error:  # SQLite hands out damaged text as it is
+            raise GaitkeeperError("ledger-damaged", path=self.path, detail="it holds broken text") from error
 
 
 def _entry(row: tuple[object, ...]) -> Entry:
