@@ -93,6 +93,17 @@ def test_both_walkers_come_out_whole_of_a_switch() -> None:
         assert not unsure.any(), "whose points they are around the switch is not known"
 
 
+def test_alone_nobody_becomes_another() -> None:
+    """A video put together from a walk and its mirror image turns at once; with nobody about, it is one person."""
+    step = 0.7 * BODY_PX / RATE
+    way = 100.0 + step * np.arange(100)
+    alone = track_of(np.concatenate([way, way[::-1]]))
+    assert len(switches_of(alone)) == 1
+    far_away = track_of(np.full(200, 5000.0))
+    assert [person.track for person in persons([alone])] == [alone]
+    assert alone in [person.track for person in persons([alone, far_away])]
+
+
 def test_pieces_of_different_people_are_not_joined() -> None:
     step = 0.7 * BODY_PX / RATE
     way = 100.0 + step * np.arange(60)

@@ -6,6 +6,7 @@ few frames later, as fast the other way has met somebody who came from there and
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +25,8 @@ FASTEST_TURN = 0.45
 SAME_SIZE = 1.3
 JOIN_GATE = 0.35
 """How far from his way, in body sizes, somebody may reappear."""
+BESIDE = 1.5
+"""How near, in body sizes and within a second, another must have been for a track to go over to him."""
 BETWEEN_S = 0.12
 """Time before and after a switch in which it is not told whose points they are."""
 FEWEST = 5
@@ -42,7 +45,7 @@ def persons(tracks: Sequence[Track]) -> list[Person]:
 
     Pieces of fewer than :data:`FEWEST` sightings are left out.
     """
-    pieces = [piece for track in tracks for piece in _cut(track)]
+    pieces = [piece for track in tracks for piece in _cut(track, [other for other in tracks if other is not track])]
     pieces = [piece for piece in pieces if len(piece.track.frames) >= FEWEST]
     pieces.sort(key=lambda piece: piece.track.times[0])
     out: list[Person] = []
@@ -100,8 +103,8 @@ def _velocity(times: FloatArray, centers: FloatArray, start: float, end: float) 
     return velocity
 
 
-def _cut(track: Track) -> list[Person]:
-    cuts = switches_of(track)
+def _cut(track: Track, others: Sequence[Track]) -> list[Person]:
+    cuts = [at for at in switches_of(track) if any(_is_beside(other, track, at) for other in others)]
     if not cuts:
         return [Person(track)]
     moments = [track.times[at] for at in cuts]
@@ -114,6 +117,15 @@ def _cut(track: Track) -> list[Person]:
             beside = tuple(round(time, 3) for time in moments[max(0, number - 1) : number + 1])
             pieces.append(Person(_part(track, int(first), int(last)), beside))
     return pieces
+
+
+def _is_beside(other: Track, track: Track, at: int) -> bool:
+    """Whether somebody else was seen about there and then: without him there is nobody to go over to."""
+    time_s = track.times[at]
+    first = bisect_left(other.times, time_s - LONGEST_ABSENCE_S)
+    last = bisect_left(other.times, time_s + LONGEST_ABSENCE_S)
+    way = [float(np.linalg.norm(center - track.centers[at])) for center in other.centers[first:last]]
+    return bool(way) and min(way) < BESIDE * track.size
 
 
 def _part(track: Track, start: int, stop: int) -> Track:
