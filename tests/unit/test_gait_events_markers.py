@@ -87,7 +87,7 @@ def test_steps_of_a_turn_are_events_and_no_cycles(degrees: float, radius_m: floa
         assert any(start <= cycle.start_s and cycle.end_s <= end for start, end in straight)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(degrees=st.floats(-180.0, 180.0), origin=st.tuples(*[st.floats(-50.0, 50.0)] * 2), floor=st.floats(-1.0, 1.0))
 def test_neither_origin_nor_axes_matter(degrees: float, origin: tuple[float, float], floor: float) -> None:
     walk, _ = recorded("hemiparetic", rate_hz=50.0)
