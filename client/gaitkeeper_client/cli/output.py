@@ -96,6 +96,7 @@ def print_analysis(analysis: Analysis) -> None:
 
 
 def _cells(parameter: Parameter, value: float) -> tuple[str, str]:
-    interval = "" if parameter.ci95 is None else f"{parameter.ci95[0]:.2f} to {parameter.ci95[1]:.2f}"
+    places = 3 if parameter.unit in ("m", "s") else 2
+    interval = "" if parameter.ci95 is None else f"{parameter.ci95[0]:.{places}f} to {parameter.ci95[1]:.{places}f}"
     unit = "" if parameter.unit == "1" else parameter.unit  # a ratio has none
-    return f"{value:.2f} {unit}".rstrip(), interval
+    return f"{value:.{places}f} {unit}".rstrip(), interval

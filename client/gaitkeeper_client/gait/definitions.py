@@ -25,6 +25,7 @@ class Definition:
     ``needs``: ``times`` of events alone, positions in the plane of progression (``side``), or in ``space``. ``length``:
     needs a scale. ``fewest``: values needed. ``wide``: an interval that reaches farther from the value than this, in
     the parameter's unit, is marked as wide. ``limb``: of one leg or arm, or a comparison of both.
+    ``signed``: may be negative.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Definition:
     fewest: int = 2
     wide: float = float("inf")
     limb: bool = False
+    signed: bool = False
 
     @property
     def sagittal(self) -> bool:

@@ -152,6 +152,8 @@ def finished(
 ) -> Parameter:
     """The parameter with its cautions."""
     said = list(notes)
+    if interval is not None and not row.signed and value >= 0.0:
+        interval = (max(0.0, interval[0]), interval[1])
     if interval is None:
         said.append(caution("one-value"))
     elif max(interval[1] - value, value - interval[0]) > row.wide:

@@ -192,7 +192,7 @@ def _symmetry(walks: Sequence[Walk], stances: BySide, error: Error) -> Parameter
     if fewest < 2:
         return finished(row, walks, value, None, len(stances))
     interval = widened(value, resampled_ci95((left, right), index, value), error.shared_sd)
-    return finished(row, walks, value, interval and (max(0.0, interval[0]), interval[1]), len(stances))
+    return finished(row, walks, value, interval, len(stances))
 
 
 def _coordination(walks: Sequence[Walk], swings: BySide) -> Parameter:
