@@ -73,9 +73,9 @@ class PatientOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is not type
         """Add the Gaussian noise of one step to the clipped sum of every parameter."""
         std = float(self.noise_multiplier) * float(self.max_grad_norm)
         sizes = [parameter.numel() for parameter in self.params]
-        drawn = torch.from_numpy(gaussian(sum(sizes), std)).split(sizes)
+        drawn = np.split(gaussian(sum(sizes), std), np.cumsum(sizes)[:-1])
         for parameter, part in zip(self.params, drawn, strict=True):
-            noise = part.reshape(parameter.shape).to(parameter.device)
+            noise = torch.from_numpy(part).reshape(parameter.shape).to(parameter.device)
             # Added in double precision: the sum is rounded once, after the noise hides it.
             parameter.grad = (parameter.summed_grad.double() + noise).to(parameter.dtype)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,7 +45,7 @@ def pretrain(
     registry = Registry(CoordinatorHome.resolve(home))
     version, made = prepare(registry, loaded, data, PretrainOptions(patients, steps, seed), quiet=as_json)
     if as_json:
-        words = {"model_version": version, "made": made is not None}
+        words: dict[str, Any] = {"model_version": version, "made": made is not None}
         if made is not None:
             words |= {"accuracy": round(made.accuracy, 4), "windows": made.windows, "device": made.device}
         typer.echo(json.dumps({"schema": "gaitkeeper.pretraining/1", **words}, indent=1))
