@@ -19,7 +19,8 @@ from gaitkeeper_shared.errors import GaitkeeperError
 WIDTH, HEIGHT, LEFT, BOTTOM = 560.0, 240.0, 60.0, 36.0
 _STYLE = Markup("""
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
-table{border-collapse:collapse;margin:1rem 0}th,td{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;margin:1rem 0}th,td{padding:.2rem .5rem;text-align:right;border-bottom:1px solid #ddd}
+.wide{overflow-x:auto}td{white-space:nowrap}th{vertical-align:bottom}
 th:first-child,td:first-child{text-align:left}svg{width:100%;max-width:40rem;display:block}
 .axis{stroke:#888}.mean{stroke:#0b5394;stroke-width:2}.limit{stroke:#0b5394;stroke-dasharray:6 4}
 .dot{fill:#c2500a;opacity:.7}
@@ -68,14 +69,14 @@ def _table(first: str, rows: Mapping[str, Mapping[str, Any]]) -> Markup:
     if not rows:
         return Markup("")
     columns = list(next(iter(rows.values())))
-    head = Markup("").join(Markup("<th>{}</th>").format(name) for name in [first, *columns])
+    head = Markup("").join(Markup("<th>{}</th>").format(name.replace("_", " ")) for name in [first, *columns])
     body = Markup("").join(
         Markup("<tr><td>{}</td>{}</tr>").format(
             name, Markup("").join(Markup("<td>{}</td>").format(_cell(row.get(column))) for column in columns)
         )
         for name, row in rows.items()
     )
-    return Markup("<table><tr>{}</tr>{}</table>").format(head, body)
+    return Markup('<div class="wide"><table><tr>{}</tr>{}</table></div>').format(head, body)
 
 
 def _cell(value: Any) -> str:
