@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,8 @@ def analyze(
 
     Exit status: 0 analysed, 3 refused with reasons, 2 the file or an option cannot be used.
     """
+    # Before NumPy is loaded: its matrices are small here, and threads that wait for more take the pose network's time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gaitkeeper_client.cli.output import print_analysis, print_results, progress, write_results
     from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.sources import analyse_file
