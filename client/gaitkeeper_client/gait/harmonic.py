@@ -24,7 +24,7 @@ from gaitkeeper_shared.kinematics import midpoint
 
 SAMPLES = 128
 MOST_HARMONICS = 20
-LARGEST_NOISE_SHARE = 0.5
+LARGEST_NOISE_SHARE = 0.25
 """Of the lesser sum of harmonics: beyond, the ratio tells of the keypoints and not of the walker."""
 
 AXES: dict[str, tuple[int, bool]] = {
