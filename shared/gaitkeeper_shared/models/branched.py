@@ -33,16 +33,34 @@ class BranchedEncoder(TemporalEncoder):
         self.own = spec.features or encoder.width
         self.beside = self.branch.width if self.branch is not None else 0
         self.width = self.own + self.beside
+        self.differentiable = encoder.differentiable
+        if encoder.measures:
+            self.measures = encoder.measures + (self.branch.measures if self.branch is not None else ())
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """(N, T, C) to (N, own + beside)."""
-        own = self.body(windows)
+        return self._joined(self.body(windows), None if self.branch is None else self.branch(windows))
+
+    def measured(self, windows: torch.Tensor) -> torch.Tensor:
+        """(N, T, C) to (N, M): the encoder's measures and the branch's."""
+        own = self.body.measured(windows)
+        return own if self.branch is None else torch.cat([own, self.branch(windows)], dim=1)
+
+    def features_of(self, measured: torch.Tensor) -> torch.Tensor:
+        """(N, M) to (N, own + beside)."""
+        own = len(self.body.measures)
+        return self._joined(measured[:, :own], None if self.branch is None else measured[:, own:])
+
+    def resampled(self, windows: torch.Tensor, draws: int, seed: int) -> torch.Tensor | None:
+        """(draws, N, M) of the encoder's measures; None beside a branch, whose means have no strides."""
+        return None if self.branch is not None else self.body.resampled(windows, draws, seed)
+
+    def _joined(self, own: torch.Tensor, beside: torch.Tensor | None) -> torch.Tensor:
+        """The two parts, scaled."""
         if self.narrow is not None:
             # A saturated number is about 1 long, as one of the branch's is in its spread.
             own = torch.tanh(self.narrow(own))
         own = own * (_LENGTH / math.sqrt(self.width))
-        if self.branch is None:
-            scaled: torch.Tensor = own
-            return scaled
-        beside = self.branch(windows) * math.sqrt(self.beside / self.width)
-        return torch.cat([own, beside], dim=1)
+        if beside is None:
+            return own
+        return torch.cat([own, beside * math.sqrt(self.beside / self.width)], dim=1)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.models.measures import Measure
 from gaitkeeper_shared.models.spec import ModelSpec
 
 _FILES = ("lstm", "gru", "tcn", "transformer", "symmetry", "strides")
@@ -18,13 +19,32 @@ _KINDS: dict[str, Callable[[ModelSpec], TemporalEncoder]] = {}
 
 
 class TemporalEncoder(nn.Module, abc.ABC):
-    """Turns (N, T, C) scaled windows into (N, ``width``) features, one row per window."""
+    """Turns (N, T, C) scaled windows into (N, ``width``) features, one row per window.
+
+    ``measures``: what the columns of :meth:`measured` mean, empty where all features are learned. ``differentiable``:
+    whether a gradient of the features reaches the windows.
+    """
 
     width: int
+    measures: tuple[Measure, ...] = ()
+    differentiable: bool = True
 
     @abc.abstractmethod
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """(N, T, C) to (N, width)."""
+
+    def measured(self, windows: torch.Tensor) -> torch.Tensor:
+        """(N, T, C) to (N, M) of :attr:`measures`, in their spreads."""
+        values: torch.Tensor = self(windows)
+        return values
+
+    def features_of(self, measured: torch.Tensor) -> torch.Tensor:
+        """(N, M) measures to (N, width): ``features_of(measured(windows))`` is ``forward(windows)``."""
+        return measured
+
+    def resampled(self, windows: torch.Tensor, draws: int, seed: int) -> torch.Tensor | None:
+        """(draws, N, M) measures of the same walks with their strides drawn anew; None where none can be drawn."""
+        return None
 
 
 class GaitModel(nn.Module):

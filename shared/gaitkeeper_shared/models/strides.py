@@ -9,14 +9,16 @@ clinic.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from gaitkeeper_shared.arrays import BoolArray, Float32Array, FloatArray
+from gaitkeeper_shared.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.channels import FORCE_CENTER, FORCE_CHANNELS, FORCE_SPREAD
+from gaitkeeper_shared.models.measures import Measure
 from gaitkeeper_shared.models.registry import TemporalEncoder, register
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.skeleton import SIDES
@@ -32,6 +34,9 @@ OUTLIER_SD = 3.0
 FEWEST_STRIDES = 8
 """Of one foot; with fewer, its variability says nothing."""
 LIMIT = 3.0
+BLOCK_STRIDES = 10
+"""Strides that stay together when strides are drawn anew: neighbours resemble each other, and drawn one by one they
+would look steadier than they are (moving blocks: Künsch 1989, doi:10.1214/aos/1176347265)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +83,23 @@ class StrideEncoder(TemporalEncoder):
         self.columns = [spec.input.channels.index(name) for name in needed]
         self.rate_hz = spec.input.rate_hz
         self.width = len(FEATURES)
+        self.differentiable = False
+        self.measures = tuple(
+            Measure(feature.name, feature.unit, needed, feature.center, feature.spread, LIMIT, feature.log)
+            for feature in FEATURES
+        )
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """(N, T, C) to (N, features); no gradient flows to the windows."""
         values = windows.detach().cpu().numpy()[:, :, self.columns]
         rows = [scaled_features(window, self.rate_hz) for window in values]
         return torch.tensor(rows, dtype=torch.float32, device=windows.device).reshape(-1, self.width)
+
+    def resampled(self, windows: torch.Tensor, draws: int, seed: int) -> torch.Tensor | None:
+        """(draws, N, features) from the strides of each window drawn anew; see :func:`resampled_features`."""
+        values = windows.detach().cpu().numpy()[:, :, self.columns]
+        rows = np.stack([resampled_features(window, self.rate_hz, draws, seed) for window in values], axis=1)
+        return torch.from_numpy(rows.astype(np.float32))
 
 
 def scaled_features(window: Float32Array, rate_hz: float) -> list[float]:
@@ -97,10 +113,37 @@ def stride_features(loads: FloatArray, rate_hz: float) -> dict[str, float]:
 
     NaN for a feature that neither foot has strides enough for.
     """
-    feet = [_foot(loads[:, column], rate_hz) for column in range(len(SIDES))]
-    known = np.array([foot for foot in feet if foot is not None])
-    if known.size == 0:
+    return _features_of(_usable_feet(loads, rate_hz))
+
+
+def resampled_features(window: Float32Array, rate_hz: float, draws: int, seed: int) -> FloatArray:
+    """(draws, features) as :func:`scaled_features` of one (T, 2) scaled window, each from strides drawn with
+    replacement, in blocks of :data:`BLOCK_STRIDES` that are those of both feet. All 0 for a window without strides
+    enough."""
+    feet = _usable_feet(_loads(window, rate_hz), rate_hz)
+    random = np.random.default_rng(seed)
+    rows = np.zeros((draws, len(FEATURES)))
+    blocks = max((foot.shape[0] for foot in feet), default=0) // BLOCK_STRIDES + 1
+    for row in rows:
+        places = random.random(blocks)
+        values = _features_of([foot[_drawn(places, foot.shape[0])] for foot in feet])
+        row[:] = [feature.scaled(values[feature.name]) for feature in FEATURES]
+    return rows
+
+
+def _drawn(places: FloatArray, size: int) -> IntArray:
+    """``size`` indices below it, in blocks that begin at these shares of the whole."""
+    block = min(BLOCK_STRIDES, size)
+    begins = np.floor(places[: -(-size // block)] * (size - block + 1)).astype(np.int64)
+    indices: IntArray = (begins[:, None] + np.arange(block)).ravel()[:size]
+    return indices
+
+
+def _features_of(feet: Sequence[FloatArray]) -> dict[str, float]:
+    """The means over the feet from the (S, 3) times of their strides; NaN without a foot."""
+    if not feet:
         return {feature.name: math.nan for feature in FEATURES}
+    known = np.array([_foot(foot) for foot in feet])
     stride, variability, swing_variability, swing = (float(value) for value in known.mean(axis=0))
     return {
         "stride_time": stride,
@@ -129,11 +172,14 @@ def strides_of(load: FloatArray, rate_hz: float) -> FloatArray:
     return usable
 
 
-def _foot(load: FloatArray, rate_hz: float) -> tuple[float, float, float, float] | None:
-    """Median and deviation of stride time, deviation and median of the swing's share; None for too few strides."""
-    found = strides_of(load, rate_hz)
-    if found.shape[0] < FEWEST_STRIDES:
-        return None
+def _usable_feet(loads: FloatArray, rate_hz: float) -> list[FloatArray]:
+    """The (S, 3) times of the strides of each foot that has enough of them."""
+    feet = [strides_of(loads[:, column], rate_hz) for column in range(len(SIDES))]
+    return [foot for foot in feet if foot.shape[0] >= FEWEST_STRIDES]
+
+
+def _foot(found: FloatArray) -> tuple[float, float, float, float]:
+    """Median and deviation of stride time, deviation and median of the swing's share, of (S, 3) strides."""
     stride = found[:, 2] - found[:, 0]
     swing = (found[:, 2] - found[:, 1]) / stride
     return float(np.median(stride)), _deviation(stride), _deviation(swing), float(np.median(swing))

@@ -8,9 +8,12 @@ numbers learns from some ten patients a clinic, where a whole recurrent network 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 
+from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
+from gaitkeeper_shared.models.measures import Measure
 from gaitkeeper_shared.models.registry import TemporalEncoder, register
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.skeleton import SIDES
@@ -51,6 +54,22 @@ class SymmetryEncoder(TemporalEncoder):
         self.single = [place for place in range(len(names)) if place not in paired]
         self.published = [_PUBLISHED[stem] for stem in pairs]
         self.width = len(self.pairs) + len(self.single)
+        self.measures = tuple(self._measures(stems=pairs, names=names))
+
+    def _measures(self, stems: Sequence[str], names: Sequence[str]) -> Iterator[Measure]:
+        """What the features are, in the units of the channels: ``NAME_difference`` for a pair, else ``NAME_mean``."""
+        length = _LENGTH / math.sqrt(self.width)
+        for stem, (center, spread) in zip(stems, self.published, strict=True):
+            pair = tuple(CHANNEL_BY_NAME[f"{stem}_{side}"] for side in SIDES)
+            scale, places = pair[0].spread, tuple(channel.name for channel in pair)
+            yield Measure(
+                f"{stem}_difference", pair[0].unit, places, center * scale, spread * scale / length, _LIMIT * length
+            )
+        for channel in (CHANNEL_BY_NAME[names[place]] for place in self.single):
+            spread = channel.spread / length
+            yield Measure(
+                f"{channel.name}_mean", channel.unit, (channel.name,), channel.center, spread, _LIMIT * length
+            )
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """(N, T, C) to (N, pairs + single channels), scaled to a length of about 2."""
