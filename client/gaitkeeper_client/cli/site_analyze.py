@@ -136,10 +136,10 @@ def _audit(home: SiteHome, patient: PatientContext, analysis: Analysis, findings
 
 
 def _print_findings(findings: Findings) -> None:
-    from gaitkeeper_client.insight.findings_view import findings_view
+    from gaitkeeper_client.insight.findings_view import findings_view, range_text
 
     typer.echo(findings_view(findings, ()).verdict)
     for reason in findings.reasons:
         typer.echo(f"  {reason.message}")
     for item in findings.probabilities:
-        typer.echo(f"  {item.label}: {item.probability:.0%} (windows {item.lowest:.0%} to {item.highest:.0%})")
+        typer.echo(f"  {item.label}: {item.probability:.0%} ({range_text(findings, item)})")

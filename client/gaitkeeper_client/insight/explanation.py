@@ -12,11 +12,12 @@ drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gaitkeeper_client.insight.attribution import LogOdds, complete_attributions, evaluate, log_odds_of
 from gaitkeeper_client.insight.findings import DeletionCheck, Explanation, HeatmapRow
 from gaitkeeper_client.insight.heatmap import Placement, heatmap, highlights, place
 from gaitkeeper_client.insight.phases import SidePhases, side_phases
@@ -30,17 +31,8 @@ if TYPE_CHECKING:
 
     from gaitkeeper_shared.study import Input
 
-STEPS = 32
-"""Gauss-Legendre points on one piece of the line from reference to patient."""
-MOST_HALVINGS = 14
-PIECE_TOLERANCE = 0.003
-"""A piece is halved while its contributions miss its change of log-odds by more than this, or by this share of the
-window's whole change: a recurrent model can switch from one label to another on a ten-thousandth of the line."""
-BATCH = 512
 DELETED_SHARE = 0.1
 DELETION_DRAWS = 20
-
-LogOdds = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def explain(
@@ -56,15 +48,14 @@ def explain(
 
     ``model`` maps windows to (N, L) logits, in evaluation mode. None where no window meets a complete gait cycle.
     """
-    times = starts_s[:, None] + np.arange(windows.shape[1])[None, :] / window.rate_hz
-    phases = {side: side_phases(times, events, side) for side in SIDES}
+    phases = phases_of(windows, starts_s, window, events)
     placement = place(window.channels, phases, window.rate_hz)
     if placement.mapped == 0.0:
         return None
-    reference = _reference_windows(windows, window.channels, phases)
-    odds = _log_odds(model, label_index)
-    patient_odds, reference_odds = _evaluate(odds, windows), _evaluate(odds, reference)
-    attributions, residual = _complete_attributions(odds, windows, reference, patient_odds - reference_odds)
+    reference = reference_windows(windows, window.channels, phases)
+    odds = log_odds_of(model, label_index)
+    patient_odds, reference_odds = evaluate(odds, windows), evaluate(odds, reference)
+    attributions, residual = complete_attributions(odds, windows, reference, patient_odds - reference_odds)
     rows = heatmap(attributions, placement)
     difference = (windows - reference).astype(np.float64)
     return Explanation(
@@ -80,7 +71,15 @@ def explain(
     )
 
 
-def _reference_windows(windows: Float32Array, channels: Sequence[str], phases: dict[str, SidePhases]) -> Float32Array:
+def phases_of(
+    windows: Float32Array, starts_s: FloatArray, window: Input, events: Sequence[GaitEvent]
+) -> dict[str, SidePhases]:
+    """By side, where in the gait cycle each of the (N, T) samples lies."""
+    times = starts_s[:, None] + np.arange(windows.shape[1])[None, :] / window.rate_hz
+    return {side: side_phases(times, events, side) for side in SIDES}
+
+
+def reference_windows(windows: Float32Array, channels: Sequence[str], phases: dict[str, SidePhases]) -> Float32Array:
     """The reference walk in the patient's rhythm; the patient's own value where that is unknown."""
     reference = windows.copy()
     values = reference_values(channels, phases)
@@ -88,69 +87,6 @@ def _reference_windows(windows: Float32Array, channels: Sequence[str], phases: d
     known = np.isfinite(values) & (windows != 0.0)
     reference[known] = values[known].astype(np.float32)
     return reference
-
-
-def _log_odds(model: torch.nn.Module, label: int) -> LogOdds:
-    """Log-odds of the label against all others: unlike a probability it does not flatten where the model is sure."""
-    import torch
-
-    def odds(windows: torch.Tensor) -> torch.Tensor:
-        logits = model(windows)
-        others = torch.cat([logits[:, :label], logits[:, label + 1 :]], dim=1)
-        result: torch.Tensor = logits[:, label] - torch.logsumexp(others, dim=1)
-        return result
-
-    return odds
-
-
-def _evaluate(odds: LogOdds, windows: Float32Array) -> FloatArray:
-    import torch
-
-    with torch.inference_mode():
-        values: FloatArray = odds(torch.from_numpy(windows)).numpy().astype(np.float64)
-    return values
-
-
-def _complete_attributions(
-    odds: LogOdds, windows: Float32Array, reference: Float32Array, gap: FloatArray
-) -> tuple[FloatArray, float]:
-    """Attributions (N, T, C), and the share of the (N,) changes of log-odds that they do not add up to.
-
-    Contributions along a straight line add up over its pieces, so only pieces that do not add up are halved.
-    """
-    total = np.zeros(windows.shape)
-    allowed = PIECE_TOLERANCE * np.maximum(np.abs(gap), 1.0)
-    rows = np.arange(windows.shape[0])
-    start, end = np.zeros(rows.size), np.ones(rows.size)
-    for halvings in range(MOST_HALVINGS + 1):
-        origin, step = reference[rows], windows[rows] - reference[rows]
-        begins = (origin + start[:, None, None] * step).astype(np.float32)
-        ends = (origin + end[:, None, None] * step).astype(np.float32)
-        pieces = _integrated_gradients(odds, ends, begins)
-        error = np.abs(_evaluate(odds, ends) - _evaluate(odds, begins) - pieces.sum(axis=(1, 2)))
-        settled = (error <= allowed[rows]) | (halvings == MOST_HALVINGS)
-        np.add.at(total, rows[settled], pieces[settled])
-        if settled.all():
-            break
-        rows, start, end = rows[~settled], start[~settled], end[~settled]
-        middle = 0.5 * (start + end)
-        rows, start, end = np.tile(rows, 2), np.concatenate([start, middle]), np.concatenate([middle, end])
-    missing = float(np.abs(gap - total.sum(axis=(1, 2))).sum())
-    return total, missing / max(float(np.abs(gap).sum()), 1e-6)
-
-
-def _integrated_gradients(odds: LogOdds, windows: Float32Array, reference: Float32Array) -> FloatArray:
-    import torch
-    from captum.attr import IntegratedGradients
-
-    result = IntegratedGradients(odds).attribute(
-        torch.from_numpy(windows),
-        baselines=torch.from_numpy(reference),
-        n_steps=STEPS,
-        internal_batch_size=max(BATCH, windows.shape[0]),
-    )
-    attributions: FloatArray = result.detach().numpy().astype(np.float64)
-    return attributions
 
 
 def _deletion(
@@ -161,13 +97,13 @@ def _deletion(
     count = max(1, round(DELETED_SHARE * scores.size))
     if scores.max() <= 0.0:
         return None
-    before = float(_evaluate(odds, windows).mean())
+    before = float(evaluate(odds, windows).mean())
 
     def drop(cells: FloatArray) -> float:
         # (R, bins) mask looked up per value; column -1 (outside cycles) reads a false appended at the end.
         padded = np.concatenate([cells, np.zeros((cells.shape[0], 1), dtype=bool)], axis=1)
         replaced = padded[placement.row_of_channel[None, None, :], placement.bins]
-        return before - float(_evaluate(odds, np.where(replaced, reference, windows)).mean())
+        return before - float(evaluate(odds, np.where(replaced, reference, windows)).mean())
 
     marked = np.zeros(scores.size, dtype=bool)
     marked[np.argsort(-scores, axis=None)[:count]] = True

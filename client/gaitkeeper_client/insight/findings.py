@@ -12,16 +12,22 @@ PHASE_BINS = 20
 """Columns of a heatmap: the gait cycle, foot strike to foot strike of one foot, in steps of 5 %."""
 
 Status = Literal["decided", "undecided", "withheld", "no_model"]
+Spread = Literal["windows", "strides", "none"]
+"""What the range of a probability is: the lowest and highest of any window; the 95 % interval over drawings of the
+walk's strides; or none, as one window alone tells nothing of how sure it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelProbability:
-    """The mean probability of one label over the walk's windows, and the lowest and highest of any window."""
+    """The mean probability of one label over the walk's windows, and the range that :attr:`Findings.spread` names.
+
+    ``lowest``, ``highest``: None where the walk gives no range.
+    """
 
     label: str
     probability: float
-    lowest: float
-    highest: float
+    lowest: float | None
+    highest: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,46 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureContribution:
+    """What one measurement that the model's head reads adds to a label.
+
+    ``name`` is the model's own. ``value``, ``ci95``, ``reference``: in ``unit``, of this walk (mean over windows; None
+    where unknown), its 95 % interval over drawings of the strides (None where they cannot be drawn), and of what it is
+    compared with. ``contribution``: log-odds; positive speaks for the label. ``share``: of all absolute contributions.
+    ``limited``: the value lies at an end of the model's scale or beyond. ``seen``: share of the samples in which the
+    channels that it is measured from are known.
+    """
+
+    name: str
+    unit: str
+    value: float | None
+    ci95: tuple[float, float] | None
+    reference: float
+    contribution: float
+    share: float
+    limited: bool
+    seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredExplanation:
+    """A label's log-odds by the measurements that the model reads of a walk; strongest first.
+
+    ``reference``: what values are compared with, the reference ``walk`` or the middle of the model's own ``scale``.
+    ``linear``: whether the log-odds are a weighted sum of the features: a contribution is then weight times difference.
+    ``residual``: part of the difference of log-odds that the contributions do not add up to.
+    """
+
+    label: str
+    reference: Literal["walk", "scale"]
+    linear: bool
+    log_odds: float
+    reference_log_odds: float
+    residual: float
+    contributions: tuple[MeasureContribution, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StudyFacts:
     """What a site knows of the study that a model comes from; None for what it was not told.
 
@@ -128,6 +174,10 @@ class Findings:
     ``decided``: ``leading`` is what it says. ``undecided``: the walk's windows disagree or no label stands out; the
     probabilities are shown, no label is named. ``withheld``: too little to judge at all. ``no_model``: the site has no
     active release.
+
+    ``agreement``: share of the windows that have the leading label on top, or of the drawings of strides, as ``spread``
+    says; None for one window. ``explanations``: by joint and gait phase, where the model can be followed back to
+    samples; ``measured``: by the measurements that it reads, where it reads such. ``unexplained``: why neither.
     """
 
     status: Status
@@ -139,6 +189,9 @@ class Findings:
     reasons: tuple[Reason, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     limits: tuple[str, ...] = ()
+    spread: Spread = "windows"
+    measured: tuple[MeasuredExplanation, ...] = ()
+    unexplained: Reason | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; key ``findings`` of ``gaitkeeper site analyze --json``."""

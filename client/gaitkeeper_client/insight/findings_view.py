@@ -11,12 +11,20 @@ from gaitkeeper_client.gait.analysis import Cycle
 from gaitkeeper_client.insight.charts.bars import probability_chart
 from gaitkeeper_client.insight.charts.heatmap import heatmap_charts
 from gaitkeeper_client.insight.cycle_figures import foot_off_percent
-from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight
+from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight, LabelProbability
+from gaitkeeper_client.insight.measured_view import LARGEST_RESIDUAL, MeasuredView, measured_view
 from gaitkeeper_client.insight.wording import CHANNELS, number
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 from gaitkeeper_shared.skeleton import SIDES
 
-LARGEST_RESIDUAL = 0.1
+_RANGES = {
+    "windows": "Bar: mean over the windows of this walk. Line: lowest and highest window.",
+    "strides": (
+        "Bar: the model's score. Line: 95 % interval over drawings of this walk's own strides (in blocks, with "
+        "replacement): how much other strides of the same walk could have changed it. It says nothing of another day."
+    ),
+    "none": "Bar: the model's score for the one window of this walk. There is no interval.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,9 @@ class FindingsView:
     reasons: tuple[str, ...] = ()
     bars: Markup | None = None
     explanations: tuple[ExplanationView, ...] = ()
+    measured: tuple[MeasuredView, ...] = ()
+    unexplained: str = ""
+    range_note: str = ""
     limits: tuple[str, ...] = ()
     model: tuple[tuple[str, str], ...] = ()
 
@@ -57,6 +68,9 @@ def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> Finding
         reasons=tuple(reason.message for reason in findings.reasons),
         bars=probability_chart(findings.probabilities, findings.leading) if findings.probabilities else None,
         explanations=tuple(_explanation(item, foot_off) for item in findings.explanations),
+        measured=tuple(measured_view(item) for item in findings.measured),
+        unexplained=findings.unexplained.message if findings.unexplained else "",
+        range_note=_RANGES[findings.spread],
         limits=findings.limits,
         model=_model(findings),
     )
@@ -68,8 +82,23 @@ def _verdict(findings: Findings) -> str:
     if findings.status == "undecided":
         return "The model does not know."
     top = findings.probabilities[0]
-    agreement = "" if findings.agreement is None else f"; {findings.agreement:.0%} of {findings.windows} windows agree"
-    return f"The model proposes “{top.label}” with a score of {top.probability:.0%}{agreement}."
+    return f"The model proposes “{top.label}” with a score of {top.probability:.0%}; {_certainty(findings)}."
+
+
+def _certainty(findings: Findings) -> str:
+    if findings.agreement is None:
+        return "from one window, so that nothing tells how much it would vary"
+    if findings.spread == "strides":
+        return f"with the walk's strides drawn anew, the same label leads in {findings.agreement:.0%}"
+    return f"{findings.agreement:.0%} of {findings.windows} windows agree"
+
+
+def range_text(findings: Findings, item: LabelProbability) -> str:
+    """The range of one label's probability, in words."""
+    if item.lowest is None or item.highest is None:
+        return "no range: one window"
+    name = "95% interval" if findings.spread == "strides" else "windows"
+    return f"{name} {item.lowest:.0%} to {item.highest:.0%}"
 
 
 def _model(findings: Findings) -> tuple[tuple[str, str], ...]:

@@ -1,29 +1,54 @@
-"""The deployed model on one analysed walk: probabilities over its windows, an explanation, and when to say nothing.
+"""The deployed model on one analysed walk: probabilities, an explanation, and when to say nothing.
 
 The rules for saying nothing are simple and fixed, so that a clinician can know them:
 
-- ``too-few-windows``: fewer than :data:`FEWEST_WINDOWS` windows of walking; nothing is said.
+- ``too-few-windows``: fewer windows of walking than :func:`fewest_windows` wants; nothing is said.
+- ``channels-missing``, ``series-missing``: the recording is of another kind than the model reads; nothing is said.
+- ``nothing-measured``: the model reads measurements, and none could be taken; nothing is said.
 - ``windows-disagree``: fewer than :data:`LEAST_AGREEMENT` of the windows have the leading label on top.
+- ``strides-disagree``: fewer than :data:`LEAST_DRAWN_AGREEMENT` of the drawings of the strides have it on top.
 - ``no-clear-label``: the leading label's mean probability is less than :data:`LEAST_MARGIN` above the next one.
 - ``unfamiliar-walk``: more than :data:`MOST_OUTSIDE` of all values lie further from the channel's centre than
-  :data:`OUTSIDE_SPREADS` times its published half-range: the model has learned from walks that do not look like this.
+  :data:`OUTSIDE_SPREADS` times its published half-range, or more than :data:`MOST_LIMITED` of the model's measurements
+  of its strides at an end of their scale: the model has learned from walks that do not look like this.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
-from gaitkeeper_client.insight.findings import Explanation, Findings, LabelProbability, ModelCard, StudyFacts
+from gaitkeeper_client.insight.findings import (
+    Explanation,
+    Findings,
+    LabelProbability,
+    MeasuredExplanation,
+    ModelCard,
+    Spread,
+    StudyFacts,
+)
+from gaitkeeper_client.insight.limits import limits_of
+from gaitkeeper_client.insight.reference import has_reference
+from gaitkeeper_client.insight.windows import FEWEST_WINDOWS, too_little, walk_windows
 from gaitkeeper_shared.arrays import Float32Array, FloatArray
 from gaitkeeper_shared.models.bundle import ModelBundle
-from gaitkeeper_shared.models.windows import placed_windows
 from gaitkeeper_shared.recording import Recording
 
-FEWEST_WINDOWS = 3
+if TYPE_CHECKING:
+    from gaitkeeper_client.insight.measured import Measured
+    from gaitkeeper_shared.models.registry import GaitModel
+
+__all__ = ["FEWEST_WINDOWS", "card_of", "judge", "limits_of"]
+
 LEAST_AGREEMENT = 0.6
+LEAST_DRAWN_AGREEMENT = 0.8
+"""More than of windows, each of which is a part of the walk: a drawing is as long as the walk itself."""
 LEAST_MARGIN = 0.1
 MOST_OUTSIDE = 0.2
+MOST_LIMITED = 0.5
 OUTSIDE_SPREADS = 3.0
 RAISED = 1.0 / 3.0
 """Beside the leading label, labels with at least this mean probability are explained too."""
@@ -55,118 +80,200 @@ def card_of(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """The windows that are judged: (N,) starts, (N, T, C) windows, and what the model measures of them, if it does."""
+
+    starts_s: FloatArray
+    windows: Float32Array
+    measured: Measured | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """(N, L) probabilities, the (2, L) range of their means or None, and how far the leading label is agreed on."""
+
+    per_window: FloatArray
+    span: FloatArray | None
+    spread: Spread
+    agreement: float | None
+
+    @property
+    def mean(self) -> FloatArray:
+        """(L,) mean over windows."""
+        mean: FloatArray = self.per_window.mean(axis=0)
+        return mean
+
+
 def judge(analysis: Analysis, bundle: ModelBundle, card: ModelCard) -> Findings:
     """The model's findings on an analysed walk; for a refused analysis they are withheld with its reasons."""
-    recording = analysis.recording
+    limits, recording = limits_of(card), analysis.recording
     if analysis.status != "analysed" or recording is None:
-        return Findings("withheld", card, reasons=analysis.reasons, limits=limits_of(card))
-    starts_s, windows = _windows(recording, bundle)
+        return Findings("withheld", card, reasons=analysis.reasons, limits=limits)
+    starts_s, windows = walk_windows(recording, bundle.spec.input)
     count = windows.shape[0]
-    if count < FEWEST_WINDOWS:
-        message = (
-            f"The walk gives {count} windows of {card.window_s:g} s and at least {FEWEST_WINDOWS} are needed to see "
-            "whether the model agrees with itself. Record a longer walk."
-        )
-        reasons = (Reason("too-few-windows", message),)
-        return Findings("withheld", card, windows=count, reasons=reasons, limits=limits_of(card))
-    per_window = bundle.predict(windows).astype(np.float64)
-    probabilities = _probabilities(per_window, card.labels)
-    leading = int(per_window.mean(axis=0).argmax())
-    agreement = float(np.mean(per_window.argmax(axis=1) == leading))
-    doubts = _doubts(per_window, windows, card.labels, agreement)
+    if (why := too_little(recording, bundle.spec.input, count)) is not None:
+        return Findings("withheld", card, windows=count, reasons=(why,), limits=limits)
+    model = bundle.module()
+    walk = _measured_walk(model, bundle, recording, _Walk(starts_s, windows, None))
+    if walk is None:
+        return Findings("withheld", card, windows=count, reasons=(_nothing_measured(model),), limits=limits)
+    scores = _scores(model, bundle, walk)
+    doubts = _doubts(scores, walk, card.labels)
+    explanations, measured = _explanations(model, bundle, recording, walk, scores.mean)
     return Findings(
         status="undecided" if doubts else "decided",
         model=card,
-        windows=count,
-        probabilities=probabilities,
-        leading=None if doubts else card.labels[leading],
-        agreement=agreement,
+        windows=walk.windows.shape[0],
+        probabilities=_probabilities(scores, card.labels),
+        leading=None if doubts else card.labels[int(scores.mean.argmax())],
+        agreement=scores.agreement,
         reasons=doubts,
-        explanations=_explanations(bundle, recording, starts_s, windows, per_window.mean(axis=0)),
-        limits=limits_of(card),
+        explanations=explanations,
+        limits=limits,
+        spread=scores.spread,
+        measured=measured,
+        unexplained=None if explanations or measured else _unexplained(bundle),
     )
 
 
-def limits_of(card: ModelCard) -> tuple[str, ...]:
-    """What every reader of a finding has to know; stated, never computed away."""
-    labels = ", ".join(card.labels)
-    study = card.study
-    origin = "It was trained by a federation of clinics"
-    if study is not None:
-        clinics = f" with at least {study.fewest_sites} clinics in every round" if study.fewest_sites else ""
-        origin = f"It was trained in the study “{study.title or study.name}”{clinics}"
-    noise = "" if study is None or study.epsilon is None else f" (epsilon {study.epsilon:g}, delta {study.delta:g})"
-    return (
-        "This is not a diagnosis. The model proposes; a clinician decides.",
-        f"The model can only choose among: {labels}. It has no label for anything else, and will fit another disorder "
-        "to the nearest of these.",
-        "A probability is the model's own score, averaged over overlapping windows of one walk. It has not been "
-        "calibrated on this clinic's patients.",
-        f"{origin}; how accurate it is for people unlike those of the study, for other cameras or for walking aids is "
-        "unknown.",
-        f"Noise was added in training to protect each patient{noise}; that costs accuracy.",
-        "It sees sagittal joint angles and foot, hand and trunk movement only: no strength, tone, pain, sensation or "
-        "history, and nothing of the frontal plane.",
+def _measured_walk(model: GaitModel, bundle: ModelBundle, recording: Recording, walk: _Walk) -> _Walk | None:
+    """The walk with what the model measures, without windows of which it measures nothing; None if that is all."""
+    from gaitkeeper_client.insight.measured import measure
+
+    measured = measure(model, walk.windows, walk.starts_s, bundle.spec.input, recording.events)
+    if measured is None:
+        return walk
+    useful = measured.known.any(axis=1)
+    if not useful.any():
+        return None
+    if useful.all():
+        return _Walk(walk.starts_s, walk.windows, measured)
+    kept = _Walk(walk.starts_s[useful], walk.windows[useful], None)
+    return _measured_walk(model, bundle, recording, kept)
+
+
+def _nothing_measured(model: GaitModel) -> Reason:
+    names = ", ".join(measure.name for measure in model.encoder.measures)
+    message = (
+        f"The model reads {names}, and not one of them could be measured: too few strides of either foot were found. "
+        "Without them its answer would be the same for everybody."
     )
+    return Reason("nothing-measured", message)
 
 
-def _windows(recording: Recording, bundle: ModelBundle) -> tuple[FloatArray, Float32Array]:
-    """The walk's windows with their starts, thinned as in training."""
-    window = bundle.spec.input
-    starts_s, windows = placed_windows(recording.signals, window)
-    if windows.shape[0] > window.max_windows:
-        picked = np.linspace(0, windows.shape[0] - 1, window.max_windows).round().astype(int)
-        starts_s, windows = starts_s[picked], windows[picked]
-    return starts_s, windows
+def _scores(model: GaitModel, bundle: ModelBundle, walk: _Walk) -> _Scores:
+    from gaitkeeper_client.insight.measured import QUANTILES, drawn_probabilities
+
+    per_window = bundle.predict(walk.windows).astype(np.float64)
+    leading = int(per_window.mean(axis=0).argmax())
+    drawn = None if walk.measured is None else drawn_probabilities(model, walk.measured)
+    if drawn is not None:
+        # Windows of minutes overlap: the mean of their ends, as if they were one, and not that of their drawings.
+        span = np.quantile(drawn, QUANTILES, axis=0).mean(axis=1)
+        return _Scores(per_window, span, "strides", float(np.mean(drawn.argmax(axis=2) == leading)))
+    if per_window.shape[0] == 1:
+        return _Scores(per_window, None, "none", None)
+    span = np.stack([per_window.min(axis=0), per_window.max(axis=0)])
+    return _Scores(per_window, span, "windows", float(np.mean(per_window.argmax(axis=1) == leading)))
 
 
-def _probabilities(per_window: FloatArray, labels: tuple[str, ...]) -> tuple[LabelProbability, ...]:
+def _probabilities(scores: _Scores, labels: tuple[str, ...]) -> tuple[LabelProbability, ...]:
+    span = scores.span
     table = [
-        LabelProbability(label, float(column.mean()), float(column.min()), float(column.max()))
-        for label, column in zip(labels, per_window.T, strict=True)
+        LabelProbability(
+            label,
+            float(scores.mean[index]),
+            None if span is None else float(span[0, index]),
+            None if span is None else float(span[1, index]),
+        )
+        for index, label in enumerate(labels)
     ]
     return tuple(sorted(table, key=lambda item: -item.probability))
 
 
-def _doubts(
-    per_window: FloatArray, windows: Float32Array, labels: tuple[str, ...], agreement: float
-) -> tuple[Reason, ...]:
-    mean = per_window.mean(axis=0)
+def _doubts(scores: _Scores, walk: _Walk, labels: tuple[str, ...]) -> tuple[Reason, ...]:
+    mean = scores.mean
     second, first = (int(index) for index in np.argsort(mean)[-2:])
-    doubts = []
-    if agreement < LEAST_AGREEMENT:
-        message = (
-            f"Only {agreement:.0%} of the windows have the same label on top, and {LEAST_AGREEMENT:.0%} are needed: "
-            "the model changes its mind within this walk."
-        )
-        doubts.append(Reason("windows-disagree", message))
+    doubts = [_disagreement(scores)]
     if mean[first] - mean[second] < LEAST_MARGIN:
         message = (
             f"'{labels[first]}' ({mean[first]:.0%}) and '{labels[second]}' ({mean[second]:.0%}) are less than "
             f"{LEAST_MARGIN * 100:.0f} points apart: no label stands out."
         )
         doubts.append(Reason("no-clear-label", message))
-    outside = float(np.mean(np.abs(windows) > OUTSIDE_SPREADS))
+    doubts.append(_unfamiliar(walk))
+    return tuple(doubt for doubt in doubts if doubt is not None)
+
+
+def _disagreement(scores: _Scores) -> Reason | None:
+    agreement = scores.agreement
+    if agreement is None:
+        return None
+    if scores.spread == "strides" and agreement < LEAST_DRAWN_AGREEMENT:
+        message = (
+            f"With this walk's strides drawn anew the same label is on top in {agreement:.0%}, and "
+            f"{LEAST_DRAWN_AGREEMENT:.0%} are needed: other strides of the same walk could have given another answer."
+        )
+        return Reason("strides-disagree", message)
+    if scores.spread == "windows" and agreement < LEAST_AGREEMENT:
+        message = (
+            f"Only {agreement:.0%} of the windows have the same label on top, and {LEAST_AGREEMENT:.0%} are needed: "
+            "the model changes its mind within this walk."
+        )
+        return Reason("windows-disagree", message)
+    return None
+
+
+def _unfamiliar(walk: _Walk) -> Reason | None:
+    outside = float(np.mean(np.abs(walk.windows) > OUTSIDE_SPREADS))
     if outside > MOST_OUTSIDE:
         message = (
             f"{outside:.0%} of the movement lies far outside the range of adult walking that the model's inputs are "
             "scaled to: it has not learned from walks like this one."
         )
-        doubts.append(Reason("unfamiliar-walk", message))
-    return tuple(doubts)
+        return Reason("unfamiliar-walk", message)
+    # Measurements of strides alone: one of symmetry is at its end in anybody who favours a leg.
+    if walk.measured is not None and walk.measured.drawn is not None:
+        ends = np.array([one.limit for one in walk.measured.measures])
+        limited = float(np.mean(np.abs(walk.measured.features) >= ends * (1.0 - 1e-5)))
+        if limited > MOST_LIMITED:
+            message = (
+                f"{limited:.0%} of what the model measures lies at or beyond the ends of its scales: it has not "
+                "learned from walks like this one."
+            )
+            return Reason("unfamiliar-walk", message)
+    return None
 
 
 def _explanations(
-    bundle: ModelBundle, recording: Recording, starts_s: FloatArray, windows: Float32Array, mean: FloatArray
-) -> tuple[Explanation, ...]:
+    model: GaitModel, bundle: ModelBundle, recording: Recording, walk: _Walk, mean: FloatArray
+) -> tuple[tuple[Explanation, ...], tuple[MeasuredExplanation, ...]]:
+    """By joint and gait phase, where samples can be followed and compared; by measurements, where there are such."""
     from gaitkeeper_client.insight.explanation import explain
+    from gaitkeeper_client.insight.measured import explain_measures
 
-    model, spec = bundle.module(), bundle.spec
+    spec = bundle.spec
     order = [int(index) for index in np.argsort(-mean)]
     # With two labels the second explanation is the first with its signs changed.
-    others = [index for index in order[1:] if mean[index] >= RAISED] if len(order) > 2 else []
-    raised = [order[0], *others]
-    found = (
-        explain(model, windows, starts_s, spec.input, recording.events, spec.labels[index], index) for index in raised
+    raised = [order[0], *(index for index in order[1:] if len(order) > 2 and mean[index] >= RAISED)]
+    measured = walk.measured
+    by_measure = () if measured is None else (explain_measures(model, measured, spec.labels[i], i) for i in raised)
+    if not (model.encoder.differentiable and has_reference(spec.input.channels)):
+        return (), tuple(by_measure)
+    by_phase = (
+        explain(model, walk.windows, walk.starts_s, spec.input, recording.events, spec.labels[index], index)
+        for index in raised
     )
-    return tuple(item for item in found if item is not None)
+    return tuple(item for item in by_phase if item is not None), tuple(by_measure)
+
+
+def _unexplained(bundle: ModelBundle) -> Reason:
+    if not has_reference(bundle.spec.input.channels):
+        message = (
+            "There is no explanation: the model has learned its own features of channels for which there is no "
+            "reference walk to compare this one with, such as the load under the feet."
+        )
+        return Reason("no-reference-walk", message)
+    message = "There is no explanation: no window that the model was asked about meets a complete gait cycle."
+    return Reason("no-complete-cycle", message)

@@ -44,6 +44,11 @@ def reference_cycle() -> dict[str, FloatArray]:
     return mean
 
 
+def has_reference(channels: Sequence[str]) -> bool:
+    """Whether the reference walk is known in all of these channels: it holds movement, not the load under the feet."""
+    return {channel.name for channel in CHANNELS}.issuperset(channels)
+
+
 def reference_values(channels: Sequence[str], phases: dict[str, SidePhases]) -> FloatArray:
     """(N, T, C) scaled reference values at the phases, which are (N, T) per side; NaN outside complete cycles."""
     midline = "left" if phases["left"].durations_s.size else "right"

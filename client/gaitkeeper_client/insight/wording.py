@@ -159,6 +159,29 @@ CHANNELS: dict[str, str] = {
     "pelvis_speed": "speed of the pelvis",
 }
 
+MEASURES: dict[str, tuple[str, str, float, int]] = {
+    "stride_time": ("Stride time", "s", 1.0, 2),
+    "stride_time_variability": ("Stride time variability", "%", 100.0, 1),
+    "swing_share_variability": ("Variability of the swing's share, standard deviation", "points", 100.0, 2),
+    "swing_share": ("Swing, share of the stride", "%", 100.0, 1),
+}
+"""What a model measures itself: what it is called, its unit for people, the factor to it, and decimals."""
+_MEASURE_UNITS = {"deg": ("°", 1), "leg": ("leg lengths", 3), "leg/s": ("leg lengths/s", 2)}
+
+
+def measure_wording(name: str, unit: str) -> tuple[str, str, float, int]:
+    """:data:`MEASURES` of a model's measurement; one that is not listed is named after its channel, or as it is."""
+    if name in MEASURES:
+        return MEASURES[name]
+    shown, decimals = _MEASURE_UNITS.get(unit, (unit, 3))
+    for ending, words in (("_difference", "left and right, difference of their means"), ("_mean", "mean")):
+        if name.endswith(ending):
+            stem = name.removesuffix(ending)
+            title = CHANNELS.get(stem, stem.replace("_", " "))
+            return f"{title.capitalize()}, {words}", shown, 1.0, decimals
+    return name, shown, 1.0, decimals
+
+
 FACTS: dict[str, str] = {
     "tracked_share": "Samples in which the person was tracked",
     "filled_share": "Values filled in across gaps",

@@ -1,4 +1,4 @@
-"""Label probabilities as bars, each with the range over the walk's windows."""
+"""Label probabilities as bars, each with its range where it has one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEFT, RIGHT = 130.0, 430.0
 
 
 def probability_chart(probabilities: Sequence[LabelProbability], leading: str | None) -> Markup:
-    """Bars from the most to the least probable label; the line is lowest to highest of any window."""
+    """Bars from the most to the least probable label; the line is the range, where there is one."""
     bottom = TOP + ROW * len(probabilities)
     described = "; ".join(f"{item.label} {item.probability:.0%}" for item in probabilities)
     canvas = Canvas(WIDTH, bottom + 36, "Label probabilities", f"{described}.")
@@ -39,8 +39,9 @@ def probability_chart(probabilities: Sequence[LabelProbability], leading: str | 
             cls="bar named" if named else "bar",
         )
         middle = top + ROW / 2
-        canvas.line(x(item.lowest), middle, x(item.highest), middle, "whisker")
-        for end in (item.lowest, item.highest):
-            canvas.line(x(end), middle - 4, x(end), middle + 4, "whisker")
+        if item.lowest is not None and item.highest is not None:
+            canvas.line(x(item.lowest), middle, x(item.highest), middle, "whisker")
+            for end in (item.lowest, item.highest):
+                canvas.line(x(end), middle - 4, x(end), middle + 4, "whisker")
         canvas.text(RIGHT + 10, middle + 4, f"{item.probability:.0%}", "label strong" if named else "label")
     return canvas.render()
