@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from gaitkeeper_client.training.masked_attempt import MaskedAttempt, MaskingRules
 from gaitkeeper_client.training.refusals import refusal
-from gaitkeeper_client.training.replies import decode_reply
+from gaitkeeper_client.training.replies import decode_reply, trained_from
 from gaitkeeper_client.training.site_round import SiteRuntime, run_round
 from gaitkeeper_client.vault.ledger import RoundKey
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import MASKED_ARRAY, RoundOrder, RoundReply, Weights
-from gaitkeeper_shared.secure.arithmetic import encode
+from gaitkeeper_shared.secure.arithmetic import MOST_SITES, encode, model_digest
 from gaitkeeper_shared.secure.codec import pack, unpack
 from gaitkeeper_shared.secure.identity import Membership, SiteIdentity
 from gaitkeeper_shared.secure.messages import Deals, Masked, Stage, StageReply, StageRequest
+from gaitkeeper_shared.secure.proofs import check_false_deal
 from gaitkeeper_shared.secure.statements import Advert, Deal, Place, Reveal, members_digest
 from gaitkeeper_shared.study import Study
 
@@ -89,14 +90,33 @@ class SiteMasking:
             return StageReply(site, agreement=agreement)
 
         def open_sum() -> Reveal:
+            instead = self._sums_with_liars(runtime, request)
             reveal = known.attempt.reveal(request.members, request.agreements)
             key = RoundKey(place.study_hash, place.run, place.round)
-            runtime.ledger.allow_sum(key, members_digest(request.members))
+            runtime.ledger.allow_sum(key, members_digest(request.members), instead)
             return reveal
 
         # Only who is in the sum counts here: whose signatures come beside it may differ after a restart.
         reveals: Reveal = known.once("unmask", pack(request.members), open_sum)
         return StageReply(site, reveals=(reveals,))
+
+    def _sums_with_liars(self, runtime: SiteRuntime, request: StageRequest) -> tuple[str, ...]:
+        """Digests of the sums that this one may follow: with proven liars in it again.
+
+        Sums got smaller in the order of the proofs, so that an earlier one had the last few of them in it. Raises
+        ``secure-refused`` or ``secure-peer-untrusted`` where a proof does not hold.
+        """
+        place, members = request.place, request.members
+        liars = [proof.site for proof in request.proofs]
+        if len(set(liars) | set(members)) != len(liars) + len(members) or len(liars) > MOST_SITES:
+            raise GaitkeeperError("secure-refused", why="who is proven to lie is in the sum, or is accused twice")
+        for proof in request.proofs:
+            said = proof.place
+            if (said.study_hash, said.run, said.round) != (place.study_hash, place.run, place.round):
+                raise GaitkeeperError("secure-refused", why=f"the proof that {proof.site} lied is of another round")
+            threshold = masked_study(runtime, place).federation.shares_needed
+            check_false_deal(proof, threshold, self._membership())
+        return tuple(members_digest([*members, *liars[first:]]) for first in range(len(liars)))
 
     def _prepare(
         self, runtime: SiteRuntime, place: Place, adverts: Sequence[Advert]
@@ -150,9 +170,12 @@ class SiteMasking:
             adverts = tuple(self._prepare(runtime, place, ())[0][0] for place in given.coming)
             kept = runtime.ledger.reply(RoundKey(order.study_hash, order.run, order.round))
             trained = None if kept is None else decode_reply(kept.body).weights
-            if trained is None:
+            if kept is None or trained is None:
                 raise GaitkeeperError("secure-refused", why="it has no update of this round")
-            vector = known.once("input", kept.body if kept else b"", lambda: known.attempt.masked(encode(trained)))
+            if (model := trained_from(kept.body)) != model_digest(weights):
+                # Its masks are for what it trained from; under other weights they would hide another story.
+                raise GaitkeeperError("secure-refused", why="its update was trained from other weights than these")
+            vector = known.once("input", kept.body, lambda: known.attempt.masked(encode(trained), model))
         except Exception as error:
             return refusal(runtime.site, error)
         return replace(reply, weights={MASKED_ARRAY: vector}, beside=pack(Masked(given.place, (), adverts)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,19 +180,22 @@ class Ledger:
             (key.study_hash, key.run, key.round - KEPT_REPLIES),
         )
 
-    def allow_sum(self, key: RoundKey, digest: str) -> None:
+    def allow_sum(self, key: RoundKey, digest: str, in_place_of: Collection[str] = ()) -> None:
         """Note, durably, which sum of a round this site helps to open (``digest`` of its members), before it does.
 
-        One sum a round, ever: two sums with and without a site would tell that site's update. Raises
-        ``secure-refused`` for another one.
+        One sum a round, ever: two sums with and without a site would tell that site's update. ``in_place_of``: digests
+        of the sums which this one differs from by proven liars alone (``secure.proofs``): it may follow one of them,
+        and then counts in its stead. Raises ``secure-refused`` for another one.
         """
         with self._chain.writing() as database:
-            opened = next((e.digest for e in self._chain.entries if e.key == key and e.kind == "sum"), None)
-            if opened not in (None, digest):
+            sums = [entry.digest for entry in self._chain.entries if entry.key == key and entry.kind.startswith("sum")]
+            opened = sums[-1] if sums else None
+            if opened not in (None, digest) and opened not in in_place_of:
                 raise GaitkeeperError("secure-refused", why="another sum of this round was opened before")
-            if opened is None:
-                self._chain.append(database, key, "sum", None, (), digest)
-        if opened is None:
+            if opened != digest:
+                kind = f"sum-{len(sums) + 1}" if sums else "sum"
+                self._chain.append(database, key, kind, None, (), digest)
+        if opened != digest:
             self._chain.anchor()
 
     def state_before(self, key: RoundKey) -> bytes:

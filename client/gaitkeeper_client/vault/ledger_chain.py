@@ -48,7 +48,7 @@ class RoundKey:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the ledger. ``kind`` is a charge's, its local price's, ``reply``, whose ``digest`` is the reply's
-    SHA-256, or ``sum``, whose ``digest`` is that of the sites in it."""
+    SHA-256, or ``sum`` (``sum-2`` for one that took its place), whose ``digest`` is that of the sites in it."""
 
     seq: int
     at: str
@@ -205,7 +205,7 @@ class LedgerChain:
 
 def _entry(row: tuple[object, ...]) -> Entry:
     seq, at, study, run, number, kind, noise, rate, steps, patients, digest, _, _ = row
-    spend = None if kind in ("reply", "sum") else Spend(float(noise), float(rate), int(steps))  # type: ignore[arg-type, call-overload]
+    spend = None if kind == "reply" or str(kind).startswith("sum") else Spend(float(noise), float(rate), int(steps))  # type: ignore[arg-type, call-overload]
     key = RoundKey(str(study), str(run), int(number))  # type: ignore[call-overload]
     return Entry(int(seq), str(at), key, str(kind), spend, frozenset(json.loads(str(patients))), str(digest))  # type: ignore[call-overload]
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from gaitkeeper_server.rounds.journal_file import JournalFile
 from gaitkeeper_server.rounds.states import (
     Outcome,
     RoundRecord,
@@ -61,19 +61,6 @@ _RUN_COLUMNS = (
     "run, study_name, study_hash, state, detail, wish, rounds, sites, created_at, updated_at, model_version, published"
 )
 
-_PASSING = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_NOMEM,
-    }
-)
-"""SQLite's errors that say nothing about the file: a run that meets one is resumed, not failed."""
-
 
 def weights_to_bytes(weights: Weights) -> bytes:
     """Weights as safetensors bytes."""
@@ -97,12 +84,11 @@ class Checkpoint:
     weights: Weights
 
 
-class Journal:
+class Journal(JournalFile):
     """One journal file. Cheap to open; a connection per call, so that it may be used from any thread or process."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path)
         with self.writing() as database:
             # Executed one by one: executescript would commit the transaction.
             for statement in _SCHEMA.split(";\n"):
@@ -349,47 +335,6 @@ class Journal:
         if hashlib.sha256(row["weights"]).hexdigest() != row["sha256"]:
             raise GaitkeeperError("journal-damaged", path=self._path, detail=f"the {what} do not match their hash")
         return weights_from_bytes(row["weights"])
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            database = sqlite3.connect(self._path, timeout=30, isolation_level=None)
-        except sqlite3.Error as error:
-            raise self._trouble(error) from error
-        try:
-            database.row_factory = sqlite3.Row
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("PRAGMA foreign_keys = ON")
-            yield database
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.IntegrityError):
-                raise
-            raise self._trouble(error) from error
-        finally:
-            database.close()
-
-    def _trouble(self, error: sqlite3.Error) -> GaitkeeperError:
-        primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        code = "journal-unavailable" if primary in _PASSING else "journal-damaged"
-        return GaitkeeperError(code, path=self._path, detail=error)
-
-    reading = _open
-    """A connection for reading."""
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: whole and on the disk when it ends, or not at all."""
-        with self._open() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                # SQLite rolls back by itself over a full disk; whatever goes wrong here, the first error tells why.
-                with suppress(sqlite3.Error):
-                    if database.in_transaction:
-                        database.execute("ROLLBACK")
-                raise
 
 
 def _insert_initial(database: sqlite3.Connection, run: str, weights: Weights) -> None:

@@ -1,12 +1,14 @@
 """What the journal keeps of masked rounds: which attempts were made, and the masked sum that is to be opened.
 
 From the moment that a site may have given shares, only that sum can be opened, ever: a coordinator that is killed then
-has to go on with it, so that all that this takes is on the disk before the first share is asked for.
+has to go on with it, so that all that this takes is on the disk before the first share is asked for. So are the proofs
+against members whose shares were false, before the sum without them is begun.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gaitkeeper_server.rounds.journal import Journal
@@ -14,13 +16,22 @@ from gaitkeeper_server.rounds.unmask import Cast
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.secure.arithmetic import Vector, from_bytes, to_bytes
 from gaitkeeper_shared.secure.codec import pack, unpack
+from gaitkeeper_shared.secure.proofs import FalseDeal
 
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS masked_attempts (
     run TEXT NOT NULL REFERENCES runs, number INTEGER NOT NULL, attempt INTEGER NOT NULL,
     sum BLOB, total BLOB, sha256 TEXT, PRIMARY KEY (run, number, attempt)
 ) STRICT
-"""
+""",
+    """
+CREATE TABLE IF NOT EXISTS masked_proofs (
+    run TEXT NOT NULL REFERENCES runs, number INTEGER NOT NULL, position INTEGER NOT NULL, proof BLOB NOT NULL,
+    PRIMARY KEY (run, number, position)
+) STRICT
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,8 @@ class MaskedRecords:
     def __init__(self, journal: Journal, run: str) -> None:
         self._journal, self._run = journal, run
         with journal.writing() as database:
-            database.execute(_SCHEMA)
+            for statement in _SCHEMA:
+                database.execute(statement)
 
     def new_attempt(self, number: int) -> int:
         """A number that no attempt at this round had, also in an earlier life of the coordinator."""
@@ -86,6 +98,28 @@ class MaskedRecords:
             return MaskedSum(known.cast, known.members, from_bytes(row["total"], len(row["total"]) // 8))
         except (ValueError, GaitkeeperError) as error:
             detail = f"the masked sum of round {number} is damaged"
+            raise GaitkeeperError("journal-damaged", path="of the run", detail=detail) from error
+
+    def accuse(self, number: int, proofs: Sequence[FalseDeal]) -> None:
+        """Store proofs against members of a sum, after those that there are."""
+        with self._journal.writing() as database:
+            for proof in proofs:
+                database.execute(
+                    "INSERT INTO masked_proofs SELECT ?1, ?2, COUNT(*), ?3 FROM masked_proofs"
+                    " WHERE run = ?1 AND number = ?2",
+                    (self._run, number, pack(proof)),
+                )
+
+    def proofs(self, number: int) -> tuple[FalseDeal, ...]:
+        """The proofs of a round in the order in which they were found. Raises ``journal-damaged``."""
+        with self._journal.reading() as database:
+            rows = database.execute(
+                "SELECT proof FROM masked_proofs WHERE run = ? AND number = ? ORDER BY position", (self._run, number)
+            ).fetchall()
+        try:
+            return tuple(unpack(FalseDeal, row["proof"]) for row in rows)
+        except GaitkeeperError as error:
+            detail = f"a proof of round {number} is damaged"
             raise GaitkeeperError("journal-damaged", path="of the run", detail=detail) from error
 
     def forget(self, number: int) -> None:

@@ -79,7 +79,9 @@ class MaskedStages:
         ``grace_s``: how long those are waited for who are not there.
         """
         prepared = self._prepared.pop(number, None)
-        if prepared is not None and set(prepared.dealers) >= set(sites) & set(self._roster(self._grid)):
+        here = set(sites) & set(self._roster(self._grid))
+        # Who was named as a liar since is no dealer any more: its mask might not come off again.
+        if prepared is not None and here <= set(prepared.dealers) <= set(sites):
             absent = set(sites) - set(prepared.dealers)
             fallen.update({site: SiteOutcome(site, Outcome.ABSENT, "not-connected", "not there") for site in absent})
             return prepared
@@ -151,7 +153,8 @@ class MaskedStages:
             if reply.deals:
                 deals.extend(self._checked_deal(place, shown, site, reply.deals) for place in coming)
 
-        plain = StageRequest(cast.place, members=members, agreements=agreements)
+        proofs = self._records.proofs(cast.place.round)
+        plain = StageRequest(cast.place, members=members, agreements=agreements, proofs=proofs)
         have_keys = {advert.site for advert in shown}
         prepared = replace(plain, preparations=tuple(Preparation(place, shown) for place in coming))
         asked = agreements if members != cast.dealers else members

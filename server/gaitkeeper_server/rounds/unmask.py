@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.secure.arithmetic import Vector, mask, pair_mask
+from gaitkeeper_shared.secure.proofs import FalseDeal
 from gaitkeeper_shared.secure.shares import commitment, key_from_secret, point_of, rebuilt, shared_secret
 from gaitkeeper_shared.secure.statements import (
     Advert,
@@ -72,46 +74,90 @@ def check_reveal(cast: Cast, members: tuple[str, ...], reveal: Reveal) -> None:
             raise GaitkeeperError("secure-lied", site=site, what=f"it gave a false share of {deal.site}'s")
 
 
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the shares make: seeds of those in the sum, mask keys of those who fell out.
+
+    ``false``: dealers, in and out of the sum, whose true shares make something else than they promised.
+    """
+
+    seeds: Mapping[str, bytes] = field(repr=False)
+    keys: Mapping[str, EllipticCurvePrivateKey] = field(repr=False)
+    false: tuple[str, ...]
+
+
+def secrets_of(cast: Cast, members: tuple[str, ...], reveals: Mapping[str, Reveal], threshold: int) -> Secrets:
+    """Rebuild all secrets from ``threshold`` or more checked reveals; every false dealer is found at once."""
+    chosen = _chosen(reveals, threshold)
+    adverts = {advert.site: advert for advert in cast.adverts}
+    seeds, keys, false = {}, {}, []
+    for site in cast.dealers:
+        try:
+            if site in members:
+                seeds[site] = rebuilt([reveal.seed_shares[site] for reveal in chosen])
+                true = seed_hash(cast.place, site, seeds[site]) == adverts[site].seed_hash
+            else:
+                keys[site] = key_from_secret(rebuilt([reveal.key_shares[site] for reveal in chosen]))
+                true = point_of(keys[site].public_key()) == adverts[site].mask_key
+        except ValueError:
+            true = False
+        if not true:
+            false.append(site)
+    return Secrets(seeds, keys, tuple(false))
+
+
+def false_deal(cast: Cast, site: str, reveals: Mapping[str, Reveal], threshold: int) -> FalseDeal:
+    """The proof against a member whose shares of its seed are false: what it signed, and the shares."""
+    deal = next(deal for deal in cast.deals if deal.site == site)
+    shares = {reveal.site: reveal.seed_shares[site] for reveal in _chosen(reveals, threshold)}
+    return FalseDeal(cast.place, cast.adverts, replace(deal, sealed={}), shares)
+
+
 def open_sum(
-    cast: Cast, members: tuple[str, ...], masked: Iterable[Vector], reveals: Mapping[str, Reveal], threshold: int
+    cast: Cast,
+    members: tuple[str, ...],
+    masked: Iterable[Vector],
+    reveals: Mapping[str, Reveal],
+    threshold: int,
+    model: str,
 ) -> Vector:
     """The sum of the members' vectors, from their masked ones and ``threshold`` or more checked reveals.
 
     Raises ``secure-lied`` with the name of a dealer whose true shares do not make its secret.
     """
-    chosen = [reveals[site] for site in sorted(reveals)[:threshold]]
+    secrets = secrets_of(cast, members, reveals, threshold)
+    for site in secrets.false:
+        raise false_dealer(site)
+    return unmasked(cast, members, masked, secrets, model)
+
+
+def unmasked(
+    cast: Cast, members: tuple[str, ...], masked: Iterable[Vector], secrets: Secrets, model: str
+) -> Vector:
+    """The sum of the members' vectors, from their masked ones and true secrets.
+
+    ``model``: digest of the weights that they trained from.
+    """
     vectors = iter(masked)
     total = next(vectors).copy()
     for vector in vectors:
         total += vector
     adverts = {advert.site: advert for advert in cast.adverts}
     for site in members:
-        seed = _secret(site, [reveal.seed_shares[site] for reveal in chosen])
-        if seed_hash(cast.place, site, seed) != adverts[site].seed_hash:
-            raise _false_dealer(site)
-        total -= mask(seed, cast.place.label("self", site), total.size)
-    for site in sorted(set(cast.dealers) - set(members)):
-        secret = _secret(site, [reveal.key_shares[site] for reveal in chosen])
-        try:
-            key = key_from_secret(secret)
-        except ValueError as error:
-            raise _false_dealer(site) from error
-        if point_of(key.public_key()) != adverts[site].mask_key:
-            raise _false_dealer(site)
+        total -= mask(secrets.seeds[site], cast.place.label("self", site), total.size)
+    for site, key in sorted(secrets.keys.items()):
         for member in members:
             seed = shared_secret(key, adverts[member].mask_key)
-            label = pair_label(cast.place, site, member)
+            label = pair_label(cast.place, site, member, model)
             # What the member added for the one who fell out; nobody else cancels it.
             total -= pair_mask(seed, label, total.size, own=member, other=site)
     return np.asarray(total, dtype=np.uint64)
 
 
-def _secret(site: str, shares: list[bytes]) -> bytes:
-    try:
-        return rebuilt(shares)
-    except ValueError as error:
-        raise _false_dealer(site) from error
+def _chosen(reveals: Mapping[str, Reveal], threshold: int) -> list[Reveal]:
+    return [reveals[site] for site in sorted(reveals)[:threshold]]
 
 
-def _false_dealer(site: str) -> GaitkeeperError:
+def false_dealer(site: str) -> GaitkeeperError:
+    """The word for a dealer whose true shares make another secret than it promised."""
     return GaitkeeperError("secure-lied", site=site, what="the shares that it dealt do not make its keys")

@@ -13,6 +13,8 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 Kind = TypeVar("Kind")
 _LONGEST_TEXT = 2_000
+LATER = "later"
+"""Metadata of a tuple that messages did not always have: an empty one is left out, so that older ones hold it too."""
 
 
 def pack(value: Any) -> bytes:
@@ -38,7 +40,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return {field.name: _plain(item) for field, item in fields if not (field.metadata.get(LATER) and item == ())}
 
 
 def _typed(kind: Any, value: Any) -> Any:
@@ -60,9 +63,10 @@ def _typed(kind: Any, value: Any) -> Any:
     table = _expect(value, dict)
     hints = typing.get_type_hints(kind)
     names = {field.name for field in dataclasses.fields(kind)}
-    if set(table) != names:
+    later = {field.name for field in dataclasses.fields(kind) if field.metadata.get(LATER)}
+    if not names - later <= set(table) <= names:
         raise KeyError("unknown or missing keys")
-    return kind(**{name: _typed(hints[name], table[name]) for name in names})
+    return kind(**{name: _typed(hints[name], table[name]) for name in table})
 
 
 def _expect(value: Any, kind: type[Any]) -> Any:

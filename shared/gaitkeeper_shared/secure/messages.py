@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import MASKING_RECORD
-from gaitkeeper_shared.secure.codec import pack, unpack
+from gaitkeeper_shared.secure.codec import LATER, pack, unpack
+from gaitkeeper_shared.secure.proofs import FalseDeal
 from gaitkeeper_shared.secure.statements import Advert, Deal, Place, Reveal
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Preparation:
 class StageRequest:
     """What the coordinator asks. ``members``: who is in the sum; ``agreements``: their signatures under that.
 
-    ``preparations``: none, or one.
+    ``preparations``: none, or one. ``proofs``: of members of an earlier attempt at this round who dealt false shares,
+    in the order in which they were found, where another sum is to be opened in place of theirs.
     """
 
     place: Place
@@ -45,6 +47,7 @@ class StageRequest:
     members: tuple[str, ...] = ()
     agreements: Mapping[str, bytes] = field(default_factory=dict)
     preparations: tuple[Preparation, ...] = ()
+    proofs: tuple[FalseDeal, ...] = field(default=(), metadata={LATER: True})
 
 
 @dataclass(frozen=True, slots=True)
