@@ -416,6 +416,13 @@ def _secure_rules(study: Study) -> list[tuple[bool, str, Any, str]]:
             "a site's share of the noise protects nobody by itself; it needs federation.aggregation = 'secure'",
         ),
         (
+            not distributed or privacy.colluding >= 1,
+            "privacy.colluding",
+            privacy.colluding,
+            "with privacy.trust = 'distributed' it must be at least 1: every site can subtract its own share of the "
+            "noise",
+        ),
+        (
             not distributed or steps == 1,
             "training.local_steps",
             steps,

@@ -125,7 +125,7 @@ def test_a_rehearsed_model_has_its_epsilon_with_its_delta(
     registry: Registry, bundle: ModelBundle, epsilon: float
 ) -> None:
     report = RehearsalReport(epsilon, 1e-5, 1.1, 3, {"site-1": 5}, 5, {"healthy": 3}, None, None, 1.0, bundle)
-    version = _register(report, STUDY, Path(registry.tracking_uri.removeprefix("sqlite:///")).parent.parent)
+    version = _register(registry, report, STUDY, ())
     price = {"epsilon_spent": 4.5, "delta": 1e-5} if epsilon == 4.5 else {}
     assert registry.version(version).metrics == {"rounds": 3.0, "sites": 1.0, **price}
 

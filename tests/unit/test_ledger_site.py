@@ -239,7 +239,7 @@ def _set_rule(home: SiteHome, table: str, key: str, value: object) -> None:
     home.policy_file.write_text(tomli_w.dumps(content))
 
 
-@pytest.mark.parametrize(("key", "value"), [("max_rounds", 0), ("min_patients", 7), ("allowed", ["0" * 64])])
+@pytest.mark.parametrize(("key", "value"), [("max_rounds", 0), ("max_local_epsilon", 1.0), ("allowed", ["0" * 64])])
 def test_the_policy_refuses_before_anything_is_charged(home: SiteHome, key: str, value: object) -> None:
     _set_rule(home, "studies", key, value)
     runtime = HomeRuntime(home)
@@ -248,7 +248,7 @@ def test_the_policy_refuses_before_anything_is_charged(home: SiteHome, key: str,
     assert f"studies.{key}" in reply.report.message  # the coordinator is told which rule
     assert not runtime.ledger.entries
     assert [entry.event for entry in AuditLog(home.audit_log).entries()][-1] == "round-refused"
-    _set_rule(home, "studies", "min_patients", 6)  # a change counts at once
+    _set_rule(home, "studies", "max_rounds", 2)  # a change counts at once
     assert run_round(runtime, order(1), weights()).report.status == "trained"
 
 
@@ -259,10 +259,14 @@ def test_without_a_policy_a_site_trains_nothing(home: SiteHome) -> None:
     assert not runtime.ledger.entries
 
 
-@pytest.mark.parametrize(("key", "value"), [("may_leave", False), ("min_patients", 100)])
-def test_counts_that_may_not_leave_are_of_nobody(home: SiteHome, key: str, value: object) -> None:
+def test_a_round_never_tells_how_many_patients_there_are(home: SiteHome) -> None:
+    _set_rule(home, "studies", "min_patients", 7)  # six fit
+    assert run_round(HomeRuntime(home), order(1), weights()).report.status == "trained"
+
+
+def test_counts_that_may_not_leave_are_of_nobody(home: SiteHome) -> None:
     study = parse_study(STUDY)
     study = dataclasses.replace(study, evaluation=dataclasses.replace(study.evaluation, holdout=0.99))
     assert HomeRuntime(home).dataset(HASH, study, "run").held_out
-    _set_rule(home, "metrics", key, value)
+    _set_rule(home, "metrics", "may_leave", False)
     assert HomeRuntime(home).dataset(HASH, study, "run").held_out == ()

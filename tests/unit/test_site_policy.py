@@ -62,9 +62,8 @@ def test_the_default_policy_is_read_and_allows_an_approved_study(tmp_path: Path)
     policy.check_coordinator("f" * 64, STUDY)
     policy.check_hours(NOON, STUDY)
     policy.check_patients(0, STUDY)
-    assert policy.metrics_leave(1)
-    assert not policy.metrics_leave(0)
-    assert len(in_plain_words(policy)) == 5
+    assert policy.metrics_leave
+    assert len(in_plain_words(policy)) == 6
     home.policy_file.write_text("mine")
     write_default_policy(home)
     assert home.policy_file.read_text() == "mine"
@@ -78,7 +77,14 @@ def test_without_a_policy_nothing_is_trained(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "low", "enough"),
-    [("max_rounds", 19, 20), ("max_epsilon", 3.9, 4.0), ("max_delta", 1e-4, 1e-3), ("allowed", ["0" * 64], [HASH])],
+    [
+        ("max_rounds", 19, 20),
+        ("max_epsilon", 3.9, 4.0),
+        ("max_delta", 1e-4, 1e-3),
+        ("allowed", ["0" * 64], [HASH]),
+        ("max_local_epsilon", 3.0, 4.0),
+        ("require_secure", True, False),
+    ],
 )
 def test_each_limit_of_a_study_holds(tmp_path: Path, key: str, low: object, enough: object) -> None:
     load_policy(with_rule(tmp_path, "studies", key, enough)).check_study(STUDY, HASH)
@@ -134,6 +140,8 @@ def test_outside_of_the_hours_training_is_refused(tmp_path: Path) -> None:
         ("hours", "from", "20:00"),
         ("hours", "until", "late"),
         ("metrics", "may_leave", "no"),
+        ("metrics", "min_patients", 5),  # a threshold that one patient can turn is no rule that privacy survives
+        ("studies", "require_secure", 1),
     ],
 )
 def test_a_policy_that_is_not_understood_allows_nothing(tmp_path: Path, table: str, key: str, value: object) -> None:

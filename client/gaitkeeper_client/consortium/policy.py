@@ -19,6 +19,7 @@ from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.privacy.plan import local_epsilon, plan
 from gaitkeeper_shared.study import Study
 from gaitkeeper_shared.toml import table_of
 from gaitkeeper_shared.trust.clock import Clock, utc_now
@@ -29,12 +30,18 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class StudyRules:
-    """Limits on a study. ``allowed``: full hashes, None for every approved one. ``min_patients``: 0 refuses never."""
+    """Limits on a study. ``allowed``: full hashes, None for every approved one.
+
+    ``max_local_epsilon``: for one site's updates alone, see ``privacy.plan.local_epsilon``. ``min_patients``: asked
+    when the study is approved, never in a round, where a refusal would tell about single patients.
+    """
 
     allowed: frozenset[str] | None
     max_rounds: int
     max_epsilon: float
     max_delta: float
+    max_local_epsilon: float
+    require_secure: bool
     min_patients: int
 
 
@@ -58,21 +65,16 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricRules:
-    """Whether noised counts over held-out patients may leave, and over how many patients at least."""
-
-    may_leave: bool
-    min_patients: int
-
-
-@dataclass(frozen=True, slots=True)
 class SitePolicy:
-    """The whole policy. ``roots``: allowed roots' fingerprints, None: the enrolled one; ``hours``: None is always."""
+    """The whole policy. ``roots``: allowed roots' fingerprints, None: the enrolled one; ``hours``: None is always.
+
+    ``metrics_leave``: whether noised counts over held-out patients may leave.
+    """
 
     studies: StudyRules
     roots: frozenset[str] | None
     hours: Hours | None
-    metrics: MetricRules
+    metrics_leave: bool
 
     def check_study(self, study: Study, study_hash: str) -> None:
         """Raises ``policy-refuses``, naming the rule, for a study beyond the limits."""
@@ -82,6 +84,10 @@ class SitePolicy:
         _require(study.training.rounds <= rules.max_rounds, study, "studies.max_rounds", "it has more rounds")
         _require(epsilon <= rules.max_epsilon, study, "studies.max_epsilon", "it costs more")
         _require(study.privacy.delta <= rules.max_delta, study, "studies.max_delta", "it asks for more")
+        secure = study.federation.secure
+        _require(secure or not rules.require_secure, study, "studies.require_secure", "its aggregation is plain")
+        local = local_epsilon(study, plan(study))
+        _require(local <= rules.max_local_epsilon, study, "studies.max_local_epsilon", "one site alone costs more")
 
     def check_coordinator(self, root_sha256: str, study: Study) -> None:
         """Raises ``policy-refuses`` where the enrolled consortium is not one of those allowed."""
@@ -94,12 +100,8 @@ class SitePolicy:
         _require(self.hours is None or self.hours.allow(now), study, "hours", f"training starts from {self.hours}")
 
     def check_patients(self, count: int, study: Study) -> None:
-        """Raises ``policy-refuses`` where fewer patients fit the study than the policy asks for."""
+        """For the approval: raises ``policy-refuses`` where fewer patients have a label that the study uses."""
         _require(count >= self.studies.min_patients, study, "studies.min_patients", "too few patients fit it")
-
-    def metrics_leave(self, held_out: int) -> bool:
-        """Whether counts over ``held_out`` patients may leave."""
-        return self.metrics.may_leave and held_out >= self.metrics.min_patients
 
 
 def default_policy() -> bytes:
@@ -143,18 +145,19 @@ def check_training(home: SiteHome, study: Study, study_hash: str, *, clock: Cloc
 
 def in_plain_words(policy: SitePolicy) -> tuple[str, ...]:
     """The policy as sentences."""
-    rules, metrics = policy.studies, policy.metrics
+    rules = policy.studies
     studies = "each study that was approved here" if rules.allowed is None else f"{len(rules.allowed)} listed studies"
-    counts = f"where {metrics.min_patients} or more patients are held out" if metrics.may_leave else "never"
     limits = f"{rules.max_rounds} rounds, epsilon {rules.max_epsilon:g}, delta {rules.max_delta:g}"
     return (
         f"Trains {studies}, of at most {limits}.",
-        f"Fewer than {rules.min_patients} patients: refused."
+        f"One site's updates alone: at most epsilon {rules.max_local_epsilon:g}."
+        + (" Only under secure aggregation." if rules.require_secure else ""),
+        f"Approved only where {rules.min_patients} or more patients fit."
         if rules.min_patients
         else "No least number of patients is asked for.",
         "Coordinator: the one enrolled with." if policy.roots is None else f"Coordinators: {len(policy.roots)} roots.",
         f"Hours: {policy.hours}." if policy.hours else "Hours: always.",
-        f"Noised counts of held-out patients leave: {counts}.",
+        f"Noised counts of held-out patients leave: {'yes' if policy.metrics_leave else 'no, noise alone'}.",
     )
 
 
@@ -171,19 +174,24 @@ def _policy(table: Mapping[str, Any]) -> SitePolicy:
     _known(studies, "studies.", {item.name for item in fields(StudyRules)})
     _known(table["coordinators"], "coordinators.", {"allowed"})
     _known(hours, "hours.", {"from", "until", "zone"})
-    _known(metrics, "metrics.", {item.name for item in fields(MetricRules)})
-    if type(metrics["may_leave"]) is not bool:
-        raise ValueError("metrics.may_leave must be true or false")
+    _known(metrics, "metrics.", {"may_leave"})
+    for name, value in (
+        ("metrics.may_leave", metrics["may_leave"]),
+        ("studies.require_secure", studies["require_secure"]),
+    ):
+        if type(value) is not bool:
+            raise ValueError(f"{name} must be true or false")
     rules = StudyRules(
         _hashes(studies["allowed"], "studies.allowed", "approved"),
         _whole(studies["max_rounds"], "studies.max_rounds"),
         _number(studies["max_epsilon"], "studies.max_epsilon"),
         _number(studies["max_delta"], "studies.max_delta"),
+        _number(studies["max_local_epsilon"], "studies.max_local_epsilon"),
+        studies["require_secure"],
         _whole(studies["min_patients"], "studies.min_patients"),
     )
     roots = _hashes(table["coordinators"]["allowed"], "coordinators.allowed", "enrolled")
-    counts = MetricRules(metrics["may_leave"], _whole(metrics["min_patients"], "metrics.min_patients"))
-    return SitePolicy(rules, roots, _hours(hours), counts)
+    return SitePolicy(rules, roots, _hours(hours), metrics["may_leave"])
 
 
 def _known(table: Any, prefix: str, names: set[str]) -> None:

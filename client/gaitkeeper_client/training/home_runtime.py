@@ -64,7 +64,7 @@ class HomeRuntime:
     def dataset(self, study_hash: str, study: Study, run: str) -> SiteDataset:
         """The people of the vault whom the study can use, who agreed to training, as far as the policy goes.
 
-        Where the policy lets no counts leave, nobody is held up for judging: what is sent then is noise alone.
+        Where the policy lets no counts leave, nobody is there to judge the model: what is sent then is noise alone.
         """
         from gaitkeeper_client.consortium.policy import load_policy
 
@@ -73,10 +73,7 @@ class HomeRuntime:
         if self._cached is None or (self._cached.study_hash, self._cached.vault) != (study_hash, state):
             self._cached = _Cached(study_hash, state, self._load(study))
         dataset = self._cached.dataset
-        policy = load_policy(self.home)
-        with self._refusals_recorded(study):
-            policy.check_patients(len(dataset.train) + len(dataset.held_out), study)
-        return dataset if policy.metrics_leave(len(dataset.held_out)) else SiteDataset(dataset.train, ())
+        return dataset if load_policy(self.home).metrics_leave else SiteDataset(dataset.train, ())
 
     @contextmanager
     def _refusals_recorded(self, study: Study) -> Iterator[None]:
