@@ -113,9 +113,8 @@ def _check_policy(path: Path, offer: Offer) -> None:
     if policy.studies.min_patients:
         with Vault.open(place, unlock(place)) as vault:
             labels = [patient.label for patient in vault.patients() if patient.allows("training")]
-        policy.check_patients(
-            sum(offer.study.task.class_of(label) is not None for label in labels if label), offer.study
-        )
+        fitting = [label for label in labels if label and offer.study.task.class_of(label) is not None]
+        policy.check_patients(len(fitting), offer.study)
 
 
 def audit(home: Home = None, as_json: AsJson = False) -> None:

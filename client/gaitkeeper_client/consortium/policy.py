@@ -175,10 +175,8 @@ def _policy(table: Mapping[str, Any]) -> SitePolicy:
     _known(table["coordinators"], "coordinators.", {"allowed"})
     _known(hours, "hours.", {"from", "until", "zone"})
     _known(metrics, "metrics.", {"may_leave"})
-    for name, value in (
-        ("metrics.may_leave", metrics["may_leave"]),
-        ("studies.require_secure", studies["require_secure"]),
-    ):
+    switches = {"metrics.may_leave": metrics["may_leave"], "studies.require_secure": studies["require_secure"]}
+    for name, value in switches.items():
         if type(value) is not bool:
             raise ValueError(f"{name} must be true or false")
     rules = StudyRules(
