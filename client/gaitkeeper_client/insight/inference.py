@@ -9,8 +9,8 @@ The rules for saying nothing are simple and fixed, so that a clinician can know 
 - ``strides-disagree``: fewer than :data:`LEAST_DRAWN_AGREEMENT` of the drawings of the strides have it on top.
 - ``no-clear-label``: the leading label's mean probability is less than :data:`LEAST_MARGIN` above the next one.
 - ``unfamiliar-walk``: more than :data:`MOST_OUTSIDE` of all values lie further from the channel's centre than
-  :data:`OUTSIDE_SPREADS` times its published half-range, or more than :data:`MOST_LIMITED` of the model's measurements
-  of its strides at an end of their scale: the model has learned from walks that do not look like this.
+  :data:`OUTSIDE_SPREADS` times its published half-range, or :data:`MOST_LIMITED` or more of the model's measurements of
+  its strides stand at an end of their scale: the model has learned from walks that do not look like this.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def _unfamiliar(walk: _Walk) -> Reason | None:
     if walk.measured is not None and walk.measured.drawn is not None:
         ends = np.array([one.limit for one in walk.measured.measures])
         limited = float(np.mean(np.abs(walk.measured.features) >= ends * (1.0 - 1e-5)))
-        if limited > MOST_LIMITED:
+        if limited >= MOST_LIMITED:
             message = (
                 f"{limited:.0%} of what the model measures lies at or beyond the ends of its scales: it has not "
                 "learned from walks like this one."
