@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaitkeeper_shared.arrays import FloatArray
-from gaitkeeper_shared.skeleton import JOINTS, Skeleton
+from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS, Skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +72,24 @@ class PointPicker:
 
     def __init__(self, skeleton: Skeleton) -> None:
         column = {name: index for index, name in enumerate(skeleton.points)}
-        self._columns: Mapping[str, tuple[int, ...]] = {
-            joint: tuple(column[name] for name in names) for joint, names in skeleton.joints.items()
-        }
-        self.used = tuple(sorted({index for columns in self._columns.values() for index in columns}))
+        joints = {joint: [column[name] for name in names] for joint, names in skeleton.joints.items() if names}
+        counts = {len(columns) for joint, columns in joints.items() if joint in JOINT_INDEX}
+        self._groups = tuple(_group(joints, count) for count in sorted(counts))
+        self.used = tuple(sorted({index for columns in joints.values() for index in columns}))
         """Indices of the source's points that are looked at; the others may be anything."""
 
     def pick(self, points: FloatArray, confidence: FloatArray) -> PersonPose:
         """(P, 2) points and (P,) confidence of the source as a :class:`PersonPose`."""
         out = np.full((len(JOINTS), 2), np.nan)
         sure = np.zeros(len(JOINTS))
-        for index, joint in enumerate(JOINTS):
-            columns = list(self._columns.get(joint, ()))
-            if columns:
-                out[index] = points[columns].mean(axis=0)
-                sure[index] = confidence[columns].min()
+        for rows, columns in self._groups:
+            out[rows] = points[columns].mean(axis=1)
+            sure[rows] = confidence[columns].min(axis=1)
         return PersonPose(out, sure)
+
+
+def _group(joints: Mapping[str, Sequence[int]], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of :data:`JOINTS` that are the middle of ``count`` points each, and (rows, count) columns of those."""
+    named = [joint for joint in JOINTS if len(joints.get(joint, ())) == count]
+    rows = np.array([JOINT_INDEX[joint] for joint in named], dtype=np.intp)
+    return rows, np.array([joints[joint] for joint in named], dtype=np.intp)

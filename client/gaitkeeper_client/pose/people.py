@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,8 @@ class _Person:
 class People:
     """Everyone in a recording. Feed frames in order with :meth:`see`; ``tracks`` holds who was seen.
 
-    ``pool``: threads in which several people of one frame are looked at; the outcome is the same without.
+    ``pool``: threads in which several people of one frame are looked at, and in which the frame is searched while they
+    are; the outcome is the same without.
     """
 
     def __init__(self, estimator: PoseEstimator, pool: Executor | None = None) -> None:
@@ -90,6 +91,8 @@ class People:
         self.times.append(frame.time_s)
         self._recent.append(Frame(number, frame.time_s, frame.image))
         people = list(self._people)
+        due = number % FIND_EVERY == 0
+        found = self._pool.submit(self._estimator.find, frame.image) if self._pool and people and due else None
         if len(people) + len(self._standing) > 1:
             self._mark_encounters(frame.time_s)
         poses = settle(
@@ -100,8 +103,8 @@ class People:
         )
         for person, pose in zip(people, poses, strict=True):
             self._follow(person, pose, self._recent[-1])
-        if number % FIND_EVERY == 0 or (number % SEEK_EVERY == 0 and not self._somebody_walks()):
-            self._search(self._recent[-1])
+        if due or (number % SEEK_EVERY == 0 and not self._somebody_walks()):
+            self._search(self._recent[-1], found)
 
     def in_view(self) -> list[FloatArray]:
         """(J, 2) latest points of everyone who is followed or stands."""
@@ -154,8 +157,8 @@ class People:
     def _last_time(self, frame: Frame) -> float:
         return self.times[frame.index - 1] if frame.index > 0 else frame.time_s - 0.033
 
-    def _search(self, frame: Frame) -> None:
-        found = self._estimator.find(frame.image)
+    def _search(self, frame: Frame, begun: Future[tuple[PersonPose, ...]] | None) -> None:
+        found = self._estimator.find(frame.image) if begun is None else begun.result()
         if not any(self._is_new(pose, frame.time_s) for pose in found) and not self._somebody_walks():
             found += _find_far_away(self._estimator, frame.image, found, self._squares)
             self._squares += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,14 +45,25 @@ def follow_walker(
 ) -> Sighting:
     """Run the estimator over every frame and pick the walker. Keeps points, never frames."""
     camera = CameraWatch()
-    with ThreadPoolExecutor(FOLLOWED, "follow") as pool:
-        people = People(estimator, pool if threads_allowed() > 1 else None)
+    with ThreadPoolExecutor(FOLLOWED + 1, "follow") as threads:
+        pool = threads if threads_allowed() > 1 else None
+        people = People(estimator, pool)
+        look: Future[None] | None = None
         for frame in video:
             people.see(frame)
+            if look is not None:  # it had a network's time for a tenth of its work
+                look.result()
+                look = None
             if camera.due(frame.time_s):
-                camera.see(frame.image, frame.time_s, boxes_of(people.in_view()))
+                boxes = boxes_of(people.in_view())
+                if pool is None:
+                    camera.see(frame.image, frame.time_s, boxes)
+                else:
+                    look = pool.submit(camera.see, frame.image, frame.time_s, boxes)
             if on_progress is not None:
                 on_progress(len(people.times), video.info.frames)
+        if look is not None:
+            look.result()
     everyone = persons(people.tracks)
     chosen = walker([person.track for person in everyone])
     if chosen is None:
