@@ -25,6 +25,7 @@ from gaitkeeper_client.training.replies import encode_reply
 from gaitkeeper_client.vault.ledger import Ledger, RoundKey, StoredReply
 from gaitkeeper_shared.federation import RoundReply, SiteReport, decode_order
 from gaitkeeper_shared.privacy.accounting import Budget
+from gaitkeeper_shared.secure.arithmetic import model_digest
 from gaitkeeper_shared.secure.identity import Membership, SiteIdentity
 from gaitkeeper_shared.secure.messages import decode_request, is_stage
 from gaitkeeper_shared.study import Study, parse_study
@@ -56,7 +57,9 @@ class MadeUpSite:
             step = 1.0 + "abcdefgh".index(self.site[-1])
             trained = {name: (array + step).astype(array.dtype) for name, array in weights.items()}
             report = SiteReport(self.site, "trained", epsilon_spent=0.5, delta=1e-5)
-            self.ledger.store_reply(key, StoredReply(encode_reply(RoundReply(report, trained)), b""))
+            self.ledger.store_reply(
+                key, StoredReply(encode_reply(RoundReply(report, trained), model_digest(weights)), b"")
+            )
 
     def heed(self, stage: str, number: int) -> None:
         """Die where that is asked for."""

@@ -24,10 +24,10 @@ from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Presence
 from gaitkeeper_server.rounds.states import RunRecord
 from gaitkeeper_server.rounds.unmask import Cast, check_deal, check_reveal, open_sum
-from gaitkeeper_shared.federation import RoundReply, SiteReport, decode_order
+from gaitkeeper_shared.federation import RoundReply, SiteReport, Weights, decode_order
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
-from gaitkeeper_shared.secure.arithmetic import Vector
+from gaitkeeper_shared.secure.arithmetic import Vector, model_digest
 from gaitkeeper_shared.secure.identity import Membership, SiteIdentity
 from gaitkeeper_shared.secure.messages import decode_request, is_stage
 from gaitkeeper_shared.secure.statements import Deal, Place, Reveal
@@ -36,6 +36,8 @@ from gaitkeeper_shared.trust.certificates import Authority, new_request, pem
 from gaitkeeper_shared.trust.keys import new_tls_key
 
 PLACE = Place("0" * 64, "run", 1, 1)
+MODEL = "f" * 64
+"""Stands for the digest of the weights that everybody trained from."""
 
 
 @cache
@@ -110,11 +112,11 @@ def play(
     for site in cast.dealers:
         if site not in out:
             assert game.accept(cast, site) == ()
-            masked[site] = game.attempts[site].masked(vectors[site])
+            masked[site] = game.attempts[site].masked(vectors[site], MODEL)
     members = tuple(sorted(masked))
     agreements = game.agreements(members, before_agreement)
     reveals = game.reveals(cast, members, agreements, before_unmasking)
-    return open_sum(cast, members, masked.values(), reveals, rules.threshold), members
+    return open_sum(cast, members, masked.values(), reveals, rules.threshold, MODEL), members
 
 
 def vectors(sites: tuple[str, ...], size: int, seed: int) -> dict[str, Vector]:
@@ -184,24 +186,22 @@ class MaskedGrid:
             if (folder / site).mkdir(parents=True, exist_ok=True) is None
         }
         self.maskings = {site: self.masking(site) for site in sites}
+        self._training = training
         self.initial = {"bias": np.zeros(3, np.float32), "layer": np.zeros((4, 3), np.float32)}
         if training:
             self.initial = dict(ModelBundle.initial(ModelSpec.of(parse_study(study), study_hash(study))).weights)
-        else:
-            for number, site in enumerate(sites):
-                self._pretend(site, number)
         self.present = {site: Presence(number + 10, "t0") for number, site in enumerate(sites)}
         self.asked: list[tuple[str, str, int]] = []
         self._replies: dict[str, Message] = {}
         self._count = 0
 
-    def _pretend(self, site: str, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        for number in range(1, parse_study(self.study).training.rounds + 1):
-            update = {name: random.normal(size=array.shape).astype(np.float32) for name, array in self.initial.items()}
-            report = SiteReport(site, "trained", epsilon_spent=0.5, delta=1e-3)
-            reply = StoredReply(encode_reply(RoundReply(report, update)), b"")
-            self.runtimes[site].ledger.store_reply(RoundKey(study_hash(self.study), "run", number), reply)
+    def _pretend(self, site: str, number: int, weights: Weights) -> None:
+        """Have trained from ``weights``, once."""
+        random = np.random.default_rng([tuple(self.runtimes).index(site), number])
+        update = {name: random.normal(size=array.shape).astype(np.float32) for name, array in self.initial.items()}
+        report = SiteReport(site, "trained", epsilon_spent=0.5, delta=1e-3)
+        reply = StoredReply(encode_reply(RoundReply(report, update), model_digest(weights)), b"")
+        self.runtimes[site].ledger.store_reply(RoundKey(study_hash(self.study), "run", number), reply)
 
     def masking(self, site: str) -> SiteMasking:
         """A site's memory of attempts, as after a restart."""
@@ -225,7 +225,10 @@ class MaskedGrid:
                 stage, request = decode_request(message.content)
                 number = request.place.round
             else:
-                stage, number = "input", decode_order(message.content)[0].round
+                order, weights = decode_order(message.content)
+                stage, number = "input", order.round
+                if not self._training and order.train:
+                    self._pretend(site, number, weights)
             self.asked.append((site, stage, number))
             reply = reply_to(message, lambda run, site=site: self.runtimes[site], self.maskings[site])
             if (scripted := self.script(site, stage, number, reply)) is not None:

@@ -8,12 +8,30 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.secure_fixtures import PLACE, Rehearsed, authority, identity, names, play, sealed_nothing, vectors
+from tests.unit.secure_fixtures import (
+    MODEL,
+    PLACE,
+    Rehearsed,
+    authority,
+    identity,
+    names,
+    play,
+    sealed_nothing,
+    vectors,
+)
 
 from gaitkeeper_client.training.masked_attempt import MaskedAttempt, MaskingRules
 from gaitkeeper_server.rounds.unmask import check_deal, check_reveal, open_sum
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.secure.arithmetic import FRACTION_BITS, decode_mean, encode, mask, pair_mask
+from gaitkeeper_shared.secure.arithmetic import (
+    FRACTION_BITS,
+    LARGEST,
+    decode_mean,
+    encode,
+    mask,
+    model_digest,
+    pair_mask,
+)
 from gaitkeeper_shared.secure.codec import pack, unpack
 from gaitkeeper_shared.secure.identity import Membership
 from gaitkeeper_shared.secure.statements import Advert, Deal, Place, Reveal
@@ -59,7 +77,7 @@ def test_a_masked_vector_tells_nothing_of_what_is_under_it() -> None:
     game.accept(cast, "clinic-a")
     zeros = np.zeros(4096, np.uint64)
 
-    masked = game.attempts["clinic-a"].masked(zeros)
+    masked = game.attempts["clinic-a"].masked(zeros, MODEL)
 
     bits = np.unpackbits(masked.view(np.uint8))
     assert abs(bits.mean() - 0.5) < 0.01
@@ -80,10 +98,53 @@ def test_weights_come_back_to_a_step_of_the_quantiser(values: list[float]) -> No
     np.testing.assert_allclose(mean["b"], expected, rtol=0, atol=2.0**-FRACTION_BITS)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
-def test_what_cannot_be_masked_is_refused(value: float) -> None:
-    with pytest.raises(GaitkeeperError, match="too large"):
-        encode({"a": np.array([value])})
+def test_what_is_no_number_cannot_be_masked() -> None:
+    with pytest.raises(GaitkeeperError, match="no number"):
+        encode({"a": np.array([np.nan])})
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e6, -1e30, LARGEST])
+def test_a_trained_weight_that_became_too_large_stays_at_the_largest(value: float) -> None:
+    """A refusal would tell of the patients how large it became."""
+    mean = decode_mean(encode({"a": np.array([value, 1.0])}), 1, {"a": np.zeros(2)})
+    np.testing.assert_array_equal(mean["a"], [np.copysign(LARGEST, value), 1.0])
+
+
+def test_the_digest_of_a_model_is_of_all_that_is_in_it_and_of_no_order() -> None:
+    one = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(2, np.float32)}
+    same = {"b": one["b"].copy(), "a": np.asfortranarray(one["a"])}
+    others = [
+        {**one, "a": one["a"].reshape(3, 2)},
+        {**one, "b": np.zeros(2, np.int32)},
+        {**one, "b": np.array([0.0, 1e-30], np.float32)},
+        {"a": one["a"], "c": one["b"]},
+        {"a": one["a"]},
+    ]
+    assert model_digest(one) == model_digest(same)
+    assert len({model_digest(weights) for weights in [one, *others]}) == 6
+
+
+@pytest.mark.parametrize("gone", [(), ("clinic-d",)])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_site_that_was_given_other_weights_is_in_no_readable_sum(gone: tuple[str, ...], alone: bool) -> None:
+    game, updates = Rehearsed(names(4), RULES), vectors(names(4), 64, 1)
+    cast = game.cast()
+    masked = {}
+    for site in game.sites:
+        game.accept(cast, site)
+        if site not in gone:
+            masked[site] = game.attempts[site].masked(
+                updates[site], "0" * 64 if alone and site == "clinic-b" else MODEL
+            )
+    members = tuple(masked)
+    reveals = game.reveals(cast, members, game.agreements(members))
+    expected = sum((updates[site] for site in members), np.zeros(64, np.uint64))
+
+    for model in (MODEL, "0" * 64):
+        total = open_sum(cast, members, masked.values(), reveals, RULES.threshold, model)
+        readable = not alone and (model == MODEL or not gone)
+        assert np.array_equal(total, expected) == readable
+        assert readable or not (total == expected).any()
 
 
 def test_masks_of_a_pair_cancel_and_differ_by_seed_and_label() -> None:
@@ -235,10 +296,10 @@ def test_a_dealer_of_shares_of_something_else_is_named() -> None:
     masked = []
     for site in game.sites:
         game.accept(cast, site)
-        masked.append(game.attempts[site].masked(vectors_[site]))
+        masked.append(game.attempts[site].masked(vectors_[site], MODEL))
     reveals = game.reveals(cast, names(3), game.agreements(names(3)))
     with refused("secure-lied", "clinic-b"):
-        open_sum(cast, names(3), masked, reveals, RULES.threshold)
+        open_sum(cast, names(3), masked, reveals, RULES.threshold, MODEL)
 
 
 def test_statements_survive_the_wire_and_rubbish_does_not() -> None:

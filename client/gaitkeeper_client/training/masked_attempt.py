@@ -141,15 +141,19 @@ class MaskedAttempt:
             self._shares[site] = (seed_share, key_share)
         return tuple(sorted(complaints))
 
-    def masked(self, vector: Vector) -> Vector:
-        """``vector`` under this site's own mask and those of all pairs with the dealers."""
+    def masked(self, vector: Vector, model: str) -> Vector:
+        """``vector`` under this site's own mask and those of all pairs with the dealers.
+
+        ``model``: digest of the weights that it was trained from. With whoever trained from others, masks do not cancel.
+        """
         own = self._identity.site
         total = vector + mask(self._seed, self.place.label("self", own), vector.size)
         for site in sorted(self._shares):
             if site == own:
                 continue
             seed = _agreed_key(self._mask_key, site, self._peers[site].mask_key)
-            total += pair_mask(seed, pair_label(self.place, own, site), vector.size, own=own, other=site)
+            label = pair_label(self.place, own, site, model)
+            total += pair_mask(seed, label, vector.size, own=own, other=site)
         return total
 
     def agree(self, members: Sequence[str]) -> bytes:

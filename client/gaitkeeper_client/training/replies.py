@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +14,15 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import RoundReply, SiteReport
 
 
-def encode_reply(reply: RoundReply) -> bytes:
-    """A reply as bytes; :func:`decode_reply` is the inverse."""
+def encode_reply(reply: RoundReply, model: str = "") -> bytes:
+    """A reply as bytes; :func:`decode_reply` is the inverse. ``model``: digest of the weights that it trained from."""
     from safetensors.numpy import save
 
     header = {
         "report": dataclasses.asdict(reply.report),
         "metrics": dict(reply.metrics),
         "arrays": None if reply.weights is None else list(reply.weights),
+        "model": model,
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in (reply.weights or {}).items()}
     return save(arrays, metadata={"header": json.dumps(header)})
@@ -31,14 +33,30 @@ def decode_reply(data: bytes) -> RoundReply:
     from safetensors.numpy import load
 
     try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
+        header = _header(data)
         names = header["arrays"]
         arrays = load(data)
         weights = None if names is None else {name: arrays[name] for name in names}  # in the state dict's order
         return RoundReply(SiteReport(**header["report"]), weights, header["metrics"])
     except Exception as error:  # safetensors raises its own type; every cause means the same to the caller
         raise GaitkeeperError("round-refused", why=f"the kept reply cannot be read ({type(error).__name__})") from error
+
+
+def trained_from(data: bytes) -> str:
+    """Digest of the weights that a stored reply was trained from; empty where it does not say, as of an older version.
+
+    Raises ``round-refused`` where it cannot be read.
+    """
+    try:
+        return str(_header(data).get("model", ""))
+    except Exception as error:
+        raise GaitkeeperError("round-refused", why=f"the kept reply cannot be read ({type(error).__name__})") from error
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    length = int.from_bytes(data[:8], "little")
+    header: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
+    return header
 
 
 def encode_state(state: Mapping[str, Float32Array]) -> bytes:

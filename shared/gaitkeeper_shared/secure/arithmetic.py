@@ -8,6 +8,8 @@ masks folds its seed to 32 bits, few enough to be tried out; here masks are an A
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from gaitkeeper_shared.federation import Weights
 
 FRACTION_BITS = 36
 LARGEST = 2.0**14
-"""No weight may be larger: the sum of ``MOST_SITES`` of them stays well within 63 bits."""
+"""Weights beyond are cut off at it: the sum of ``MOST_SITES`` of them stays well within 63 bits."""
 MOST_SITES = 1024
 
 Vector = np.ndarray[Any, np.dtype[np.uint64]]
@@ -32,14 +34,29 @@ def size_of(reference: Weights) -> int:
     return sum(array.size for array in reference.values())
 
 
+def model_digest(weights: Weights) -> str:
+    """SHA-256, in hex, of a model's weights: names, types, shapes and bytes, whatever order the names come in."""
+    digest = hashlib.sha256(b"gaitkeeper.model/1\0")
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name])
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        head = json.dumps([name, array.dtype.str, list(weights[name].shape), array.nbytes]).encode("utf-8")
+        digest.update(len(head).to_bytes(8, "little") + head + array.tobytes())
+    return digest.hexdigest()
+
+
 def encode(weights: Weights) -> Vector:
-    """Weights in steps of 2^-36, negative ones as two's complement. Raises ``secure-refused`` past ``LARGEST``."""
+    """Weights in steps of 2^-36, negative ones as two's complement; past ``LARGEST`` they stay at it.
+
+    They were trained: whether a site answers at all must not depend on how large they became. Raises
+    ``secure-refused`` for what is no number, which private training cannot make of finite weights.
+    """
     parts = []
     for name in sorted(weights):
         values = weights[name].astype(np.float64).ravel()
-        if not (np.isfinite(values).all() and (np.abs(values) <= LARGEST).all()):
-            raise GaitkeeperError("secure-refused", why="a weight is too large to be masked")
-        parts.append(np.rint(values * 2.0**FRACTION_BITS).astype(np.int64))
+        if np.isnan(values).any():
+            raise GaitkeeperError("secure-refused", why="a weight is no number")
+        parts.append(np.rint(np.clip(values, -LARGEST, LARGEST) * 2.0**FRACTION_BITS).astype(np.int64))
     return np.concatenate(parts).view(np.uint64)
 
 

@@ -115,6 +115,10 @@ def seed_hash(place: Place, site: str, seed: bytes) -> bytes:
     return hashlib.sha256(place.label("seed", site) + seed).digest()
 
 
-def pair_label(place: Place, one: str, other: str) -> bytes:
-    """What the mask of a pair is for; the same at both sites."""
-    return place.label("pair", *sorted((one, other)))
+def pair_label(place: Place, one: str, other: str, model: str) -> bytes:
+    """What the mask of a pair is for; the same at both sites, where both trained from the same weights.
+
+    ``model``: ``arithmetic.model_digest`` of those. A coordinator that gave one site other weights, to know its update
+    in the sum again, gets a sum that nobody can read: the masks of that site's pairs do not cancel.
+    """
+    return place.label("pair", *sorted((one, other)), model)
