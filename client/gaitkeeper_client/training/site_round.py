@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gaitkeeper_client.training.dataset import Person, SiteDataset
+from gaitkeeper_client.training.incoming import check_incoming
 from gaitkeeper_client.training.refusals import refusal
 from gaitkeeper_client.training.replies import decode_reply, decode_state, encode_reply, encode_state
 from gaitkeeper_client.vault.ledger import Charge, Ledger, RoundKey, StoredReply
@@ -20,6 +21,7 @@ from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.privacy.accounting import Budget
 from gaitkeeper_shared.privacy.noise import gaussian
 from gaitkeeper_shared.privacy.plan import PrivacyPlan, plan
+from gaitkeeper_shared.secure.arithmetic import model_digest
 from gaitkeeper_shared.study import Study, momentum_at_coordinator
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundR
     bundle = ModelBundle(ModelSpec.of(study, order.study_hash), dict(weights))
     model = bundle.module()  # weights that do not fit cost nobody any privacy
     prices = plan(study)
+    check_incoming(study, prices, weights)
     dataset = runtime.dataset(order.study_hash, study, order.run)
     if private:
         dataset = _charged(runtime, key, order, prices, dataset)
@@ -105,7 +108,7 @@ def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundR
         delta=study.privacy.delta,
     )
     reply = RoundReply(report, trained, metrics)
-    kept = runtime.ledger.store_reply(key, StoredReply(encode_reply(reply), state))
+    kept = runtime.ledger.store_reply(key, StoredReply(encode_reply(reply, model_digest(weights)), state))
     return decode_reply(kept.body)
 
 
