@@ -82,6 +82,17 @@ def turns(bouts: Sequence[Bout]) -> list[tuple[float, float]]:
     ]
 
 
+def walks_backwards(bout: Bout) -> bool:
+    """Whether the feet point against the way travelled, by more than 90 degrees.
+
+    Never of a walk on the spot, whose heading is where the feet point. False where no foot is seen.
+    """
+    feet = [joint(bout.points, f"{side}_toe") - joint(bout.points, f"{side}_heel") for side in SIDES]
+    ahead = np.concatenate(feet)[:, 0]
+    seen = ahead[np.isfinite(ahead)]
+    return bool(seen.size) and float(seen.mean()) < 0.0
+
+
 def _angle_deg(one: Bout, other: Bout) -> float:
     ways = [np.atleast_1d(np.asarray(bout.heading, dtype=np.float64)) for bout in (one, other)]
     cosine = float(ways[0] @ ways[1]) / float(np.linalg.norm(ways[0]) * np.linalg.norm(ways[1]) + 1e-12)

@@ -23,6 +23,9 @@ from gaitkeeper_shared.skeleton import SIDES
 Series = Callable[[Walk], FloatArray]
 """(T,) degrees of a walk."""
 
+LARGEST_DEG = {"ankle_range": 90.0, "knee_range": 160.0, "hip_range": 160.0, "foot_progression": 90.0}
+"""No person's joint reaches farther, and a foot that points farther off points backwards: a larger value is a fault of
+the points or of their names, not a finding."""
 WRISTS, SHOULDERS = "wrists and shoulders", "shoulders and hips"
 
 
@@ -43,7 +46,15 @@ def body_parameters(walks: Sequence[Walk]) -> dict[str, Parameter]:
         name = f"foot_progression_{side}"
         values = BySide.of((side, foot_progression(walk, c)) for walk in walks for c in walk.cycles if c.side == side)
         out[name] = _angle(name, walks, values, 2, "heels and toes")
-    return out
+    return {name: _humanly(name, parameter) for name, parameter in out.items()}
+
+
+def _humanly(name: str, parameter: Parameter) -> Parameter:
+    limit = LARGEST_DEG.get(name.removesuffix("_left").removesuffix("_right"))
+    if limit is None or parameter.value is None or abs(parameter.value) <= limit:
+        return parameter
+    row = DEFINITIONS[name]
+    return refused(row.unit, "beyond-human", parameter.n, what=row.title, value=parameter.value, limit=limit)
 
 
 def _short(angle: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
-from gaitkeeper_client.gait.bouts import Bout, find_bouts
+from gaitkeeper_client.gait.bouts import Bout, find_bouts, walks_backwards
 from gaitkeeper_client.gait.clean import CleanTracks, clean
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
@@ -49,14 +49,18 @@ def analyse(
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
     cleaned = clean(trajectories)
     chosen = method if method is not None else default_method(cleaned.tracks)
-    bouts = find_bouts(cleaned.tracks)
+    found_bouts = find_bouts(cleaned.tracks)
+    bouts = tuple(bout for bout in found_bouts if not _goes_backwards(bout, cleaned))
+    backwards = len(found_bouts) - len(bouts)
     # In a picture that moves no foot is at rest, as on a belt.
     resting = [replace(bout, constant_place=True) if moves_during(camera, bout) else bout for bout in bouts]
     events = detect_all(chosen, resting)  # also those of turns, which belong to no straight walk
     walks = tuple(_walk(bout, cleaned, events, height_m) for bout in bouts)
     quality = describe(trajectories.sample_rate_hz, cleaned, walks) | describe_camera(camera, bouts)
     quality["event_method"] = chosen.name
-    reasons = _reasons(trajectories, cleaned, walks)
+    if backwards:
+        quality["walks_backwards"] = backwards
+    reasons = [reason("walks-backwards")] if backwards and not bouts else _reasons(trajectories, cleaned, walks)
     if reasons:
         return _refuse(reasons, source, quality, events)
     recording = Recording(cleaned.tracks, events, _signals(walks), dict(source), quality)
@@ -82,6 +86,12 @@ def _enough_to_see(trajectories: JointTrajectories) -> bool:
     hips = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
     seen = np.isfinite(trajectories.positions[:, hips]).all(axis=(1, 2))
     return float(np.count_nonzero(seen)) / trajectories.sample_rate_hz >= SHORTEST_SIGHT_S
+
+
+def _goes_backwards(bout: Bout, cleaned: CleanTracks) -> bool:
+    """Seen from the front or the rear, nothing tells where the feet point: that view is refused for itself."""
+    view = estimate_view(cleaned.tracks.positions[bout.start : bout.stop])
+    return view.name != "front-or-rear" and walks_backwards(bout)
 
 
 def _walk(bout: Bout, cleaned: CleanTracks, found: Sequence[GaitEvent], height_m: float | None) -> Walk:

@@ -43,6 +43,20 @@ TABLE: dict[str, Refusal] = {
             "Record straight walking at the person's own pace.",
         ),
         Refusal(
+            "walks-backwards",
+            "the feet point against the way travelled, by more than 90 degrees, in every straight walk",
+            "The feet point against the way travelled: the person walks backwards, or the recording runs backwards.",
+            "Record forward walking with a camera that stands still; check that the video is not played in reverse, "
+            "and that heel and toe are not exchanged.",
+        ),
+        Refusal(
+            "beyond-human",
+            "the angle is larger than a human joint allows",
+            "{what} would be {value:.0f} degrees, and no person exceeds {limit:.0f}: the points are not those of a "
+            "person who walks forwards.",
+            "Check the names and the axes of the points, and that the recording does not run backwards.",
+        ),
+        Refusal(
             "too-few-cycles",
             f"fewer than {FEWEST_CYCLES} complete gait cycles",
             "Only {cycles} complete gait cycle(s) can be seen and {needed} are needed: no gait cycle is repeated.",
@@ -125,6 +139,12 @@ TABLE: dict[str, Refusal] = {
             "the person walks on the spot (treadmill, or a camera that moves along)",
             "The person stays in one place, as on a treadmill: the way travelled cannot be seen.",
             "Record walking over ground with a camera that stands still.",
+        ),
+        Refusal(
+            "belt-contradiction",
+            "the treadmill's speed differs from the steps' lengths over their time by more than 15 %",
+            "The treadmill's speed was given as {given:.2f} m/s, and the feet move at {measured:.2f} m/s on it.",
+            "Give the speed (--speed) in metres per second: is it in km/h? Check the height (--height) too.",
         ),
         Refusal(
             "too-few-strides",

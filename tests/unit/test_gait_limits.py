@@ -1,0 +1,61 @@
+"""Walks at the limits of what is analysed: backwards, very slow, too short, nobody there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from gaitkeeper_client.gait.analysis import Parameter
+from gaitkeeper_client.gait.events.contact import Contact
+from gaitkeeper_client.gait.parameters_body import LARGEST_DEG, _humanly
+from gaitkeeper_client.gait.pipeline import analyse
+from gaitkeeper_shared.recording import JointTrajectories
+from gaitkeeper_shared.simulation.camera import camera_for
+from gaitkeeper_shared.simulation.keypoints import KeypointNoise, noisy_keypoints
+from gaitkeeper_shared.simulation.patient import draw_patient
+from gaitkeeper_shared.simulation.walker import Walk
+
+SECONDS = 7.0
+
+
+@cache
+def walk() -> Walk:
+    return Walk(draw_patient("p", "healthy", 3), SECONDS)
+
+
+def reversed_in_time(tracks: JointTrajectories) -> JointTrajectories:
+    return replace(tracks, positions=tracks.positions[::-1].copy(), confidence=tracks.confidence[::-1].copy())
+
+
+def keypoints() -> JointTrajectories:
+    camera = camera_for(walk().positions(np.linspace(0.0, SECONDS, 50)), (960, 540), "side", "right_to_left")
+    return noisy_keypoints(walk(), camera, 30.0, KeypointNoise())
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_walk_that_goes_backwards_is_refused_as_such(dimensions: int) -> None:
+    tracks = keypoints() if dimensions == 2 else walk().trajectories(60.0)
+    assert tracks.dimensions == dimensions
+    forwards = analyse(tracks, source={}, method=Contact())
+    assert forwards.status == "analysed"
+    assert "walks_backwards" not in forwards.quality
+    backwards = analyse(reversed_in_time(tracks), source={}, method=Contact())
+    assert backwards.status == "refused"
+    assert [why.code for why in backwards.reasons] == ["walks-backwards"]
+    assert all(parameter.value is None for parameter in backwards.parameters.values())
+
+
+@pytest.mark.parametrize("name", ["ankle_range_left", "knee_range_right", "foot_progression_left"])
+def test_no_angle_beyond_human_limits_is_reported(name: str) -> None:
+    limit = LARGEST_DEG[name.rsplit("_", 1)[0]]
+    within, beyond = (Parameter("deg", limit + more, None, 4) for more in (-1.0, 1.0))
+    assert _humanly(name, within) is within
+    refused = _humanly(name, beyond)
+    assert refused.value is None
+    assert refused.refused is not None
+    assert refused.refused.code == "beyond-human"
+    outwards = Parameter("deg", -limit - 1.0, None, 4)
+    assert _humanly(name, outwards).value is None
