@@ -10,11 +10,13 @@ import signal
 import sqlite3
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gaitkeeper_client.vault.ledger import Charge, Ledger, RoundKey, StoredReply
+from gaitkeeper_client.vault.ledger_chain import LedgerChain
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.accounting import Budget, Spend, epsilon, noise_multiplier
 
@@ -140,12 +142,65 @@ def test_replies_come_back_and_old_ones_are_refused(tmp_path: Path) -> None:
         ledger.store_reply(key(number), StoredReply(b"body %d" % number, b"state %d" % number))
     ledger = Ledger(tmp_path / "ledger.sqlite")
     assert ledger.reply(key(5)) == StoredReply(b"body 5", b"state 5")
-    assert ledger.state_before(key(5)) == b"state 4"
+    assert ledger.state_before(key(6)) == b"state 5"
     assert ledger.state_before(key(1)) == b""
-    with pytest.raises(GaitkeeperError) as error:
-        ledger.reply(key(1))
-    assert error.value.code == "reply-gone"
+    for number in (1, 4):
+        with pytest.raises(GaitkeeperError) as error:
+            ledger.reply(key(number))
+        assert error.value.code == "reply-gone"
     assert ledger.store_reply(key(5), StoredReply(b"x", b"y")).body == b"body 5"
+
+
+def test_a_dropped_reply_leaves_no_byte_in_the_file(tmp_path: Path) -> None:
+    ledger, other = Ledger(tmp_path / "ledger.sqlite"), key(1, study="t" * 64)
+    for number in (1, 2):
+        ledger.charge(key(number), [train("a")])
+        ledger.store_reply(key(number), StoredReply(b"update-%d" % number * 2000, b"state-%d" % number * 2000))
+    ledger.store_reply(other, StoredReply(b"another", b""))
+    assert b"update-2" in ledger.path.read_bytes()
+    assert b"update-1" not in ledger.path.read_bytes()
+    ledger.forget_replies("s" * 64)
+    left = ledger.path.read_bytes()
+    assert b"update-" not in left
+    assert b"state-" not in left
+    ledger = Ledger(ledger.path)
+    assert ledger.spent("a") == (SPEND, SPEND)
+    assert ledger.reply(other) == StoredReply(b"another", b"")
+    assert ledger.state_before(key(3)) == b""
+    with pytest.raises(GaitkeeperError) as error:
+        ledger.reply(key(2))
+    assert error.value.code == "reply-gone"
+
+
+def test_a_closed_round_is_never_answered(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    for number in (1, 2):
+        ledger.charge(key(number), [train("a")])
+    ledger.store_reply(key(1), StoredReply(b"body", b"state"))
+    assert ledger.close_unanswered() == (key(2),)
+    assert ledger.close_unanswered() == ()
+    ledger = Ledger(ledger.path)
+    with pytest.raises(GaitkeeperError) as error:
+        ledger.reply(key(2))
+    assert error.value.code == "reply-gone"
+    assert ledger.reply(key(1)) == StoredReply(b"body", b"state")
+    assert ledger.spent("a") == (SPEND, SPEND)
+    assert ledger.reply(key(3)) is None
+
+
+def test_an_anchor_never_counts_fewer_entries_than_it_did(tmp_path: Path) -> None:
+    """Another process anchors between the commit of this one and its anchor: ``slow`` is late with what it knew."""
+    slow = LedgerChain(tmp_path / "ledger.sqlite", tmp_path / "keys" / "ledger.witness", lambda: datetime.now(UTC))
+    with slow.writing() as database:
+        slow.append(database, key(1), "train", SPEND, ["a"], "")
+    witnessed(tmp_path).charge(key(2), [train("a")])
+    slow.anchor()
+    for place in (tmp_path / "ledger.anchor", tmp_path / "keys" / "ledger.witness"):
+        assert json.loads(place.read_text())["entries"] == 2
+    (tmp_path / "ledger.anchor").write_text(json.dumps({"entries": 0, "hash": "0" * 64}))
+    slow.anchor()
+    assert json.loads((tmp_path / "ledger.anchor").read_text())["entries"] == 1
+    assert len(witnessed(tmp_path).entries) == 2
 
 
 def filled(folder: Path) -> Path:

@@ -239,7 +239,7 @@ def test_a_backup_makes_the_same_site_elsewhere(site: tuple[SiteHome, SiteKey], 
     done = restore(elsewhere, made.path, PASSPHRASE, unlock)
     assert (done.site, done.patients, done.recordings) == ("clinic-test", 2, 3)
     assert content(elsewhere, unlock(elsewhere)) == content(home, key)
-    assert open_ledger(elsewhere).entries == open_ledger(home).entries
+    assert open_ledger(elsewhere).entries[:1] == open_ledger(home).entries
     assert (elsewhere.path / "of-another-part.json").read_text() == "{}"
     assert not (elsewhere.path / "some.lock").exists()
     assert all(folder.stat().st_mode & 0o077 == 0 for folder in elsewhere.folders)
@@ -268,6 +268,9 @@ def test_a_restored_ledger_counts_what_it_cannot_know_as_spent(site: tuple[SiteH
     with pytest.raises(GaitkeeperError) as caught:
         charge(elsewhere, 3)
     assert caught.value.code == "budget-spent"
+    with pytest.raises(GaitkeeperError) as caught:  # charged before, so no budget would stop a second training
+        ledger.reply(RoundKey(study_hash(STUDY), "run", 1))
+    assert caught.value.code == "reply-gone"
 
 
 def test_the_newest_ledger_is_taken_as_it_is_and_no_other(site: tuple[SiteHome, SiteKey], tmp_path: Path) -> None:
@@ -286,7 +289,9 @@ def test_the_newest_ledger_is_taken_as_it_is_and_no_other(site: tuple[SiteHome, 
         assert not (tmp_path / "new").exists()
     done = restore(SiteHome(tmp_path / "new"), made.path, PASSPHRASE, unlock, ledger_from=home.path)
     assert done.closed == ()
-    assert open_ledger(SiteHome(tmp_path / "new")).entries == open_ledger(home).entries
+    entries = open_ledger(SiteHome(tmp_path / "new")).entries
+    assert entries[:2] == open_ledger(home).entries
+    assert [(entry.kind, entry.key.round) for entry in entries[2:]] == [("closed", 1), ("closed", 2)]
     charge(SiteHome(tmp_path / "new"), 3)
 
 

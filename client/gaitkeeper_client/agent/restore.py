@@ -2,7 +2,8 @@
 
 The ledger of a backup does not know what was spent since. So it is never just believed. Either the newest ledger is at
 hand, saved from the old machine, and continues the backup's; or every approved study is counted as spent to its end, by
-everybody, and the site takes no further part in it.
+everybody, and the site takes no further part in it. Either way a round that was charged and not answered is closed: the
+old machine may have answered it after the copy was made, and a second training has no charge of its own.
 """
 
 from __future__ import annotations
@@ -96,8 +97,10 @@ def _settle(
         studies = {**_approved(draft), **further}
         run = f"restored-{secrets.token_hex(8)}"
         closed = [study.name for hash_, study in studies.items() if _spend_all(ledger, run, hash_, study, everybody)]
+    unanswered = ledger.close_unanswered()
     event = "exact" if ledger_from is not None else "counted-as-spent"
-    record(draft, "site-restored", backup=backup.name, ledger=event, studies_closed=len(closed))
+    counts = {"studies_closed": len(closed), "rounds_closed": len(unanswered)}
+    record(draft, "site-restored", backup=backup.name, ledger=event, **counts)
     return Restored(config.name, len(patients), sum(patient.recordings for patient in patients), tuple(closed))
 
 

@@ -33,8 +33,9 @@ ChargeKind = Literal["train", "evaluate"]
 _CHARGES = ("train", "evaluate")
 _LOCAL = "-local"
 """Ends the kind of an entry that records a charge's local price; such an entry charges nobody."""
-KEPT_REPLIES = 3
-"""Replies kept per run; an older round is never asked for again, because the coordinator has committed past it."""
+KEPT_REPLIES = 1
+"""Replies kept per run: the newest. An older round is never asked for again, because the coordinator commits a round
+before it asks for the next; and of what is kept, unmasked, nothing more than that is needed."""
 WITNESS = "ledger.witness"
 
 
@@ -143,9 +144,14 @@ class Ledger:
     # -- replies
 
     def reply(self, key: RoundKey) -> StoredReply | None:
-        """The reply that was stored for a round, or None where none ever was. Raises ``reply-gone``."""
+        """The reply that was stored for a round, or None where none ever was and the round is open.
+
+        Raises ``reply-gone`` where it is no longer kept, or the round was closed (:meth:`close_unanswered`).
+        """
         digest = next((e.digest for e in self._chain.entries if e.key == key and e.kind == "reply"), None)
         if digest is None:
+            if any(entry.key == key and entry.kind == "closed" for entry in self._chain.entries):
+                raise GaitkeeperError("reply-gone", round=key.round, run=key.run)
             return None
         with self._chain.reading() as database:
             row = database.execute(
@@ -179,6 +185,29 @@ class Ledger:
             "DELETE FROM replies WHERE study = ? AND run = ? AND round <= ?",
             (key.study_hash, key.run, key.round - KEPT_REPLIES),
         )
+
+    def close_unanswered(self) -> tuple[RoundKey, ...]:
+        """Close, durably, every round that was charged and not answered here: it is never trained under that charge.
+
+        For a ledger that may not be the newest: the answer may have left after it was copied.
+        """
+        with self._chain.writing() as database:
+            done = {entry.key for entry in self._chain.entries if entry.kind in ("reply", "closed")}
+            charged = dict.fromkeys(entry.key for entry in self._chain.entries if entry.kind in _CHARGES)
+            unanswered = tuple(key for key in charged if key not in done)
+            for key in unanswered:
+                self._chain.append(database, key, "closed", None, (), "")
+        if unanswered:
+            self._chain.anchor()
+        return unanswered
+
+    def forget_replies(self, study_hash: str) -> None:
+        """Drop what is kept of a study's replies, unmasked updates of this site; that there were replies stays.
+
+        A reply that had not arrived yet cannot be asked for again: the site is out of that round.
+        """
+        with self._chain.writing() as database:
+            database.execute("DELETE FROM replies WHERE study = ?", (study_hash,))
 
     def allow_sum(self, key: RoundKey, digest: str, in_place_of: Collection[str] = ()) -> None:
         """Note, durably, which sum of a round this site helps to open (``digest`` of its members), before it does.

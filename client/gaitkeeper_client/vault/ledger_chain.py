@@ -47,7 +47,9 @@ class RoundKey:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the ledger. ``kind`` is a charge's, its local price's, ``reply``, whose ``digest`` is the reply's
+    """One line of the ledger.
+
+    ``kind`` is a charge's, its local price's, ``closed``, ``reply``, whose ``digest`` is the reply's
     SHA-256, or ``sum`` (``sum-2`` for one that took its place), whose ``digest`` is that of the sites in it."""
 
     seq: int
@@ -129,13 +131,23 @@ class LedgerChain:
         self._hashes.append(row[-1])
 
     def anchor(self) -> None:
-        """Keep the number of entries and the newest hash outside the database, durably."""
-        table = {"entries": len(self.entries), "hash": self._head}
-        for place in self._anchors:
-            try:
-                write_durably(place, json.dumps(table).encode("utf-8"))
-            except OSError as error:
-                raise GaitkeeperError("ledger-unwritable", path=place, detail=error) from error
+        """Keep the number of entries and the newest hash outside the database, durably.
+
+        Under the database's own lock, and never fewer than stand there: another process may have written and anchored
+        between our commit and this, and its entry must not be forgotten.
+        """
+        table = json.dumps({"entries": len(self.entries), "hash": self._head}).encode("utf-8")
+        with self._errors(), closing(self._connect()) as database:
+            database.execute("BEGIN IMMEDIATE")
+            for place in self._anchors:
+                count, _ = self._read(place)
+                if count is not None and count >= len(self.entries):
+                    continue
+                try:
+                    write_durably(place, table)
+                except OSError as error:
+                    raise GaitkeeperError("ledger-unwritable", path=place, detail=error) from error
+            database.execute("ROLLBACK")
 
     @property
     def _head(self) -> str:
@@ -184,6 +196,7 @@ class LedgerChain:
                 self.path.chmod(0o600)
             database.execute("PRAGMA journal_mode = DELETE")
             database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA secure_delete = ON")  # a reply that is dropped is an update without its mask
             if fresh or database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 database.executescript(_SCHEMA)
         except BaseException:
@@ -205,7 +218,8 @@ class LedgerChain:
 
 def _entry(row: tuple[object, ...]) -> Entry:
     seq, at, study, run, number, kind, noise, rate, steps, patients, digest, _, _ = row
-    spend = None if kind == "reply" or str(kind).startswith("sum") else Spend(float(noise), float(rate), int(steps))  # type: ignore[arg-type, call-overload]
+    free = kind in ("reply", "closed") or str(kind).startswith("sum")
+    spend = None if free else Spend(float(noise), float(rate), int(steps))  # type: ignore[arg-type, call-overload]
     key = RoundKey(str(study), str(run), int(number))  # type: ignore[call-overload]
     return Entry(int(seq), str(at), key, str(kind), spend, frozenset(json.loads(str(patients))), str(digest))  # type: ignore[call-overload]
 
