@@ -42,6 +42,12 @@ def frozen_features(model: GaitModel, windows: Float32Array) -> torch.Tensor:
     return features
 
 
+def forget_features() -> None:
+    """Keep nothing of anybody: the people of before may have been erased, or have withdrawn their consent."""
+    _kept.clear()
+    _hashed.clear()
+
+
 def _key(model: GaitModel, windows: Float32Array) -> bytes:
     return hashlib.blake2b(model.encoder_fingerprint() + _content(windows), digest_size=32).digest()
 

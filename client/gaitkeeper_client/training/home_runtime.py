@@ -67,10 +67,13 @@ class HomeRuntime:
         Where the policy lets no counts leave, nobody is there to judge the model: what is sent then is noise alone.
         """
         from gaitkeeper_client.consortium.policy import load_policy
+        from gaitkeeper_client.training.frozen import forget_features
 
         del run
         state = self._vault_state()
         if self._cached is None or (self._cached.study_hash, self._cached.vault) != (study_hash, state):
+            self._cached = None
+            forget_features()
             self._cached = _Cached(study_hash, state, self._load(study))
         dataset = self._cached.dataset
         return dataset if load_policy(self.home).metrics_leave else SiteDataset(dataset.train, ())
