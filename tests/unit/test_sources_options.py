@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from lab_fixtures import HEIGHT_PX, RATE_HZ, WIDTH_PX, WRITERS, walk, write_dlc, write_trc
 
+from gaitkeeper_client.gait.belt import with_belt
 from gaitkeeper_client.lab.options import ReadOptions, check_options, parse_size, read_mapping
 from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_client.vault.cohort import read_cohort
@@ -121,23 +122,36 @@ def test_the_picture_s_size_turns_shares_into_pixels(tmp_path: Path) -> None:
 
 
 def test_a_belt_s_speed_is_used_where_the_way_cannot_be_seen(tmp_path: Path) -> None:
-    over_ground = write_trc(tmp_path / "walk.trc", walk(5.0))
-    belt = ReadOptions(belt_m_s=0.7)
-    travels = analyse_file(over_ground, options=belt)
-    assert travels.parameters["walking_speed"].value != 0.7
-    assert "not used" in travels.source["notes"][-1]
     truth = walk(6.0)
     hips = truth.positions[:, [7, 8], 0].mean(axis=1)
+    speed = abs(float(hips[-1] - hips[0])) / float(truth.time_s[-1])
+    over_ground = write_trc(tmp_path / "walk.trc", truth)
+    travels = analyse_file(over_ground, options=ReadOptions(belt_m_s=0.7))
+    assert travels.parameters["walking_speed"].value != 0.7
+    assert "not used" in travels.source["notes"][-1]
     truth.positions[..., 0] -= (hips - hips[0])[:, None]
     on_belt = write_trc(tmp_path / "belt.trc", truth)
-    alone, told = analyse_file(on_belt), analyse_file(on_belt, options=belt)
+    alone, told = analyse_file(on_belt), analyse_file(on_belt, options=ReadOptions(belt_m_s=speed))
     refused = alone.parameters["walking_speed"].refused
     assert refused is not None
     assert refused.code == "constant-place"
-    assert told.parameters["walking_speed"].value == 0.7
+    assert told.parameters["walking_speed"].value == speed
     stride = told.parameters["stride_time"].value or 0.0
-    assert told.parameters["stride_length"].value == pytest.approx(0.7 * stride)
+    assert told.parameters["stride_length"].value == pytest.approx(speed * stride)
     assert told.parameters["cadence"] == alone.parameters["cadence"]
+    for wrong in (3.6, 2.24, 1.25, 0.75):
+        other = with_belt(alone, wrong * speed)
+        for name in ("walking_speed", "stride_length", "dimensionless_speed"):
+            contradicted = other.parameters[name].refused
+            assert contradicted is not None, name
+            assert contradicted.code == "belt-contradiction", name
+            assert f"given as {wrong * speed:.2f} m/s" in contradicted.message
+        assert {name for name, one in other.parameters.items() if one != alone.parameters[name]} <= {
+            "walking_speed",
+            "stride_length",
+            "dimensionless_speed",
+        }
+        assert "not used" in other.source["notes"][-1]
     assert told.recording is not None
     assert told.recording.source == told.source
 

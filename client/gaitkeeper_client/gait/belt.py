@@ -10,18 +10,25 @@ from gaitkeeper_client.gait.analysis import Analysis, Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.deviation import deviations_at
 from gaitkeeper_client.gait.parameters_length import GRAVITY_M_S2, USUAL_LEG_M
+from gaitkeeper_client.gait.refusals import reason
 from gaitkeeper_shared.kinematics import leg_length
 
 NOT_USED = "A belt's speed was given, but the person travels through the room: it was not used."
 FROM_BELT = "Walking speed and stride length are those of the belt; the person's own shift on it is not in them."
+CONTRADICTION = "The belt's speed was not used: the feet tell of another one."
+LARGEST_DIFFERENCE = 0.15
+"""Of the belt's speed from that of the feet, as a share. Synthetic walkers on a belt have 0.96 to 0.99 of its speed in
+their steps (the trailing heel has risen by then); km/h for m/s is a factor of 3.6, miles an hour 2.2."""
 _UNSEEN = ("constant-place", "positions-needed")
+_MADE_OF_BELT = ("walking_speed", "stride_length", "dimensionless_speed")
 
 
 def with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
     """The analysis with walking speed and stride length from the belt, where the walk itself does not give them.
 
     The speed is the belt's, without an interval; the stride length is the way of the belt during each stride. A walk
-    that travels keeps its own values and says so in the notes.
+    that travels keeps its own values and says so in the notes. A speed that the feet contradict by more than
+    :data:`LARGEST_DIFFERENCE` gives no values but the refusal ``belt-contradiction``.
     """
     if analysis.status != "analysed":
         return analysis
@@ -29,6 +36,11 @@ def with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
     if not unseen:
         return _noted(analysis, NOT_USED, analysis.parameters)
     found = dict(analysis.parameters)
+    measured = _speed_of_feet(found)
+    if measured is not None and abs(belt_m_s - measured) > LARGEST_DIFFERENCE * measured:
+        why = reason("belt-contradiction", given=belt_m_s, measured=measured)
+        refused = {n: Parameter(found[n].unit, refused=why) for n in _MADE_OF_BELT if _is_unseen(found[n])}
+        return _noted(analysis, CONTRADICTION, found | refused)
     if "walking_speed" in unseen:
         found["walking_speed"] = Parameter(DEFINITIONS["walking_speed"].unit, belt_m_s, None, len(analysis.cycles))
     if "stride_length" in unseen:
@@ -40,6 +52,15 @@ def with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
         )
         found |= {name: one for name, one in deviations_at(analysis.cycles, speed).items() if _no_speed(found[name])}
     return _noted(analysis, FROM_BELT, found)
+
+
+def _speed_of_feet(found: Mapping[str, Parameter]) -> float | None:
+    """Left and right step over the stride time, in m/s; None where steps have no metres or there are too few."""
+    left, right = (found[f"step_length_{side}"].value for side in ("left", "right"))
+    seconds = found["stride_time"].value
+    if left is None or right is None or seconds is None or left + right <= 0.0:
+        return None
+    return (left + right) / seconds
 
 
 def _no_speed(parameter: Parameter) -> bool:
