@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.unit.secure_fixtures import STUDY, MaskedGrid, authority, identity, names
+from flwr.app import Message
+from tests.unit.secure_fixtures import STUDY, MaskedGrid, authority, conduct, identity, names
 
+from gaitkeeper_client.training.incoming import check_incoming, noise_on_a_weight
 from gaitkeeper_client.training.peers import PeerPins
-from gaitkeeper_client.vault.ledger import Ledger, RoundKey
+from gaitkeeper_client.training.replies import encode_reply
+from gaitkeeper_client.training.site_round import run_round
+from gaitkeeper_client.vault.ledger import Ledger, RoundKey, StoredReply
+from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.request import check_one_sum_only
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.federation import RoundReply, SiteReport, decode_reply
+from gaitkeeper_shared.privacy.plan import plan
+from gaitkeeper_shared.secure.arithmetic import model_digest
 from gaitkeeper_shared.secure.identity import Membership
 from gaitkeeper_shared.secure.messages import StageRequest
 from gaitkeeper_shared.secure.statements import Place
 from gaitkeeper_shared.study import parse_study, study_hash
 
 KEY = RoundKey("s", "r", 1)
+DISTRIBUTED = STUDY.replace(b"patients_per_site = 8", b'patients_per_site = 8\ntrust = "distributed"')
 
 
 def test_the_ledger_remembers_the_one_sum_of_a_round(tmp_path: Path) -> None:
@@ -42,6 +54,73 @@ def test_a_peer_whose_key_changed_is_refused_although_the_root_certified_it(tmp_
     impostor = identity("clinic-a")
     with pytest.raises(GaitkeeperError, match="not the one that it had before"):
         membership.check("clinic-a", impostor.certificate, b"m", impostor.sign(b"m"))
+
+
+def test_a_name_that_was_not_known_is_told_once_before_it_is_pinned(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    path = tmp_path / "peers.json"
+    for key in (b"k", b"k"):
+        PeerPins(path, lambda site, digest: told.append((site, digest))).check("clinic-a", key)
+    assert told == [("clinic-a", hashlib.sha256(b"k").hexdigest())]
+
+    def full_disk(site: str, digest: str) -> None:
+        raise GaitkeeperError("secure-refused", why="the disk is full")
+
+    with pytest.raises(GaitkeeperError, match="disk is full"):
+        PeerPins(path, full_disk).check("clinic-b", b"k")
+    assert "clinic-b" not in path.read_text("utf-8")
+
+
+def test_weights_that_spoil_a_masked_update_are_refused_before_anything_is_charged(tmp_path: Path) -> None:
+    """Whoever the patients are: there are none here, and asking for them fails."""
+    grid = MaskedGrid(tmp_path, names(1), study=DISTRIBUTED, training=True)
+    runtime = grid.runtimes["clinic-a"]
+    runtime.people = None  # type: ignore[assignment]
+    for value, code in ((1025.0, "round-refused"), (-1e30, "round-refused"), (np.nan, "model-damaged")):
+        weights = {name: np.full_like(array, value) for name, array in grid.initial.items()}
+        report = run_round(runtime, runtime.order(1), weights).report
+        assert (report.status, report.code) == ("refused", code), report
+    assert runtime.ledger.entries == ()
+
+
+def test_noise_must_not_be_lost_in_the_steps_of_float32() -> None:
+    study = parse_study(DISTRIBUTED)
+    prices = plan(study)
+    noise = noise_on_a_weight(study, prices)
+    check_incoming(study, prices, {"a": np.array([1024.0, -1.0], np.float32)})
+    training = dataclasses.replace(study.training, learning_rate=study.training.learning_rate * 1e-5)
+    small = dataclasses.replace(study, training=training)
+    assert noise_on_a_weight(small, prices) == pytest.approx(noise * 1e-5)
+    limit = noise * 1e-5 / 64
+    fits = 2.0 ** (np.floor(np.log2(limit)) + 23)
+    check_incoming(small, prices, {"a": np.array([fits], np.float32)})
+    with pytest.raises(GaitkeeperError, match="would be lost") as caught:
+        check_incoming(small, prices, {"a": np.array([2 * fits], np.float32)})
+    assert caught.value.code == "round-refused"
+    check_incoming(parse_study(STUDY), prices, {"a": np.array([2 * fits], np.float32)})
+
+
+def test_an_update_is_not_masked_for_other_weights_than_it_was_trained_from(tmp_path: Path) -> None:
+    """A second attempt that shows other weights over the update of the first."""
+    shown = []
+
+    def swapping(site: str, stage: str, number: int, reply: Message) -> Message | None:
+        if (site, stage, number) == ("clinic-a", "input", 1):
+            told = decode_reply(reply.content)
+            shown.append(told.report)
+        return reply
+
+    grid = MaskedGrid(tmp_path, names(3), swapping)
+    key = RoundKey(study_hash(STUDY), "run", 1)
+    other = {name: array + 1 for name, array in grid.initial.items()}
+    update = RoundReply(SiteReport("clinic-a", "trained"), dict(grid.initial))
+    grid.runtimes["clinic-a"].ledger.store_reply(key, StoredReply(encode_reply(update, model_digest(other)), b""))
+
+    record = conduct(Journal(tmp_path / "journal.sqlite"), grid)
+
+    assert {(report.status, report.code) for report in shown} == {("refused", "secure-refused")}
+    assert "other weights" in shown[0].message
+    assert record.committed == 0
 
 
 def test_a_server_s_certificate_is_no_site_s() -> None:

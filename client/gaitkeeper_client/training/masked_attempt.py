@@ -144,7 +144,7 @@ class MaskedAttempt:
     def masked(self, vector: Vector, model: str) -> Vector:
         """``vector`` under this site's own mask and those of all pairs with the dealers.
 
-        ``model``: digest of the weights that it was trained from. With whoever trained from others, masks do not cancel.
+        ``model``: digest of the weights that it was trained from. Masks cancel with those who trained from the same.
         """
         own = self._identity.site
         total = vector + mask(self._seed, self.place.label("self", own), vector.size)

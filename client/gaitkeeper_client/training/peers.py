@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFiles
 from gaitkeeper_client.training.masked import SiteMasking
+from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -18,6 +21,7 @@ from gaitkeeper_shared.trust.certificates import fingerprint, load_certificate
 from gaitkeeper_shared.trust.keys import load_private_key
 
 PEERS_FILE = "secure-peers.json"
+_LOG = logging.getLogger(__name__)
 
 
 class PeerPins:
@@ -27,13 +31,16 @@ class PeerPins:
     stays the same when its certificate is renewed, so that another one is noticed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, told: Callable[[str, str], None] = lambda site, digest: None) -> None:
+        """``told``: called with a name that was not known, and the SHA-256 of its key, before both are pinned."""
+        self._path, self._told = path, told
 
     def check(self, site: str, key: bytes) -> None:
         """Return where ``key`` (DER) is what ``site`` had before, or its first. Raises ``secure-peer-untrusted``."""
         pinned, digest = self._read(), hashlib.sha256(key).hexdigest()
         if site not in pinned:
+            _LOG.warning("first masked round with %s: its key %s is pinned; compare by telephone", site, digest)
+            self._told(site, digest)
             write_durably(self._path, json.dumps({**pinned, site: digest}, indent=1, sort_keys=True).encode("utf-8"))
         elif pinned[site] != digest:
             raise GaitkeeperError("secure-peer-untrusted", site=site, why="its key is not the one that it had before")
@@ -65,6 +72,9 @@ def masking_of_home(home: SiteHome) -> SiteMasking:
         if fingerprint(root) != CoordinatorConnection.load(home).root_sha256:
             detail = "it is not the root that was pinned"
             raise GaitkeeperError("certificate-unusable", what=files.root_certificate, detail=detail)
-        return Membership(root, pins=PeerPins(home.path / PEERS_FILE))
+        return Membership(root, pins=PeerPins(home.path / PEERS_FILE, told))
+
+    def told(peer: str, digest: str) -> None:
+        record(home, "peer-pinned", peer=peer, key=digest)
 
     return SiteMasking(identity, membership)
