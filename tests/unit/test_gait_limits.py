@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from gaitkeeper_client.gait.analysis import Parameter
 from gaitkeeper_client.gait.events.contact import Contact
 from gaitkeeper_client.gait.parameters_body import LARGEST_DEG, _humanly
 from gaitkeeper_client.gait.pipeline import analyse
+from gaitkeeper_client.lab.options import ReadOptions
+from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.simulation.camera import camera_for
 from gaitkeeper_shared.simulation.keypoints import KeypointNoise, noisy_keypoints
@@ -59,3 +63,33 @@ def test_no_angle_beyond_human_limits_is_reported(name: str) -> None:
     assert refused.refused.code == "beyond-human"
     outwards = Parameter("deg", -limit - 1.0, None, 4)
     assert _humanly(name, outwards).value is None
+
+
+def test_a_very_slow_walk_is_analysed() -> None:
+    tracks = walk().trajectories(120.0)
+    usual = analyse(tracks, source={}, method=Contact()).parameters["stride_time"].value
+    assert usual is not None
+    slowly = replace(tracks, time_s=tracks.time_s * (2.75 / usual))
+    analysis = analyse(slowly, source={}, method=Contact())
+    assert analysis.status == "analysed"
+    assert analysis.parameters["stride_time"].value == pytest.approx(2.75, rel=0.03)
+
+
+def test_a_clip_shorter_than_any_walk_is_said_to_be_too_short() -> None:
+    tracks = walk().trajectories(60.0)
+    clip = JointTrajectories(tracks.time_s[:42], tracks.positions[:42], "m", tracks.confidence[:42])  # 0.68 s
+    analysis = analyse(clip, source={}, method=Contact())
+    assert [why.code for why in analysis.reasons] == ["recording-too-short"]
+    standing = replace(clip, time_s=np.arange(120) / 60.0, positions=tracks.positions[[0] * 120],
+                       confidence=tracks.confidence[[0] * 120])  # fmt: skip
+    assert [why.code for why in analyse(standing, source={}, method=Contact()).reasons] == ["not-walking"]
+
+
+def test_keypoints_of_nobody_are_a_refused_analysis(tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / f"walk_{number:012d}_keypoints.json").write_text('{"version": 1.3, "people": []}')
+    analysis = analyse_file(tmp_path, options=ReadOptions(rate_hz=30.0))
+    assert analysis.status == "refused"
+    assert [why.code for why in analysis.reasons] == ["no-person"]
+    assert analysis.source["kind"] == "openpose"
+    json.dumps(analysis.to_json(), allow_nan=False)

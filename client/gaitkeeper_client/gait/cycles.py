@@ -14,8 +14,9 @@ from gaitkeeper_shared.kinematics import joint_angles
 from gaitkeeper_shared.recording import EventType, GaitEvent, Side
 from gaitkeeper_shared.skeleton import other_side
 
-SHORTEST_S, LONGEST_S = 0.6, 2.6
-"""Stride times of walking, from fast (2 steps/0.6 s) to very slow; anything else is a missed or a false event."""
+SHORTEST_S, LONGEST_S = 0.6, 4.5
+"""Stride times of walking, from fast (2 steps/0.6 s) to the slowest patients (27 steps per minute). A missed strike
+makes a shorter stride than the longest of these: :data:`LARGEST_DEVIATION` finds it, not this limit."""
 LARGEST_DEVIATION = 0.3
 """From the median stride time of the walk: a missed strike doubles a stride."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
-from gaitkeeper_client.gait.bouts import Bout, find_bouts, walks_backwards
+from gaitkeeper_client.gait.bouts import SHORTEST_BOUT_S, Bout, find_bouts, walks_backwards
 from gaitkeeper_client.gait.clean import CleanTracks, clean
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
@@ -117,6 +117,8 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
     name = view.name.replace("-", " ")
     unfit = [reason("view-unfit", what="Walking", view=f"{name}, about {view.azimuth_deg:.0f} degrees off the side")]
     if not walks:
+        if float(raw.time_s[-1] - raw.time_s[0]) < SHORTEST_BOUT_S:
+            return [*reasons, reason("recording-too-short", what="A straight walk", needed=SHORTEST_BOUT_S)]
         still = [reason("not-walking", detail="no stretch of straight walking with alternating legs was found")]
         if view.name == "front-or-rear":
             # Somebody who comes nearer walks, and only the view hides it; else the view is the lesser matter.
