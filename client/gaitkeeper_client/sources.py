@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gaitkeeper_client.gait.analysis import Analysis
     from gaitkeeper_client.lab.options import ReadOptions
     from gaitkeeper_client.lab.readers import ForceReader, Reader
+    from gaitkeeper_client.lab.walk import LabWalk
     from gaitkeeper_client.pose.estimators import EstimatorChoice
 
 Progress = Callable[[int, int], None]
@@ -70,18 +71,34 @@ def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
 
 def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysis:
     from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
-    from gaitkeeper_client.gait.pipeline import analyse
+    from gaitkeeper_client.gait.pipeline import analyse, nobody
     from gaitkeeper_client.lab.feet import feet_are_seen
 
-    walk = reader.read(path, options)
-    source: dict[str, Any] = {"kind": walk.kind, "height_m": options.height_m, "notes": list(walk.notes)}
+    walk = _walk_of(path, reader, options)
+    source: dict[str, Any] = {
+        "kind": walk.kind if walk else reader.kind,
+        "height_m": options.height_m,
+        "notes": list(walk.notes) if walk else [],
+    }
     if path.is_dir():
         source["sha256"] = sha256_of_folder(path)
     else:
         source |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    if walk is None:
+        return nobody(source)
     if not feet_are_seen(walk):
         return _without_feet(source)
     return analyse(walk.trajectories, height_m=options.height_m, source=source)
+
+
+def _walk_of(path: Path, reader: Reader, options: ReadOptions) -> LabWalk | None:
+    """None where the keypoints are those of nobody: a refused analysis, as of a video in which nobody is seen."""
+    try:
+        return reader.read(path, options)
+    except GaitkeeperError as error:
+        if error.code != "pose-nobody":
+            raise
+        return None
 
 
 def _without_feet(source: dict[str, Any]) -> Analysis:

@@ -157,7 +157,7 @@ def test_nobody_is_refused(tmp_path: Path, name: str) -> None:
         pytest.skip("a BVH file has no way of saying that a joint was not seen")
     file, write = KINDS[name]
     nothing = JointTrajectories(SHORT.time_s, SHORT.positions * np.nan, "m", SHORT.confidence * 0.0)
-    refusals = ("lab-nothing-seen", "lab-points-missing", "pose-nobody", "lab-file-broken", "not-walking")
+    refusals = ("lab-nothing-seen", "lab-points-missing", "no-person", "lab-file-broken", "not-walking")
     folder = tmp_path / file
     assert outcome(write(folder, nothing)) in refusals
 
@@ -172,7 +172,7 @@ def test_one_leg_is_no_walk(tmp_path: Path, name: str) -> None:
         positions[:, JOINT_INDEX[f"right_{joint}"]] = np.nan
     one_leg = JointTrajectories(TRUTH.time_s, positions, "m", TRUTH.confidence)
     assert outcome(write(tmp_path / file, one_leg)) in (
-        "lab-points-missing", "lab-nothing-seen", "pose-points-unknown", "pose-nobody", "not-walking", "feet-missing",
+        "lab-points-missing", "lab-nothing-seen", "pose-points-unknown", "no-person", "not-walking", "feet-missing",
     )  # fmt: skip
 
 
@@ -249,7 +249,7 @@ def test_an_openpose_folder_with_gaps_and_one_with_nobody(tmp_path: Path) -> Non
     assert any("5 of 401 frames have no file" in note for note in analysis.source["notes"])
     for path in folder.iterdir():
         path.write_text('{"people": []}')
-    assert outcome(folder) == "pose-nobody"
+    assert outcome(folder) == "no-person"
     assert outcome(tmp_path) == "source-unknown"
 
 
