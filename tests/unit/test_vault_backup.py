@@ -18,7 +18,7 @@ from gaitkeeper_client.vault.check import check_records
 from gaitkeeper_client.vault.erasure import erase
 from gaitkeeper_client.vault.home import SiteHome, create_home
 from gaitkeeper_client.vault.keys import SiteKey, create_key, current_key, unlock
-from gaitkeeper_client.vault.ledger import Charge, RoundKey, open_ledger
+from gaitkeeper_client.vault.ledger import Charge, RoundKey, StoredReply, open_ledger
 from gaitkeeper_client.vault.rotation import change_passphrase, rotate_key
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -221,6 +221,23 @@ def test_a_patient_taken_out_by_hand_is_noticed_and_not_sealed_as_ours(site: tup
         with pytest.raises(GaitkeeperError) as caught:
             vault.add(someone("patient-9"), make_recording(9), facts_of(9))
         assert caught.value.code == "vault-damaged"
+
+
+def test_an_erased_patients_updates_leave_the_ledger_and_the_charges_stay(site: tuple[SiteHome, SiteKey]) -> None:
+    home, key = site
+    prices, ledger = plan(parse_study(STUDY)), open_ledger(home)
+    assert prices.train is not None
+    with Vault.open(home, key) as vault:
+        gone, stays = vault.named("patient-1").pseudonym, vault.named("patient-0").pseudonym
+        for study, patient in (("a" * 64, gone), ("b" * 64, stays)):
+            place = RoundKey(study, "run", 1)
+            ledger.charge(place, [Charge("train", (patient,), prices.train, prices.train_budget)])
+            ledger.store_reply(place, StoredReply(f"update of {patient}".encode(), b""))
+        erase(home, vault, "patient-1")
+    data = home.ledger.read_bytes()
+    assert f"update of {gone}".encode() not in data
+    assert f"update of {stays}".encode() in data
+    assert open_ledger(home).spent(gone) == (prices.train,)
 
 
 # -- backup and restore

@@ -134,11 +134,16 @@ def approve(home: SiteHome, offer: Offer, *, clock: Clock = utc_now) -> Offer:
 
 
 def withdraw(home: SiteHome, offer: Offer, *, clock: Clock = utc_now) -> Offer:
-    """Take an approval back: the site refuses the study's next round."""
+    """Take an approval back: the site refuses the study's next round, and keeps no update of it. Raises ``ledger-*``
+    where that cannot be dropped; the approval is gone by then."""
+    from gaitkeeper_client.vault.ledger import open_ledger
+
     files = _files(home, offer.hash)
     files.approval.unlink(missing_ok=True)
     sync_folder(files.folder)
     AuditLog(home.audit_log, clock=clock).append("study-withdrawn", study=offer.study.name, study_hash=offer.hash)
+    if home.ledger.exists():
+        open_ledger(home).forget_replies(offer.hash)
     return Offer(offer.study, offer.hash, None)
 
 

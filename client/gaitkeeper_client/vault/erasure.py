@@ -5,7 +5,8 @@ hash had this pseudonym; SQLite overwrites what it removes; the write-ahead log 
 sealed files are overwritten and removed. A kill after the transaction leaves sealed bytes that nobody has a key for;
 the next opening of the vault, or the same command again, removes them.
 
-The ledger is not touched: what was spent on the pseudonym stays spent, also for the same patient when they come back.
+The ledger's entries are not touched: what was spent on the pseudonym stays spent, also for the same patient when they
+come back. The updates that it keeps of studies which the patient was trained in are dropped.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def erase(home: SiteHome, vault: Vault, name: str, *, wait_s: float = BUSY_TIMEO
     """Erase a patient, by the clinic's identifier or by pseudonym. Running it again ends what a kill interrupted.
 
     Raises ``vault-no-such-patient``; ``erasure-unfinished`` where a reader kept the write-ahead log open for ``wait_s``
-    seconds: the key is gone from the index by then.
+    seconds: the key is gone from the index by then; ``ledger-*`` where the patient is erased, and what the ledger keeps
+    of the updates cannot be dropped.
     """
     pseudonym = _pseudonym(vault, name)
     record(home, "erasure-begun", patient=pseudonym)
@@ -59,6 +61,7 @@ def erase(home: SiteHome, vault: Vault, name: str, *, wait_s: float = BUSY_TIMEO
                 vault.index.remove_patient(row)
         forget(vault, files, pseudonym, wait_s)
     record(home, "patient-erased", patient=pseudonym, recordings=len(files))
+    _forget_updates(home, pseudonym)
     return Erased(pseudonym, len(files), row is None, _backups_since(home, pseudonym))
 
 
@@ -71,6 +74,17 @@ def forget(vault: Vault, files: Iterable[Path], pseudonym: str, wait_s: float) -
         if time.monotonic() > deadline:
             raise GaitkeeperError("erasure-unfinished", pseudonym=pseudonym, path=vault.folder, seconds=wait_s)
         time.sleep(0.05)
+
+
+def _forget_updates(home: SiteHome, pseudonym: str) -> None:
+    """Drop the updates that the ledger keeps, unmasked, of the studies that this patient was charged in."""
+    from gaitkeeper_client.vault.ledger import open_ledger
+
+    if not home.ledger.exists():
+        return
+    ledger = open_ledger(home)
+    for study in dict.fromkeys(entry.key.study_hash for entry in ledger.entries if pseudonym in entry.patients):
+        ledger.forget_replies(study)
 
 
 def shred(path: Path) -> None:
