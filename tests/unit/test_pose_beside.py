@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Self
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ class BrightSpots:
         self.searched_in: list[int] = []
         self.identity = EstimatorIdentity("bright-spots", "none", "0" * 64)
 
-    def __enter__(self) -> BrightSpots:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
