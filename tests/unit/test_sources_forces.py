@@ -113,6 +113,25 @@ def test_a_turn_is_left_out_and_said() -> None:
     assert analysis.parameters["stride_time_cv"].value == pytest.approx(0.0, abs=0.2)
 
 
+@pytest.mark.parametrize("pause_s", [0.15, 0.3, 0.4])
+def test_the_step_of_a_turn_is_no_step(pause_s: float) -> None:
+    """Every sixteenth stride waits on the left foot for less than would show as a missed strike."""
+    forces = series(100.0)
+    at = [round((16.0 * number + 0.3) * 1.1 * RATE) for number in range(1, 6)]
+    force = np.insert(forces.force, np.repeat(at, round(pause_s * RATE)), np.nan, axis=0)
+    known = np.isfinite(force[:, 0])
+    force = force[known][np.cumsum(known) - 1]  # the load of the moment before, held
+    turning = analyse_forces(FootForces(np.arange(force.shape[0]) / RATE, force, "raw"), source={})
+    even = analyse_forces(forces, source={})
+    assert turning.quality["strides_left_out"] >= 9
+    for name in ("step_time", "step_time_left", "step_time_right", "step_time_ratio"):
+        assert turning.parameters[name].value == pytest.approx(even.parameters[name].value, abs=2e-3), name
+    assert turning.parameters["step_time_cv"].value == pytest.approx(0.0, abs=0.5)
+    assert turning.parameters["step_time"].n > 100
+    strikes = [event for event in turning.events if event.type == "foot_strike"]
+    assert len(strikes) >= 180, "the events of turns are still listed"
+
+
 @pytest.mark.parametrize("force", [np.zeros((9000, 2)), np.full((9000, 2), np.nan), np.full((9000, 2), 5.0)])
 def test_nothing_that_steps_is_no_walk(force: FloatArray) -> None:
     analysis = analyse_forces(FootForces(np.arange(9000) / RATE, force, "raw"), source={})

@@ -47,7 +47,7 @@ def analyse_forces(forces: FootForces, *, source: Mapping[str, Any]) -> Analysis
     elif len(kept) < FEWEST_CYCLES:
         why = reason("too-few-cycles", cycles=len(kept), needed=FEWEST_CYCLES)
     else:
-        found = temporal(parameters((replace(walk, cycles=kept),)))
+        found = temporal(parameters((_without_turns(walk, kept),)))
         recording = Recording(_no_points(), events, forces.signals(), dict(source), quality)
         return Analysis("analysed", (), source, found, events, kept, quality, recording)
     return Analysis("refused", (why,), source, all_refused(why), events, (), quality)
@@ -122,6 +122,24 @@ def _without_outliers(cycles: Sequence[Cycle]) -> tuple[Cycle, ...]:
     limit = OUTLIER_SD * float(times.std())
     middle = float(np.median(times))
     return tuple(cycle for cycle in cycles if abs(cycle.duration_s - middle) <= limit)
+
+
+def _without_turns(walk: Walk, kept: Sequence[Cycle]) -> Walk:
+    """The walk with the strides ``kept`` alone, and with none of the strikes and steps of other strides."""
+    whole = {(cycle.side, cycle.start_s, cycle.end_s) for cycle in kept}
+    moments = {(side, time_s) for side, start, end in whole for time_s in (start, end)}
+    strikes = [event for event in walk.events if event.type == "foot_strike"]
+    strides = [
+        (side, start, end)
+        for side in SIDES
+        for start, end in pairwise([event.time_s for event in strikes if event.side == side])
+    ]
+    return replace(
+        walk,
+        cycles=tuple(kept),
+        events=tuple(e for e in walk.events if e.type != "foot_strike" or (e.side, e.time_s) in moments),
+        left_out=tuple(stride for stride in strides if stride not in whole),
+    )
 
 
 def _quality(forces: FootForces, left_out: int) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Walk:
 
     ``space``: (T, J, 3) metres forward, to the walker's left, and up; None for image points. ``residual``: median
     distance between measured and smoothed coordinates, in the points' unit: what the keypoints' noise shows of itself.
+    ``left_out``: (foot, start, end) of strides that are turns or missteps; a step in one of them is no step.
     """
 
     bout: Bout
@@ -66,6 +67,7 @@ class Walk:
     metres: float | None
     space: FloatArray | None = None
     residual: float = math.nan
+    left_out: tuple[tuple[Side, float, float], ...] = ()
 
     @property
     def has_points(self) -> bool:
@@ -143,9 +145,19 @@ def in_space(positions: FloatArray, heading: float | tuple[float, float]) -> Flo
 
 
 def steps_of(walk: Walk) -> list[Step]:
-    """Steps in order; those of another length than walking has follow a missed strike and are left out."""
+    """Steps in order; those of another length than walking has follow a missed strike and are left out.
+
+    So are steps of strides that are left out: a step lies in the stride that its first strike starts, and in the one
+    that its last strike ends.
+    """
     strikes = [event for event in walk.events if event.type == "foot_strike"]
-    pairs = [Step(walk, a, b) for a, b in pairwise(strikes) if a.side != b.side]
+    starts = {(side, start) for side, start, _ in walk.left_out}
+    ends = {(side, end) for side, _, end in walk.left_out}
+    pairs = [
+        Step(walk, a, b)
+        for a, b in pairwise(strikes)
+        if a.side != b.side and (a.side, a.time_s) not in starts and (b.side, b.time_s) not in ends
+    ]
     if not pairs:
         return []
     typical = float(np.median([step.seconds for step in pairs]))
