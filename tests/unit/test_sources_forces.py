@@ -54,6 +54,19 @@ def test_an_even_walk_gives_its_own_numbers() -> None:
             assert parameter.refused.code == "positions-needed", name
 
 
+def test_forces_without_newtons_have_wider_intervals_and_say_so() -> None:
+    raw = series()
+    newtons = FootForces(raw.time_s, 800.0 * raw.force, "N")
+    loose, firm = (analyse_forces(one, source={}).parameters for one in (raw, newtons))
+    for name in ("stance_percent", "double_support_percent", "step_time_left", "step_time_ratio"):
+        (low, high), (least, most) = loose[name].ci95 or (0.0, 0.0), firm[name].ci95 or (0.0, 0.0)
+        assert high - low > most - least + 0.02, name
+        assert "uncalibrated-force" in {note.code for note in loose[name].notes}, name
+    for name in ("cadence", "stride_time"):
+        assert loose[name] == firm[name] or not loose[name].notes, name
+    assert not [one for one in firm.values() if "uncalibrated-force" in {note.code for note in one.notes}]
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     gain=st.floats(1e-3, 1e4),

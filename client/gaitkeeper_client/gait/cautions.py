@@ -51,6 +51,12 @@ CAUTIONS: dict[str, Caution] = {
             "variability is smaller.",
         ),
         Caution(
+            "uncalibrated-force",
+            "contacts come of foot forces without newtons, and the value depends on the load taken for a contact",
+            "The forces are not calibrated: a contact begins and ends at a share of the foot's usual load, perhaps "
+            "15 ms from where newtons would put it.",
+        ),
+        Caution(
             "usual-leg",
             "the height is not given, and a leg of usual length stands in for it",
             "The leg is taken as 0.82 m long, because the height is not given: good to about 7 %.",

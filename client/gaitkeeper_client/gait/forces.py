@@ -12,8 +12,10 @@ import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Cycle, Parameter, Reason
 from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.cautions import caution
 from gaitkeeper_client.gait.cycles import LONGEST_S, SHORTEST_S, find_cycles
 from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.measure import noted
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, reason
 from gaitkeeper_client.gait.statistics import mean_with_ci95
@@ -39,7 +41,7 @@ def analyse_forces(forces: FootForces, *, source: Mapping[str, Any]) -> Analysis
     needs positions is refused; ``recording`` holds the channels of :meth:`FootForces.signals` and no points.
     """
     events = forces.events()
-    walk = _walk(forces.time_s, events)
+    walk = replace(_walk(forces.time_s, events), raw_forces=forces.unit == "raw")
     kept = _without_outliers(walk.cycles)
     quality = _quality(forces, _strides(events) - len(kept))
     if not events:
@@ -48,6 +50,8 @@ def analyse_forces(forces: FootForces, *, source: Mapping[str, Any]) -> Analysis
         why = reason("too-few-cycles", cycles=len(kept), needed=FEWEST_CYCLES)
     else:
         found = temporal(parameters((_without_turns(walk, kept),)))
+        if walk.raw_forces:
+            found = {name: _uncalibrated(name, one) for name, one in found.items()}
         recording = Recording(_no_points(), events, forces.signals(), dict(source), quality)
         return Analysis("analysed", (), source, found, events, kept, quality, recording)
     return Analysis("refused", (why,), source, all_refused(why), events, (), quality)
@@ -122,6 +126,12 @@ def _without_outliers(cycles: Sequence[Cycle]) -> tuple[Cycle, ...]:
     limit = OUTLIER_SD * float(times.std())
     middle = float(np.median(times))
     return tuple(cycle for cycle in cycles if abs(cycle.duration_s - middle) <= limit)
+
+
+def _uncalibrated(name: str, found: Parameter) -> Parameter:
+    """With a caution where a value depends on the moment of contact, not only on the time between alike ones."""
+    depends = found.value is not None and not name.startswith(("cadence", "stride_time"))
+    return noted(found, caution("uncalibrated-force")) if depends else found
 
 
 def _without_turns(walk: Walk, kept: Sequence[Cycle]) -> Walk:

@@ -49,6 +49,9 @@ IN_IMAGES = Shared(0.012, 0.012, 0.025, 3.0, 5.0)
 lengths of rendered walkers that are scaled by the height are 1 to 3 % off, ranges of their knees 2 to 6 degrees."""
 OF_FORCES = Shared(0.0, 0.0, 0.0, 0.0, 0.0)
 """Contacts are measured."""
+OF_RAW_FORCES = Shared(0.015, 0.015, 0.0, 0.0, 0.0)
+"""Without newtons a contact is a share of the foot's usual load, and how early that is reached differs by feet, shoes
+and sensors. The 15 ms are a judgement, not a measurement: no series has both raw values and newtons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Walk:
 
     ``space``: (T, J, 3) metres forward, to the walker's left, and up; None for image points. ``residual``: median
     distance between measured and smoothed coordinates, in the points' unit: what the keypoints' noise shows of itself.
+    ``raw_forces``: whether its contacts come of forces that are not calibrated.
     ``left_out``: (foot, start, end) of strides that are turns or missteps; a step in one of them is no step.
     """
 
@@ -68,6 +72,7 @@ class Walk:
     space: FloatArray | None = None
     residual: float = math.nan
     left_out: tuple[tuple[Side, float, float], ...] = ()
+    raw_forces: bool = False
 
     @property
     def has_points(self) -> bool:
@@ -105,7 +110,7 @@ class Walk:
     def shared(self) -> Shared:
         """What an interval over strides cannot see."""
         if not self.has_points:
-            return OF_FORCES
+            return OF_RAW_FORCES if self.raw_forces else OF_FORCES
         return IN_IMAGES if self.space is None else IN_SPACE
 
     @property
