@@ -193,6 +193,8 @@ class MaskedGrid:
         self.present = {site: Presence(number + 10, "t0") for number, site in enumerate(sites)}
         self.asked: list[tuple[str, str, int]] = []
         self._replies: dict[str, Message] = {}
+        self.updates: dict[tuple[str, RoundKey], Weights] = {}
+        """What lay in a site's ledger when it answered: a ledger keeps the newest reply only."""
         self._count = 0
 
     def _pretend(self, site: str, number: int, weights: Weights) -> None:
@@ -202,6 +204,12 @@ class MaskedGrid:
         report = SiteReport(site, "trained", epsilon_spent=0.5, delta=1e-3)
         reply = StoredReply(encode_reply(RoundReply(report, update), model_digest(weights)), b"")
         self.runtimes[site].ledger.store_reply(RoundKey(study_hash(self.study), "run", number), reply)
+
+    def _remember(self, site: str, key: RoundKey) -> None:
+        kept = self.runtimes[site].ledger.reply(key)
+        weights = None if kept is None else decode_reply(kept.body).weights
+        if weights is not None:
+            self.updates[site, key] = weights
 
     def masking(self, site: str) -> SiteMasking:
         """A site's memory of attempts, as after a restart."""
@@ -231,6 +239,8 @@ class MaskedGrid:
                     self._pretend(site, number, weights)
             self.asked.append((site, stage, number))
             reply = reply_to(message, lambda run, site=site: self.runtimes[site], self.maskings[site])
+            if stage == "input":
+                self._remember(site, RoundKey(study_hash(self.study), order.run, number))
             if (scripted := self.script(site, stage, number, reply)) is not None:
                 self._replies[message_id] = scripted
         return ids
@@ -251,13 +261,7 @@ def conduct(journal: Journal, grid: MaskedGrid, run: str = "run") -> RunRecord:
 
 
 def plain_mean(grid: MaskedGrid, number: int, members: Iterable[str], run: str = "run") -> dict[str, Any]:
-    """The mean of the updates that lie in the sites' ledgers."""
+    """The mean of the updates that lay in the sites' ledgers."""
     key = RoundKey(study_hash(grid.study), run, number)
-    updates = []
-    for site in members:
-        kept = grid.runtimes[site].ledger.reply(key)
-        assert kept is not None
-        weights = decode_reply(kept.body).weights
-        assert weights is not None
-        updates.append(weights)
+    updates = [grid.updates[site, key] for site in members]
     return {name: np.mean([update[name].astype(np.float64) for update in updates], axis=0) for name in updates[0]}
