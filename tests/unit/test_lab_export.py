@@ -111,9 +111,32 @@ def test_angles_come_back_from_mot(tmp_path: Path) -> None:
     for side in SIDES:
         for name in ("knee_flexion", "ankle_dorsiflexion", "hip_flexion"):
             curve = signals.values[:, signals.names.index(f"{name}_{side}")]
-            np.testing.assert_allclose(walker[f"{name}_{side}"], curve, atol=0.01)
+            np.testing.assert_allclose(
+                walker[f"{name}_{side}"], curve, atol=0.02
+            )  # the way is not along y to the degree
             if name != "hip_flexion":
                 np.testing.assert_allclose(direct[f"{name}_{side}"], curve, atol=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 37.0, 90.0, 180.0])
+def test_a_mot_goes_the_way_of_the_walk(tmp_path: Path, degrees: float) -> None:
+    turn = np.radians(degrees)
+    across = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    there = TRUTH.positions.copy()
+    there[..., :2] = there[..., :2] @ across
+    one = recording()
+    tracks = JointTrajectories(TRUTH.time_s, there, "m", TRUTH.confidence)
+    path = written(tmp_path, "mot", Recording(tracks, EVENTS, one.signals, one.source, one.quality))
+    table = read_mot(path)
+    assert np.median(table.column("pelvis_rotation")) == pytest.approx(degrees, abs=3.0)
+    made = walk_of_coordinates(table, path, "mot", 1.7).trajectories.positions
+    hips = made[:, [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]], :2].mean(axis=1)
+    way = hips[-1] - hips[0]
+    walker = sagittal_angles(sagittal_plane(made, (float(way[0]), float(way[1]))))
+    for side in SIDES:
+        for name in ("knee_flexion", "ankle_dorsiflexion", "hip_flexion"):
+            curve = one.signals.values[:, one.signals.names.index(f"{name}_{side}")]
+            np.testing.assert_allclose(walker[f"{name}_{side}"], curve, atol=0.5)
 
 
 def test_csv_says_everything(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from gaitkeeper_shared.skeleton import JOINTS, SIDES
 PELVIS_ABOVE_HIPS, PELVIS_BEFORE_HIPS = 0.066, 0.071
 """Of the pelvis' origin in OpenSim's gait2392, in metres."""
 
+LEAST_WAY_M = 0.5
+"""A shorter way is a shift on a belt, and tells no heading."""
+
 
 def trc_text(content: ExportContent, name: str) -> str:
     """TRC: markers in metres, x forward, y up, z to the right."""
@@ -40,13 +43,15 @@ def mot_text(content: ExportContent) -> str:
     """
     unknown = np.full(content.time_s.size, np.nan)
     lean = content.angles.get("trunk_lean", unknown)
+    heading = _heading(content)
     hips = _y_up(midpoint(content.joints, "hip"))
     columns = {
         "time": content.time_s,
         "pelvis_tilt": np.zeros(content.time_s.size),
-        "pelvis_tx": hips[:, 0] + PELVIS_BEFORE_HIPS,
+        "pelvis_rotation": np.full(content.time_s.size, np.degrees(heading)),
+        "pelvis_tx": hips[:, 0] + PELVIS_BEFORE_HIPS * np.cos(heading),
         "pelvis_ty": hips[:, 1] + PELVIS_ABOVE_HIPS,
-        "pelvis_tz": hips[:, 2],
+        "pelvis_tz": hips[:, 2] - PELVIS_BEFORE_HIPS * np.sin(heading),
         "lumbar_extension": -lean,
     }
     for side in SIDES:
@@ -56,11 +61,30 @@ def mot_text(content: ExportContent) -> str:
     # Only the straight walk has angles; OpenSim knows no gaps.
     known = np.isfinite(columns["knee_angle_l"]) & np.isfinite(columns["knee_angle_r"])
     inside = np.flatnonzero(known)
-    rows = np.stack(list(columns.values()), axis=1)[inside[0] : inside[-1] + 1] if inside.size else np.empty((0, 12))
+    rows = (
+        np.stack(list(columns.values()), axis=1)[inside[0] : inside[-1] + 1]
+        if inside.size
+        else np.empty((0, len(columns)))
+    )
     lines = ["gaitkeeper", "version=1", f"nRows={len(rows)}", f"nColumns={len(columns)}", "inDegrees=yes", "endheader"]
     lines.append("\t".join(columns))
     lines += ["\t".join(_number(value) for value in row) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _heading(content: ExportContent) -> float:
+    """Radians from x towards y of the way of the hips while angles are known; of the feet where they stay in place."""
+    curves = [curve for curve in content.angles.values() if np.isfinite(curve).any()]
+    inside = np.isfinite(curves[0]) if curves else np.ones(content.time_s.size, dtype=bool)
+    joints = content.joints[inside]
+    hips = midpoint(joints, "hip")[:, :2]
+    hips = hips[np.isfinite(hips).all(axis=1)]
+    way = hips[-1] - hips[0] if len(hips) else np.zeros(2)
+    if float(np.hypot(*way)) < LEAST_WAY_M:
+        feet = (midpoint(joints, "toe") - midpoint(joints, "heel"))[:, :2]
+        feet = feet[np.isfinite(feet).all(axis=1)]
+        way = feet.mean(axis=0) if len(feet) else np.zeros(2)
+    return float(np.arctan2(way[1], way[0]))
 
 
 def csv_text(content: ExportContent) -> str:
