@@ -239,7 +239,7 @@ class MaskedGrid:
                     self._pretend(site, number, weights)
             self.asked.append((site, stage, number))
             reply = reply_to(message, lambda run, site=site: self.runtimes[site], self.maskings[site])
-            if stage == "input":
+            if not is_stage(message.content):
                 self._remember(site, RoundKey(study_hash(self.study), order.run, number))
             if (scripted := self.script(site, stage, number, reply)) is not None:
                 self._replies[message_id] = scripted
