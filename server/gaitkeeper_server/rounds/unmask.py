@@ -131,9 +131,7 @@ def open_sum(
     return unmasked(cast, members, masked, secrets, model)
 
 
-def unmasked(
-    cast: Cast, members: tuple[str, ...], masked: Iterable[Vector], secrets: Secrets, model: str
-) -> Vector:
+def unmasked(cast: Cast, members: tuple[str, ...], masked: Iterable[Vector], secrets: Secrets, model: str) -> Vector:
     """The sum of the members' vectors, from their masked ones and true secrets.
 
     ``model``: digest of the weights that they trained from.
