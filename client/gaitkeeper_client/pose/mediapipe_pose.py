@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from gaitkeeper_client.capture.quiet import silent_stderr
 from gaitkeeper_client.pose.base import EstimatorIdentity, PersonPose, PointPicker
+from gaitkeeper_client.pose.no_uploads import keep_silent
 from gaitkeeper_client.pose.skeletons import BLAZEPOSE_33
 from gaitkeeper_client.pose.weights import ESTIMATOR_NAME, FILES, pose_task_path
 
@@ -117,6 +119,7 @@ def _mediapipe() -> ModuleType:
             for name, module in empty.items():
                 if sys.modules.get(name) is module:
                     del sys.modules[name]
+        keep_silent(Path(mediapipe.__file__).parent)
     return mediapipe  # type: ignore[no-any-return]  # not typed
 
 
