@@ -40,7 +40,7 @@ def study_of(privacy: str = "", federation: str = "quorum = 5") -> str:
     return STUDY.format(privacy=privacy, federation=federation)
 
 
-@pytest.mark.parametrize(("quorum", "colluding"), [(3, 0), (3, 1), (5, 1), (5, 3)])
+@pytest.mark.parametrize(("quorum", "colluding"), [(3, 1), (5, 1), (5, 3)])
 def test_the_honest_sites_shares_make_the_promised_noise(quorum: int, colluding: int) -> None:
     text = study_of(f'trust = "distributed"\ncolluding = {colluding}', f"quorum = {quorum}")
     prices = plan(parse_study(text.encode()))
@@ -81,6 +81,7 @@ def test_aggregation_is_secure_from_three_sites_on(federation: str, secure: bool
         ("colluding = 2", 'quorum = 3\naggregation = "secure"', "federation.quorum"),
         ("", 'quorum = 2\naggregation = "secure"', "federation.quorum"),
         ("colluding = -1", "quorum = 3", "privacy.colluding"),
+        ('trust = "distributed"\ncolluding = 0', "quorum = 3", "privacy.colluding"),
         ("", "quorum = 3\nthreshold = 4", "federation.threshold"),
         ("", "quorum = 3\nthreshold = 1", "federation.threshold"),
         ("", "quorum = 3\nstage_deadline_s = 0", "federation.stage_deadline_s"),
