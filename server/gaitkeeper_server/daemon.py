@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -17,7 +16,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +27,10 @@ from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import RunRecord, RunState
 from gaitkeeper_server.services import start_services
-from gaitkeeper_shared.durable import make_private_folder, write_durably
+from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import ChildSpec, Supervisor
+from gaitkeeper_shared.single import hold, is_held
 
 _SUPERLINK_DEADLINE_S = 90.0
 _TICK_S = 0.1
@@ -37,7 +38,6 @@ _FRUITLESS_STARTS = 12
 """Starts of a conductor, with growing pauses, without a round committed in between, after which a run has failed."""
 _SUPERLINK, _REGISTRY = "superlink", "registry"
 _log = logging.getLogger("gaitkeeper.coordinator")
-_LOCK_WITHIN_S = 1.0
 _PORT_WITHIN_S = 8.0
 """The children of a coordinator that was killed end within seconds; until then they hold its ports."""
 _PUBLISH_FIRST_S, _PUBLISH_LONGEST_S = 15.0, 3600.0
@@ -53,37 +53,12 @@ def journal_path(home: CoordinatorHome) -> Path:
 
 def is_running(home: CoordinatorHome) -> bool:
     """Whether a service runs on this home now."""
-    try:
-        with (home.run / "coordinator.lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_held(home.run / "coordinator.lock")
 
 
-@contextlib.contextmanager
-def _only_one(home: CoordinatorHome) -> Iterator[None]:
-    """Two services on one journal would conduct each run twice."""
-    make_private_folder(home.run)
-    with (home.run / "coordinator.lock").open("a+", encoding="ascii") as file:
-        deadline = time.monotonic() + _LOCK_WITHIN_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                # Who only asks whether a service runs holds the lock for a moment.
-                if time.monotonic() < deadline:
-                    time.sleep(0.05)
-                    continue
-                file.seek(0)
-                raise GaitkeeperError("coordinator-running", home=home.path, pid=file.read().strip() or "?") from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+def _only_one(home: CoordinatorHome) -> AbstractContextManager[None]:
+    """Two services on one home would do everything twice."""
+    return hold(home.run / "coordinator.lock", home.path, "coordinator-running")
 
 
 class CoordinatorService:

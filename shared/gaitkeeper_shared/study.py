@@ -10,14 +10,13 @@ import dataclasses
 import hashlib
 import math
 import re
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.study_table import build, require
 from gaitkeeper_shared.toml import table_of
 
 STUDY_SCHEMA = "gaitkeeper.study/1"
@@ -224,7 +223,7 @@ def parse_study(data: bytes, *, origin: str = "the study") -> Study:
         table = table_of(data)
     except ValueError as error:
         raise GaitkeeperError("study-not-toml", path=origin, detail=error) from error
-    study: Study = _build(Study, table, "")
+    study: Study = build(Study, table, "")
     if "epsilon" not in table.get("evaluation", {}) and study.privacy.epsilon < study.evaluation.epsilon:
         # The default never asks for more than the study's own price.
         evaluation = dataclasses.replace(study.evaluation, epsilon=study.privacy.epsilon)
@@ -233,58 +232,6 @@ def parse_study(data: bytes, *, origin: str = "the study") -> Study:
         study = dataclasses.replace(study, federation=dataclasses.replace(study.federation, aggregation="secure"))
     _check(study)
     return study
-
-
-def _build(kind: type[Any], table: Mapping[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    known = {item.name: item for item in dataclasses.fields(kind)}
-    for key in table:
-        if key not in known:
-            raise GaitkeeperError("study-unknown-key", key=prefix + key, known=", ".join(sorted(known)))
-    values = {}
-    for name, item in known.items():
-        if name in table:
-            values[name] = _convert(hints[name], table[name], prefix + name)
-        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
-            raise GaitkeeperError("study-missing-key", key=prefix + name)
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, key: str) -> Any:
-    origin = typing.get_origin(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        _require(isinstance(value, dict), key, value, "a table is expected here")
-        return _build(hint, value, f"{key}.")
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        _require(value in choices, key, value, f"it must be one of {', '.join(map(repr, choices))}")
-        return value
-    if hint == tuple[float, ...]:
-        numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
-        _require(numbers, key, value, "a list of numbers is expected")
-        return tuple(float(item) for item in value)
-    if origin is tuple:
-        _require(
-            isinstance(value, list) and all(isinstance(item, str) for item in value),
-            key,
-            value,
-            "a list of texts is expected",
-        )
-        return tuple(value)
-    if origin is not None and issubclass(origin, Mapping):
-        texts = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
-        _require(texts, key, value, "a table of texts is expected")
-        return types.MappingProxyType(dict(value))
-    if hint is float:
-        _require(isinstance(value, int | float) and not isinstance(value, bool), key, value, "a number is expected")
-        return float(value)
-    _require(type(value) is hint, key, value, f"a value of type {hint.__name__} is expected")
-    return value
-
-
-def _require(condition: bool, key: str, value: Any, why: str) -> None:
-    if not condition:
-        raise GaitkeeperError("study-bad-value", key=key, value=value, why=why)
 
 
 def _check(study: Study) -> None:
@@ -377,11 +324,11 @@ def _check(study: Study) -> None:
         *_secure_rules(study),
     ]
     for holds, key, value, why in rules:
-        _require(holds, key, value, why)
+        require(holds, key, value, why)
     for name in window.channels:
-        _require(name in CHANNEL_BY_NAME, "input.channels", name, "there is no such channel")
+        require(name in CHANNEL_BY_NAME, "input.channels", name, "there is no such channel")
     for label, target in task.map.items():
-        _require(target in task.labels, f"task.map.{label}", target, "it is not one of task.labels")
+        require(target in task.labels, f"task.map.{label}", target, "it is not one of task.labels")
 
 
 def _secure_rules(study: Study) -> list[tuple[bool, str, Any, str]]:

@@ -8,27 +8,27 @@ nobody will give: the coordinator asks once more, and the ledger makes the secon
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFiles
 from gaitkeeper_client.vault.home import HOME_VARIABLE, SiteHome
-from gaitkeeper_shared.durable import make_private_folder, write_durably
+from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import ChildSpec, Supervisor, free_port
+from gaitkeeper_shared.single import hold, is_held
 
 _TICK_S = 0.1
 _PULL_S, _PULL_AWAY_S, _PULL_FULL_S = 2.0, 15.0, 300.0
-_LOCK_WITHIN_S = 1.0
 _RENEW_S = 3600.0
 _NODE, _EXECUTOR = "node", "executor"
 
@@ -45,36 +45,12 @@ class CoordinatorContact:
 
 def is_running(home: SiteHome) -> bool:
     """Whether the site's service runs now."""
-    try:
-        with (home.run / "site.lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_held(home.run / "site.lock")
 
 
-@contextlib.contextmanager
-def _only_one(home: SiteHome) -> Iterator[None]:
-    make_private_folder(home.run)
-    with (home.run / "site.lock").open("a+", encoding="ascii") as file:
-        deadline = time.monotonic() + _LOCK_WITHIN_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                # Who only asks whether a service runs holds the lock for a moment.
-                if time.monotonic() < deadline:
-                    time.sleep(0.05)
-                    continue
-                file.seek(0)
-                raise GaitkeeperError("site-running", home=home.path, pid=file.read().strip() or "?") from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+def _only_one(home: SiteHome) -> AbstractContextManager[None]:
+    """Two services on one home would do everything twice."""
+    return hold(home.run / "site.lock", home.path, "site-running")
 
 
 class SiteService:
