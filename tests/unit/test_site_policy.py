@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaitkeeper_client.consortium.policy import default_policy, in_plain_words, load_policy, write_default_policy
 from gaitkeeper_client.vault.home import SiteHome
+from gaitkeeper_shared.cli import build_command
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.study import Study, parse_study, study_hash
 
@@ -168,3 +170,10 @@ def _hours(folder: Path, start: str, end: str):  # type: ignore[no-untyped-def]
     home = SiteHome(folder)
     home.policy_file.write_text(tomli_w.dumps(content))
     return load_policy(home)
+
+
+@pytest.mark.parametrize("side", ["site", "coordinator"])
+def test_the_help_says_which_folder_is_taken(side: str) -> None:
+    """Text in square brackets is markup to the help's printer, which swallows it."""
+    shown = CliRunner().invoke(build_command(), [side, "doctor", "--help"], terminal_width=200)
+    assert f"GAITKEEPER_{side.upper()}_HOME" in shown.output

@@ -20,7 +20,7 @@ app = typer.Typer()
 @app.command()
 def audit(
     study: Annotated[
-        Path | None, typer.Argument(help="A study file [default: a small study made for audits].", show_default=False)
+        Path | None, typer.Argument(help="A study file (default: a small study made for audits).", show_default=False)
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer trials: seconds instead of minutes.")] = False,
     trials: Annotated[

@@ -27,7 +27,7 @@ def analyze(
     home: Annotated[
         Path | None,
         typer.Option(
-            help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
+            help="The site's folder (default: GAITKEEPER_SITE_HOME, or the user's data folder).", show_default=False
         ),
     ] = None,
     patient: Annotated[

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from gaitkeeper_client.cli.site_vault import AsJson, Home
 
 
 def register(app: typer.Typer) -> None:
@@ -14,13 +13,8 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    home: Annotated[
-        Path | None,
-        typer.Option(
-            help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find what is wrong with this site, and how to mend it. Changes nothing; exits with 4 if something is ill."""
     from gaitkeeper_client.agent.doctor import diagnose

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gaitkeeper_client.cli.site_vault import Home
 from gaitkeeper_shared.errors import GaitkeeperError
 
 
@@ -16,12 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def policy(
-    home: Annotated[
-        Path | None,
-        typer.Option(
-            help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
-        ),
-    ] = None,
+    home: Home = None,
     write: Annotated[bool, typer.Option("--write", help="Write the default policy where there is none.")] = False,
 ) -> None:
     """Check the site's policy (policy.toml), say it in plain words, and judge each approved study by it."""

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gaitkeeper_client.cli.site_vault import Home
 from gaitkeeper_shared.errors import GaitkeeperError
-
-Home = Annotated[
-    Path | None,
-    typer.Option(
-        help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gaitkeeper_client.cli.site_vault import AsJson, Home
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
     from gaitkeeper_client.consortium.studies import Offer, Offers
-
-Home = Annotated[
-    Path | None,
-    typer.Option(
-        help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def register(app: typer.Typer) -> None:

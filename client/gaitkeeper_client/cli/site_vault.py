@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Home = Annotated[
     Path | None,
     typer.Option(
-        help="The site's folder [default: GAITKEEPER_SITE_HOME, or the user's data folder].", show_default=False
+        help="The site's folder (default: GAITKEEPER_SITE_HOME, or the user's data folder).", show_default=False
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

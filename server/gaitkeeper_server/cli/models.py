@@ -21,7 +21,7 @@ def models(
     home: Annotated[
         Path | None,
         typer.Option(
-            help="The coordinator's folder [default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder].",
+            help="The coordinator's folder (default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder).",
             show_default=False,
         ),
     ] = None,

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gaitkeeper_server.cli.output import minute, print_table
+from gaitkeeper_server.cli.setup import AsJson, Home
 
-Home = Annotated[
-    Path | None,
-    typer.Option(
-        help="The coordinator's folder [default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder].",
-        show_default=False,
-    ),
-]
 Sites = Annotated[
     str, typer.Option(help="Names with commas between, or 'all' for every enrolled site.", metavar="NAMES")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +80,7 @@ def rollback(
     home: Home = None,
     to: Annotated[
         int | None,
-        typer.Option(min=1, help="Version to go back to [default: each site's last one].", show_default=False),
+        typer.Option(min=1, help="Version to go back to (default: each site's last one).", show_default=False),
     ] = None,
     sites: Sites = "all",
 ) -> None:

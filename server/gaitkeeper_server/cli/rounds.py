@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gaitkeeper_server.cli.output import print_table
+from gaitkeeper_server.cli.setup import AsJson, Home
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     from gaitkeeper_server.rounds.journal import Journal
     from gaitkeeper_server.rounds.states import RoundRecord, RunRecord, SiteOutcome
 
-Home = Annotated[
-    Path | None,
-    typer.Option(
-        help="The coordinator's folder [default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder].",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
 _AWAY_S = 30.0
 _PUBLISHED_WITHIN_S = 300.0

@@ -14,7 +14,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 Home = Annotated[
     Path | None,
     typer.Option(
-        help="The coordinator's folder [default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder].",
+        help="The coordinator's folder (default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder).",
         show_default=False,
     ),
 ]
@@ -48,7 +48,7 @@ def init(
     ] = None,
     home: Home = None,
     bind: Annotated[
-        str | None, typer.Option(help="Local address to open the ports on [default: all].", show_default=False)
+        str | None, typer.Option(help="Local address to open the ports on (default: all).", show_default=False)
     ] = None,
     enrolment_port: Port = None,
     site_port: Port = None,
@@ -83,7 +83,7 @@ def invite(
     home: Home = None,
     expires_hours: Annotated[float, typer.Option(min=0.01, max=24 * 90, help="How long it can be used.")] = 72.0,
     output: Annotated[
-        Path | None, typer.Option(help="Where to write it [default: print it].", show_default=False)
+        Path | None, typer.Option(help="Where to write it (default: print it).", show_default=False)
     ] = None,
 ) -> None:
     """Invite a site: a file that works once, for it alone. Hand it over on a way that you trust."""
