@@ -26,8 +26,12 @@ CLIENT_ROOMS = (
     ("vault",),
     ("consortium",),
     ("training", "insight", "validation"),
-    ("proof",),
+    ("proof", "explained"),
+    ("signing",),
+    ("followup",),
+    ("exchange",),
     ("agent",),
+    ("console",),
     ("cli",),
 )
 SERVER_ROOMS = (
