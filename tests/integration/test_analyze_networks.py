@@ -92,3 +92,21 @@ def test_a_network_without_feet_is_refused_for_that(tmp_path: Path) -> None:
     assert status == 3
     assert analysis["source"]["skeleton"] == "coco-17"
     assert [reason["code"] for reason in analysis["reasons"]] == ["feet-missing"]
+
+
+def test_ingest_takes_the_same_network(tmp_path: Path) -> None:
+    """Without the option BlazePose would see the feet that this network does not deliver."""
+    dotted_walk(tmp_path / "walk.avi", "coco-17", 0.8)
+    onnx.dot_network(tmp_path / "dots.onnx", len(OF_NETWORKS["coco-17"].points), "heatmap", (192, 256))
+
+    def site(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "gaitkeeper_shared.cli", "site", *words, "--home", "home"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    assert site("init", "--name", "clinic").returncode == 0
+    done = site("ingest", "walk.avi", "--patient", "P1", "--estimator", "dots.onnx", "--skeleton", "coco-17", "--json")
+    assert done.returncode == 3, done.stderr
+    (outcome,) = json.loads(done.stdout)["outcomes"]
+    assert [reason["code"] for reason in outcome["reasons"]] == ["feet-missing"]

@@ -83,6 +83,8 @@ def ingest(
     mapping: given.MappingFile = None,
     person: given.Person = None,
     speed: given.Speed = None,
+    estimator: given.Estimator = None,
+    skeleton: given.SkeletonName = None,
     update_patients: Annotated[
         bool, typer.Option("--update-patients", help="Let a new label or sex replace the one that the vault knows.")
     ] = False,
@@ -108,9 +110,18 @@ def ingest(
     place.config()
     facts, moment = _facts(patient, label, age, sex, height, recorded_at, consent)
     options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
+    network = given.estimator_choice(estimator, skeleton)
     sources = plan(paths, facts, moment, options)
     with Vault.open(place, unlock(place)) as vault, _progress(len(sources), as_json) as advance:
-        summary = run(place, vault, sources, workers=workers, update_patients=update_patients, on_progress=advance)
+        summary = run(
+            place,
+            vault,
+            sources,
+            workers=workers,
+            update_patients=update_patients,
+            on_progress=advance,
+            estimator=network,
+        )
     _print_json(_summary_json(summary)) if as_json else _print_summary(summary)
     raise typer.Exit(summary.exit_status)
 

@@ -17,6 +17,7 @@ from typing import Literal
 from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.lab.readers import force_reader_of, reader_of
+from gaitkeeper_client.pose.estimators import EstimatorChoice
 from gaitkeeper_client.vault.cohort import COHORT_NAME, read_cohort
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
@@ -116,19 +117,21 @@ def ingest(
     update_patients: bool = False,
     on_progress: Progress | None = None,
     analyse: Analyse = analyse_job,
+    estimator: EstimatorChoice | None = None,
 ) -> IngestSummary:
     """Analyse and store all sources; those that the vault holds are skipped at the price of a hash.
 
-    ``workers``: processes, by default one per core. Where the site's policy says so, a video is removed once what was
-    found in it is stored, and recordings past their time are removed at the end. Raises ``vault-patient-conflict``,
-    ``consent-withdrawn`` or ``retention-bad`` before anything is stored, and ``disk-full``, ``vault-busy``,
-    ``vault-damaged`` when going on makes no sense; what was stored by then stays.
+    ``workers``: processes, by default one per core. ``estimator``: the site's own pose network for the videos. Where
+    the site's policy says so, a video is removed once what was found in it is stored, and recordings past their time
+    are removed at the end. Raises ``vault-patient-conflict``, ``consent-withdrawn`` or ``retention-bad`` before
+    anything is stored, and ``disk-full``, ``vault-busy``, ``vault-damaged`` when going on makes no sense; what was
+    stored by then stays.
     """
     policy = retention_policy(home)
     if not update_patients:
         for source in sources:
             vault.check(source.patient)
-    run = _Run(home, vault, sources, update_patients, on_progress, policy)
+    run = _Run(home, vault, sources, update_patients, on_progress, policy, estimator)
     for result in run_jobs(run.jobs(), workers=workers or len(os.sched_getaffinity(0)), analyse=analyse):
         run.settle(result)
     apply_retention(home, vault, policy)
@@ -146,9 +149,10 @@ class _Run:
         update_patients: bool,
         on_progress: Progress | None,
         policy: RetentionPolicy,
+        estimator: EstimatorChoice | None,
     ) -> None:
         self._home, self._vault, self._sources, self._policy = home, vault, sources, policy
-        self._update, self._on_progress = update_patients, on_progress
+        self._update, self._on_progress, self._estimator = update_patients, on_progress, estimator
         self._hashes: dict[int, str] = {}
         self.outcomes: list[Outcome] = []
 
@@ -168,7 +172,7 @@ class _Run:
                 self._drop_video(source)
                 continue
             self._hashes[number] = digest
-            yield Job(number, source.path, source.patient.height_m, source.options)
+            yield Job(number, source.path, source.patient.height_m, source.options, self._estimator)
 
     def settle(self, result: JobResult) -> None:
         """Store what a worker found."""

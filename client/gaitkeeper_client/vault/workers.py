@@ -17,6 +17,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
+from gaitkeeper_client.pose.estimators import EstimatorChoice
 from gaitkeeper_shared.errors import GaitkeeperError
 
 JOB_DEADLINE_S = 3600.0
@@ -27,12 +28,13 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 @dataclass(frozen=True, slots=True)
 class Job:
     """One file to analyse. ``number`` is the caller's own; ``height_m`` in metres where known; ``options``: how it is
-    read."""
+    read. ``estimator``: the site's own pose network for videos, else the usual one."""
 
     number: int
     path: Path
     height_m: float | None
     options: ReadOptions = NOTHING_SAID
+    estimator: EstimatorChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def analyse_job(job: Job) -> JobResult:
     from gaitkeeper_shared.recording import encode_recording
 
     try:
-        analysis = analyse_file(job.path, height_m=job.height_m, options=job.options)
+        analysis = analyse_file(job.path, height_m=job.height_m, options=job.options, estimator=job.estimator)
         refusals = tuple(Refusal(reason.code, reason.message) for reason in analysis.reasons)
         if analysis.status != "analysed" or analysis.recording is None:
             return JobResult(job.number, refusals=refusals)
