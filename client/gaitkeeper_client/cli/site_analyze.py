@@ -58,6 +58,7 @@ def analyze(
     says so and holds the measurements alone.
     """
     from gaitkeeper_client.cli.output import print_analysis, print_results, progress, write_results
+    from gaitkeeper_client.insight.deployed import findings_at
     from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.sources import analyse_file
     from gaitkeeper_client.vault.home import SiteHome
@@ -71,7 +72,7 @@ def analyze(
         analysis = analyse_file(
             recording, height_m=context.height_m, on_progress=on_progress, options=options, estimator=network
         )
-    findings = _findings(place, analysis)
+    findings = findings_at(place, analysis)
     folder = output if output is not None else given.result_folder(recording)
     document = write_results(folder, analysis, findings, context)
     _audit(place, context, analysis, findings)
@@ -104,22 +105,6 @@ def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> Pati
         raise GaitkeeperError("consent-missing", pseudonym=found.pseudonym, purpose="care")
     height = found.height_m if height_m is None else height_m
     return PatientContext(found.pseudonym, found.age, found.sex or "", height)
-
-
-def _findings(home: SiteHome, analysis: Analysis) -> Findings:
-    """What the site's active release says. Raises ``release-damaged`` or ``signature-*``: then it is not asked."""
-    from gaitkeeper_client.consortium.releases import active_release
-    from gaitkeeper_client.consortium.studies import find_offer
-    from gaitkeeper_client.insight.deployed import NO_MODEL, released_findings
-
-    release = active_release(home)
-    if release is None:
-        return NO_MODEL
-    try:
-        study = find_offer(home, release.manifest.study_hash).study
-    except GaitkeeperError:  # a model may come from a study that this site was never offered
-        study = None
-    return released_findings(analysis, release.manifest, release.model, study)
 
 
 def _audit(home: SiteHome, patient: PatientContext, analysis: Analysis, findings: Findings) -> None:
