@@ -145,6 +145,7 @@ def test_a_site_of_the_first_format_goes_on(tmp_path: Path) -> None:
         vault.add(someone(), make_recording(1), facts_of(1))
     with sqlite3.connect(home.vault / "index.sqlite") as database:  # as the first format had it: random pseudonyms
         database.execute("DROP TABLE erased")
+        database.execute("DROP TABLE documents")
         database.execute("UPDATE meta SET value = ? WHERE name = 'format'", (b"1",))
     database.close()
     (home.vault / "index.seal").unlink()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent, Recording, Side
+from gaitkeeper_shared.typed_json import from_json
 
 ANALYSIS_SCHEMA = "gaitkeeper.analysis/1"
 SCHEMA_MINOR = 1
@@ -100,6 +101,18 @@ class Analysis:
         }
         cleaned: dict[str, Any] = _plain(document)
         return cleaned
+
+
+def analysis_of(document: Mapping[str, Any], recording: Recording | None = None) -> Analysis:
+    """The value behind :meth:`Analysis.to_json`, as precise as that is, with the recording that it was made from.
+
+    A ``ValueError`` says what is wrong with a document that was never written so.
+    """
+    if document.get("schema") != ANALYSIS_SCHEMA:
+        raise ValueError(f"its schema is not {ANALYSIS_SCHEMA}")
+    values = {key: value for key, value in document.items() if key not in ("schema", "minor")}
+    found = from_json(Analysis, {**values, "recording": None}, "analysis")
+    return replace(found, recording=recording)
 
 
 def _cycle_json(cycle: Cycle) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from gaitkeeper_client.gait.analysis import Reason
+from gaitkeeper_shared.typed_json import from_json
 
 PHASE_BINS = 20
 """Columns of a heatmap: the gait cycle, foot strike to foot strike of one foot, in steps of 5 %."""
@@ -197,6 +199,11 @@ class Findings:
         """JSON values only; key ``findings`` of ``gaitkeeper site analyze --json``."""
         table: dict[str, Any] = _plain(dataclasses.asdict(self))
         return table
+
+
+def findings_of(table: Mapping[str, Any]) -> Findings:
+    """The value behind :meth:`Findings.to_json`. A ``ValueError`` says what is wrong with anything else."""
+    return from_json(Findings, dict(table), "findings")
 
 
 def _plain(value: Any) -> Any:

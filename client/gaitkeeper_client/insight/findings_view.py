@@ -64,7 +64,7 @@ def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> Finding
     foot_off = {side: foot_off_percent(cycles, side) for side in SIDES}
     return FindingsView(
         present=True,
-        verdict=_verdict(findings),
+        verdict=verdict(findings),
         reasons=tuple(reason.message for reason in findings.reasons),
         bars=probability_chart(findings.probabilities, findings.leading) if findings.probabilities else None,
         explanations=tuple(_explanation(item, foot_off) for item in findings.explanations),
@@ -76,7 +76,8 @@ def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> Finding
     )
 
 
-def _verdict(findings: Findings) -> str:
+def verdict(findings: Findings) -> str:
+    """What a model that was asked says, in one sentence."""
     if findings.status == "withheld":
         return "The model's answer is withheld."
     if findings.status == "undecided":

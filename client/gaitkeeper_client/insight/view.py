@@ -16,7 +16,7 @@ from gaitkeeper_client.insight.charts.profile import profile_chart
 from gaitkeeper_client.insight.charts.walk import stick_figures, timeline_chart
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, key_frames, side_curves
-from gaitkeeper_client.insight.deviations import Deviation, deviations
+from gaitkeeper_client.insight.departures import departures
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
 from gaitkeeper_client.insight.norms import curve_origin, norm_curve, speed_band
@@ -72,7 +72,6 @@ def report_view(
     """Gather what the report shows. Never raises for a refused analysis: then its reasons are the report."""
     speed = dimensionless_speed(analysis)
     band = speed_band(speed)
-    angles, departures = _angles(analysis, band)
     frames = key_frames(analysis.recording.trajectories, analysis.cycles) if analysis.recording else ()
     created = (now or datetime.now(UTC)).astimezone(UTC)
     return ReportView(
@@ -85,9 +84,9 @@ def report_view(
         quality=_facts(analysis.quality, _hidden(analysis.quality)),
         cautions=_cautions(analysis),
         parameters=parameters_view(analysis.parameters, patient),
-        angles=angles,
+        angles=_angles(analysis, band),
         profile=_profile(analysis, band) if speed is not None else None,
-        deviations=departures,
+        deviations=tuple(one.sentence for one in departures(analysis)),
         curve_norm=_curve_norm(band, speed),
         timeline=_timeline(analysis),
         figures=stick_figures(frames) if frames else None,
@@ -173,30 +172,12 @@ def _above(quality: Mapping[str, Any], key: str, limit: float) -> bool:
     return isinstance(value, float) and value > limit
 
 
-def _angles(analysis: Analysis, band: str) -> tuple[tuple[AngleView, ...], tuple[str, ...]]:
+def _angles(analysis: Analysis, band: str) -> tuple[AngleView, ...]:
     views = []
-    found: list[tuple[Deviation, float | None]] = []
     for angle, (title, directions) in ANGLES.items():
-        sides = side_curves(analysis.cycles, angle)
-        if not sides:
-            continue
-        norm = norm_curve(angle, band)
-        views.append(AngleView(title, curve_chart(title, directions, sides, norm)))
-        if norm is not None:
-            for side, curve in sides.items():
-                found += [(item, curve.foot_off) for item in deviations(angle, side, curve, norm)[:2]]
-    found.sort(key=lambda pair: -abs(pair[0].spreads))
-    sentences = []
-    for item, foot_off in found[:8]:
-        phase = "" if foot_off is None else (", in swing" if item.at_percent > foot_off else ", in stance")
-        where = "below" if item.degrees < 0 else "above"
-        sentences.append(
-            f"{item.angle.replace('_', ' ').capitalize()}, {item.side}{phase}: "
-            f"{abs(item.degrees):.0f} degrees {where} the norm's mean at {item.at_percent} % of the cycle "
-            f"({abs(item.spreads):.1f} standard deviations; outside the norm from {item.from_percent} to "
-            f"{item.to_percent} %)."
-        )
-    return tuple(views), tuple(sentences)
+        if sides := side_curves(analysis.cycles, angle):
+            views.append(AngleView(title, curve_chart(title, directions, sides, norm_curve(angle, band))))
+    return tuple(views)
 
 
 def _timeline(analysis: Analysis) -> Markup | None:

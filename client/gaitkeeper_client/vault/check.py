@@ -12,7 +12,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.index import RecordingRow
+    from gaitkeeper_client.vault.index import DocumentRow, RecordingRow
     from gaitkeeper_client.vault.ledger import Ledger, RoundKey
     from gaitkeeper_client.vault.store import Vault
 
@@ -29,14 +29,15 @@ def check_vault(vault: Vault) -> tuple[Damage, ...]:
     """Everything: the index and its seal, each record, each file."""
     found = [*_check_seal(vault), *check_index(vault)]
     try:
-        rows = vault.index.recordings()
+        rows, documents = vault.index.recordings(), vault.index.documents()
         keys = _patient_keys(vault)
     except GaitkeeperError:
         return tuple(found)  # check_index said so
     for row in rows:
         if row.pseudonym in keys and not any(item.what == f"recording {row.id}" for item in found):
             found += _check_file(vault, row, keys[row.pseudonym])
-    unknown = vault.files_on_disk() - {vault.path_of(row.id).name for row in rows}
+    found += [damage for row in documents if row.pseudonym in keys for damage in _check_document(vault, row, keys)]
+    unknown = vault.files_on_disk() - {vault.path_of(row.id).name for row in (*rows, *documents)}
     found += [Damage(f"file {name}", "the index does not know it") for name in sorted(unknown)]
     return tuple(found)
 
@@ -89,7 +90,7 @@ def check_index(vault: Vault) -> tuple[Damage, ...]:
     if (integrity := vault.index.integrity()) != "ok":
         found.append(Damage("index", integrity))
     try:
-        rows, recordings = vault.index.patients(), vault.index.recordings()
+        rows, recordings, documents = vault.index.patients(), vault.index.recordings(), vault.index.documents()
     except GaitkeeperError as error:
         return (*found, Damage("index", error.message))
     keys: dict[str, bytes] = {}
@@ -103,6 +104,8 @@ def check_index(vault: Vault) -> tuple[Damage, ...]:
             found.append(Damage(f"patient {row.pseudonym}", error.message))
     for recording in recordings:
         found += _check_record(vault, recording, keys.get(recording.pseudonym))
+    for document in documents:
+        found += _check_head(vault, document, keys.get(document.pseudonym))
     return tuple(found)
 
 
@@ -144,4 +147,27 @@ def _check_file(vault: Vault, row: RecordingRow, patient_key: bytes) -> list[Dam
         vault.open_recording(row, patient_key)
     except GaitkeeperError as error:
         return [Damage(f"recording {row.id}", error.message)]
+    return []
+
+
+def _check_head(vault: Vault, row: DocumentRow, patient_key: bytes | None) -> list[Damage]:
+    what = f"document {row.id}"
+    if patient_key is None:
+        return [Damage(what, "its patient's key cannot be opened")]
+    try:
+        head = vault.cipher.document_head(patient_key, row)
+    except GaitkeeperError as error:
+        return [Damage(what, error.message)]
+    if row.lookup != vault.cipher.document_lookup(head.name):
+        return [Damage(what, "the index finds it under another name")]
+    return []
+
+
+def _check_document(vault: Vault, row: DocumentRow, keys: dict[str, bytes]) -> list[Damage]:
+    from gaitkeeper_client.vault.documents import read_document
+
+    try:
+        read_document(vault, row, keys[row.pseudonym])
+    except GaitkeeperError as error:
+        return [Damage(f"document {row.id}", error.message)]
     return []

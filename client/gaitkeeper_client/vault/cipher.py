@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hmac
 
-from gaitkeeper_client.vault.index import PatientRow, RecordingRow
+from gaitkeeper_client.vault.index import DocumentRow, PatientRow, RecordingRow
 from gaitkeeper_client.vault.keys import SiteKey
 from gaitkeeper_client.vault.records import (
+    DocumentHead,
     PatientFacts,
     RecordingFacts,
+    document_head,
     encode_facts,
+    encode_head,
     patient_facts,
     recording_facts,
 )
@@ -31,6 +34,7 @@ class VaultCipher:
         self._wrap_key = key.derive("vault/wrap")
         self._lookup_key = key.identify("vault/lookup")
         self._source_key = key.identify("vault/source")
+        self._document_key = key.identify("vault/document")
         self._pseudonym_key = key.identify("vault/pseudonym")
 
     # -- keyed hashes
@@ -42,6 +46,10 @@ class VaultCipher:
     def source(self, source_sha256: str) -> bytes:
         """By what the index finds a file."""
         return _keyed(self._source_key, source_sha256)
+
+    def document_lookup(self, name: str) -> bytes:
+        """By what the index finds a document."""
+        return _keyed(self._document_key, name)
 
     def pseudonym(self, patient_id: str) -> str:
         """The name of a patient outside the vault: the same for as long as the site's identity secret is kept."""
@@ -97,6 +105,27 @@ class VaultCipher:
         """Where a recording comes from. Raises ``envelope-damaged`` or ``recording-damaged``."""
         context = self._context("recording-facts", row.pseudonym, row.id)
         return recording_facts(unseal(patient_key, row.record, context, what=f"the record of recording {row.id}"))
+
+    # -- documents
+
+    def sealed_document(self, patient_key: bytes, pseudonym: str, document_id: str, content: bytes) -> bytes:
+        """A document's file."""
+        return seal(patient_key, content, self._context("document", pseudonym, document_id))
+
+    def document(self, patient_key: bytes, row: DocumentRow, sealed: bytes) -> bytes:
+        """A document out of its file's bytes. Raises ``envelope-damaged``."""
+        return unseal(patient_key, sealed, self._context("document", row.pseudonym, row.id), what=f"document {row.id}")
+
+    def document_row(self, patient_key: bytes, pseudonym: str, document_id: str, head: DocumentHead) -> DocumentRow:
+        """A document's row."""
+        context = self._context("document-head", pseudonym, document_id)
+        record = seal(patient_key, encode_head(head), context)
+        return DocumentRow(document_id, pseudonym, self.document_lookup(head.name), record)
+
+    def document_head(self, patient_key: bytes, row: DocumentRow) -> DocumentHead:
+        """What a document is. Raises ``envelope-damaged`` or ``recording-damaged``."""
+        context = self._context("document-head", row.pseudonym, row.id)
+        return document_head(unseal(patient_key, row.record, context, what=f"the record of document {row.id}"))
 
     def _context(self, kind: str, *ids: str) -> SealContext:
         return SealContext(kind, (_SEAL_FORMAT, self._vault_id, *ids))

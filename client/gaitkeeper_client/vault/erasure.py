@@ -1,9 +1,9 @@
 """Erasure: a patient's key is destroyed, and with it everything that was ever sealed by it.
 
-In this order: one transaction removes the patient's key, record and recordings from the index and keeps that this keyed
-hash had this pseudonym; SQLite overwrites what it removes; the write-ahead log is folded in and cut to nothing; the
-sealed files are overwritten and removed. A kill after the transaction leaves sealed bytes that nobody has a key for;
-the next opening of the vault, or the same command again, removes them.
+In this order: one transaction removes the patient's key, record, recordings and documents from the index and keeps that
+this keyed hash had this pseudonym; SQLite overwrites what it removes; the write-ahead log is folded in and cut to
+nothing; the sealed files are overwritten and removed. A kill after the transaction leaves sealed bytes that nobody has a
+key for; the next opening of the vault, or the same command again, removes them.
 
 The ledger's entries are not touched: what was spent on the pseudonym stays spent, also for the same patient when they
 come back. The updates that it keeps of studies which the patient was trained in are dropped.
@@ -40,6 +40,7 @@ class Erased:
 
     pseudonym: str
     recordings: int
+    documents: int
     again: bool
     backups: tuple[str, ...]
 
@@ -55,14 +56,15 @@ def erase(home: SiteHome, vault: Vault, name: str, *, wait_s: float = BUSY_TIMEO
     record(home, "erasure-begun", patient=pseudonym)
     with vault.writing():
         row = vault.index.patient(pseudonym)
-        files = [vault.path_of(item.id) for item in vault.index.recordings(pseudonym)]
+        recordings, documents = vault.index.recordings(pseudonym), vault.index.documents(pseudonym)
+        files = [vault.path_of(item.id) for item in (*recordings, *documents)]
         if row is not None:
             with vault.index.transaction():
                 vault.index.remove_patient(row)
         forget(vault, files, pseudonym, wait_s)
-    record(home, "patient-erased", patient=pseudonym, recordings=len(files))
+    record(home, "patient-erased", patient=pseudonym, recordings=len(recordings), documents=len(documents))
     _forget_updates(home, pseudonym)
-    return Erased(pseudonym, len(files), row is None, _backups_since(home, pseudonym))
+    return Erased(pseudonym, len(recordings), len(documents), row is None, _backups_since(home, pseudonym))
 
 
 def forget(vault: Vault, files: Iterable[Path], pseudonym: str, wait_s: float) -> None:

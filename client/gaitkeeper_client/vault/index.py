@@ -21,14 +21,26 @@ if TYPE_CHECKING:
     from gaitkeeper_client.vault.keys import SiteKey
 
 BUSY_TIMEOUT_S = 30.0
-INDEX_FORMAT = 2
-"""Format 2 remembers the pseudonyms of erased patients; format 1 did not."""
+INDEX_FORMAT = 3
+"""Format 2 remembers the pseudonyms of erased patients; format 3 keeps documents about patients, such as reports."""
 _ERASED = """
 CREATE TABLE erased (
     lookup BLOB PRIMARY KEY,
     pseudonym TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+_DOCUMENTS = """
+CREATE TABLE documents (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    pseudonym TEXT NOT NULL REFERENCES patients (pseudonym),
+    lookup BLOB NOT NULL UNIQUE,
+    record BLOB NOT NULL
+);
+CREATE INDEX documents_of_patient ON documents (pseudonym);
+"""
+_SINCE = {1: (_ERASED,), 2: (_DOCUMENTS,)}
+"""What came after each format."""
 _TABLES = (
     """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -49,9 +61,11 @@ CREATE TABLE recordings (
 CREATE INDEX recordings_of_patient ON recordings (pseudonym);
 """
     + _ERASED
+    + _DOCUMENTS
 )
 _PATIENT = (str, bytes, bytes, bytes)
 _RECORDING = (str, str, bytes, bytes)
+_DOCUMENT = (str, str, bytes, bytes)
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
@@ -72,6 +86,16 @@ class RecordingRow:
     id: str
     pseudonym: str
     source: bytes
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """A document as the index keeps it; ``lookup`` is the keyed hash of its name, ``record`` is sealed."""
+
+    id: str
+    pseudonym: str
+    lookup: bytes
     record: bytes
 
 
@@ -157,8 +181,11 @@ class VaultIndex:
         self._database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
 
     def migrate(self) -> None:
-        """Bring an index of format 1 to this format, in the caller's transaction."""
-        self._database.execute(_ERASED.strip().rstrip(";"))
+        """Bring an index of an older format to this format, in the caller's transaction."""
+        found = int(self.meta()["format"])
+        for statement in ";".join(table for old in range(found, INDEX_FORMAT) for table in _SINCE[old]).split(";"):
+            if statement.strip():
+                self._database.execute(statement)
         self._database.execute("UPDATE meta SET value = ? WHERE name = 'format'", (str(INDEX_FORMAT).encode(),))
 
     def put_meta(self, name: str, value: bytes) -> None:
@@ -239,9 +266,42 @@ class VaultIndex:
         """Remove a recording's row, in the caller's transaction."""
         self._database.execute("DELETE FROM recordings WHERE id = ?", (recording_id,))
 
+    def documents(self, pseudonym: str | None = None) -> list[DocumentRow]:
+        """The documents about one patient, or about all, in order of arrival."""
+        query = "SELECT id, pseudonym, lookup, record FROM documents WHERE ?1 IS NULL OR pseudonym = ?1 ORDER BY number"
+        with index_errors(self.path):
+            return [
+                DocumentRow(*_typed(row, _DOCUMENT)) for row in self._database.execute(query, (pseudonym,)).fetchall()
+            ]
+
+    def document_by_lookup(self, lookup: bytes) -> DocumentRow | None:
+        """One document by the keyed hash of its name."""
+        query = "SELECT id, pseudonym, lookup, record FROM documents WHERE lookup = ?"
+        with index_errors(self.path):
+            row = self._database.execute(query, (lookup,)).fetchone()
+            return DocumentRow(*_typed(row, _DOCUMENT)) if row else None
+
+    def put_document(self, row: DocumentRow) -> None:
+        """Insert a document, in the caller's transaction."""
+        self._database.execute(
+            "INSERT INTO documents (id, pseudonym, lookup, record) VALUES (?, ?, ?, ?)",
+            (row.id, row.pseudonym, row.lookup, row.record),
+        )
+
+    def replace_document(self, document_id: str, row: DocumentRow) -> None:
+        """Put another row in the place of a document's, in the caller's transaction."""
+        self._database.execute(
+            "UPDATE documents SET id = ?, record = ? WHERE id = ?", (row.id, row.record, document_id)
+        )
+
+    def remove_document(self, document_id: str) -> None:
+        """Remove a document's row, in the caller's transaction."""
+        self._database.execute("DELETE FROM documents WHERE id = ?", (document_id,))
+
     def remove_patient(self, row: PatientRow) -> None:
-        """Remove a patient with key and recordings, in the caller's transaction; what stays is that this keyed hash had
-        this pseudonym."""
+        """Remove a patient with key, recordings and documents, in the caller's transaction; what stays is that this
+        keyed hash had this pseudonym."""
+        self._database.execute("DELETE FROM documents WHERE pseudonym = ?", (row.pseudonym,))
         self._database.execute("DELETE FROM recordings WHERE pseudonym = ?", (row.pseudonym,))
         self._database.execute("DELETE FROM patients WHERE pseudonym = ?", (row.pseudonym,))
         self._database.execute("INSERT OR REPLACE INTO erased VALUES (?, ?)", (row.lookup, row.pseudonym))

@@ -115,6 +115,23 @@ class Patient:
         return self.facts.extra
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentHead:
+    """What a document about a patient is, without its content.
+
+    ``name``: unique in the vault, and lasting: a new key changes files, not names. ``kind``: such as ``report``.
+    ``created_at``, ``recorded_at``: UTC, ISO 8601. ``subject``: name of the document that this one is about.
+    ``source_sha256``: of the recording that it is about, in hex; each empty where there is none.
+    """
+
+    name: str
+    kind: str
+    created_at: str
+    recorded_at: str = ""
+    subject: str = ""
+    source_sha256: str = ""
+
+
 def encode_facts(facts: PatientFacts | RecordingFacts) -> bytes:
     """JSON bytes; :func:`patient_facts` and :func:`recording_facts` are the inverse."""
     values = {item.name: getattr(facts, item.name) for item in dataclasses.fields(facts)}
@@ -134,8 +151,20 @@ def recording_facts(data: bytes) -> RecordingFacts:
     return RecordingFacts(**_decoded(data, RecordingFacts))
 
 
+def encode_head(head: DocumentHead) -> bytes:
+    """JSON bytes; :func:`document_head` is the inverse."""
+    return json.dumps(dataclasses.asdict(head)).encode("utf-8")
+
+
+def document_head(data: bytes) -> DocumentHead:
+    """The head of a document from unsealed bytes. Raises ``recording-damaged`` for anything else."""
+    return DocumentHead(**_decoded(data, DocumentHead))
+
+
 def _decoded(
-    data: bytes, kind: type[PatientFacts] | type[RecordingFacts], optional: frozenset[str] = frozenset()
+    data: bytes,
+    kind: type[PatientFacts] | type[RecordingFacts] | type[DocumentHead],
+    optional: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     try:
         values = json.loads(data)

@@ -1,8 +1,8 @@
 """A new key for the site, and another passphrase around it.
 
-A rotation makes a fresh site key and, for every patient, a fresh key, under which their record and recordings are
-sealed anew: whoever had the old key, and copies of the old vault, reads nothing that is written from now on. The
-identity secret stays, so that patients keep their pseudonyms and what they spent.
+A rotation makes a fresh site key and, for every patient, a fresh key, under which their record, recordings and
+documents are sealed anew: whoever had the old key, and copies of the old vault, reads nothing that is written from now
+on. The identity secret stays, so that patients keep their pseudonyms and what they spent.
 
 The order makes a kill harmless. The new key is written beside the old one; one transaction changes every key in the
 index; then the new key takes the old one's place. A kill before the transaction leaves the old key in force and sealed
@@ -15,10 +15,11 @@ import secrets
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.vault.cipher import VaultCipher
+from gaitkeeper_client.vault.documents import read_document
 from gaitkeeper_client.vault.erasure import shred
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import KeyMode, write_table
-from gaitkeeper_client.vault.index import PatientRow, RecordingRow, key_check
+from gaitkeeper_client.vault.index import DocumentRow, PatientRow, RecordingRow, key_check
 from gaitkeeper_client.vault.keys import LEAST_PASSPHRASE, SCRYPT_N, SiteKey, drop_next_keys, keep_key
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.durable import full_disk_is_an_error, write_durably
@@ -38,7 +39,7 @@ def rotate_key(home: SiteHome, key: SiteKey, passphrase: str | None, *, scrypt_n
     fresh = key.rotated()
     with Vault.open(home, key) as vault, full_disk_is_an_error(home.vault), vault.writing():
         keep_key(home, fresh, passphrase, next_=True, scrypt_n=scrypt_n)
-        old_files = [vault.path_of(row.id) for row in vault.index.recordings()]
+        old_files = [vault.path_of(row.id) for row in (*vault.index.recordings(), *vault.index.documents())]
         _reseal(vault, fresh)
         keep_key(home, fresh, passphrase, scrypt_n=scrypt_n)
         drop_next_keys(home)
@@ -55,6 +56,7 @@ def _reseal(vault: Vault, fresh: SiteKey) -> None:
     cipher = VaultCipher(fresh, vault_id)
     patients: list[PatientRow] = []
     recordings: list[tuple[str, RecordingRow]] = []
+    documents: list[tuple[str, DocumentRow]] = []
     for row, _ in vault.index.patients():
         old, new = vault.cipher.patient_key(row), new_key()
         patients.append(cipher.sealed_patient(row.pseudonym, cipher.wrap(row.pseudonym, new), vault.cipher.facts(row)))
@@ -64,12 +66,24 @@ def _reseal(vault: Vault, fresh: SiteKey) -> None:
             write_durably(vault.path_of(recording_id), sealed)
             facts = vault.cipher.recording_facts(old, item)
             recordings.append((item.id, cipher.recording_row(new, row.pseudonym, recording_id, facts)))
+        kept = vault.index.documents(row.pseudonym)
+        documents += [(document.id, _resealed(vault, cipher, document, old, new)) for document in kept]
     with vault.index.transaction():
         for patient in patients:
             vault.index.put_patient(patient)
         for recording_id, recording in recordings:
             vault.index.replace_recording(recording_id, recording)
+        for document_id, resealed in documents:
+            vault.index.replace_document(document_id, resealed)
         vault.index.put_meta("key_check", key_check(fresh, vault_id))
+
+
+def _resealed(vault: Vault, cipher: VaultCipher, row: DocumentRow, old: bytes, new: bytes) -> DocumentRow:
+    """A document under a new key, in a new file; it keeps its name."""
+    document_id = secrets.token_hex(16)
+    content = read_document(vault, row, old)
+    write_durably(vault.path_of(document_id), cipher.sealed_document(new, row.pseudonym, document_id, content))
+    return cipher.document_row(new, row.pseudonym, document_id, vault.cipher.document_head(old, row))
 
 
 def change_passphrase(home: SiteHome, key: SiteKey, passphrase: str | None, *, scrypt_n: int = SCRYPT_N) -> None:

@@ -1,4 +1,5 @@
-"""The vault: every recording sealed on its own, under its patient's key; an index that tells nothing without the key.
+"""The vault: every recording and document sealed on its own, under its patient's key; an index that tells nothing
+without the key.
 
 A recording is added in this order: sealed file written and renamed, then one transaction of the index. A kill between
 the two leaves a file that no index knows, which the next opening removes. Readers need no lock; a writer holds one, and
@@ -202,11 +203,11 @@ class Vault:
         return self.cipher.patient_key(self.row(pseudonym))
 
     def path_of(self, recording_id: str) -> Path:
-        """The file of a recording."""
+        """The file of a recording or document."""
         return self._files / f"{recording_id}{_SUFFIX}"
 
     def files_on_disk(self) -> set[str]:
-        """The names of all files among the recordings."""
+        """The names of all files among the recordings and documents."""
         return {path.name for path in self._files.iterdir()}
 
     def open_recording(self, row: RecordingRow, patient_key: bytes) -> Recording:
@@ -284,19 +285,19 @@ class Vault:
         if not {"format", "vault", "key_check"} <= set(meta):
             detail = "it does not say which vault it belongs to"
             raise GaitkeeperError("vault-damaged", path=self.index.path, detail=detail)
-        if meta["format"] not in (b"1", str(INDEX_FORMAT).encode()):
+        if meta["format"] not in {str(known).encode() for known in range(1, INDEX_FORMAT + 1)}:
             found = meta["format"].decode(errors="replace")
             raise GaitkeeperError("vault-format-unknown", found=found, known=INDEX_FORMAT)
         vault_id = meta["vault"].decode(errors="replace")
         if not hmac.compare_digest(meta["key_check"], key_check(key, vault_id)):
             raise GaitkeeperError("vault-wrong-key", path=self.folder)
-        if meta["format"] == b"1":
+        if int(meta["format"]) < INDEX_FORMAT:
             self._migrate()
         return vault_id
 
     def _migrate(self) -> None:
         with self.locked(wait=True), self.index.transaction():
-            if self.index.meta()["format"] == b"1":  # another process may have been faster
+            if int(self.index.meta()["format"]) < INDEX_FORMAT:  # another process may have been faster
                 self.index.migrate()
 
     def _remove_left_overs(self) -> None:
@@ -305,7 +306,7 @@ class Vault:
         with self.locked(wait=False) as alone:
             if not alone:
                 return
-            known = {self.path_of(row.id).name for row in self.index.recordings()}
+            known = {self.path_of(row.id).name for row in (*self.index.recordings(), *self.index.documents())}
             for name in self.files_on_disk() - known:
                 if is_temporary(name) or name.endswith(_SUFFIX):
                     (self._files / name).unlink(missing_ok=True)

@@ -22,11 +22,13 @@ SIGNATURES_SCHEMA = "gaitkeeper.signatures/1"
 ALGORITHM = "ed25519"
 MAX_SIGNATURES_BYTES = 64 * 1024
 
-Context = Literal["gaitkeeper.study/1", "gaitkeeper.release/1", "gaitkeeper.order/1"]
+Context = Literal["gaitkeeper.study/1", "gaitkeeper.release/1", "gaitkeeper.order/1", "gaitkeeper.statement/1"]
 """What kind of document is signed."""
 STUDY_CONTEXT: Context = "gaitkeeper.study/1"
 RELEASE_CONTEXT: Context = "gaitkeeper.release/1"
 ORDER_CONTEXT: Context = "gaitkeeper.order/1"
+STATEMENT_CONTEXT: Context = "gaitkeeper.statement/1"
+"""What a clinician says about a report."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,61 @@
+"""Where a walk leaves the norm, in sentences that say no more than the numbers they are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, side_curves
+from gaitkeeper_client.insight.deviations import Deviation, deviations
+from gaitkeeper_client.insight.norms import norm_curve, speed_band
+from gaitkeeper_client.insight.wording import ANGLES
+
+MOST = 8
+_OF_A_SIDE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """One departure from the norm; ``phase``: ``stance``, ``swing``, or empty where the foot off is not known."""
+
+    deviation: Deviation
+    phase: str
+
+    @property
+    def name(self) -> str:
+        """A name that lasts: the same angle, side and stretch give the same one."""
+        item = self.deviation
+        return f"{item.angle}-{item.side}-{item.from_percent}"
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        item = self.deviation
+        phase = f", in {self.phase}" if self.phase else ""
+        where = "below" if item.degrees < 0 else "above"
+        return (
+            f"{item.angle.replace('_', ' ').capitalize()}, {item.side}{phase}: "
+            f"{abs(item.degrees):.0f} degrees {where} the norm's mean at {item.at_percent} % of the cycle "
+            f"({abs(item.spreads):.1f} standard deviations; outside the norm from {item.from_percent} to "
+            f"{item.to_percent} %)."
+        )
+
+
+def departures(analysis: Analysis) -> tuple[Departure, ...]:
+    """The largest departures of a walk's joints and sides from the norm of its speed, at most :data:`MOST`."""
+    band = speed_band(dimensionless_speed(analysis))
+    found = []
+    for angle in ANGLES:
+        if (norm := norm_curve(angle, band)) is None:
+            continue
+        for side, curve in side_curves(analysis.cycles, angle).items():
+            largest = deviations(angle, side, curve, norm)[:_OF_A_SIDE]
+            found += [Departure(item, _phase(item, curve.foot_off)) for item in largest]
+    found.sort(key=lambda one: -abs(one.deviation.spreads))
+    return tuple(found[:MOST])
+
+
+def _phase(item: Deviation, foot_off: float | None) -> str:
+    if foot_off is None:
+        return ""
+    return "swing" if item.at_percent > foot_off else "stance"
