@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,13 +14,16 @@ from hypothesis import strategies as st
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.gait.bouts import find_bouts
 from gaitkeeper_client.gait.clean import clean
+from gaitkeeper_client.gait.events.braking import braked
 from gaitkeeper_client.gait.events.choice import METHODS, detect_all
 from gaitkeeper_client.gait.events.consensus import ALONE, _merged
+from gaitkeeper_client.gait.events.local import local_walk, straight
 from gaitkeeper_client.gait.events.order import ROUND, enforce_order
+from gaitkeeper_client.gait.events.zeni import Zeni
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
 from gaitkeeper_shared.simulation.patient import Disorder
-from gaitkeeper_shared.skeleton import JOINT_INDEX
+from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
 
 
 def found_in(walk: JointTrajectories, method: str = "consensus") -> tuple[GaitEvent, ...]:
@@ -43,6 +47,35 @@ def test_a_shuffling_walk_is_not_left_to_the_network() -> None:
     alone = agreement(found_in(walk, "intellevent"), truth)["foot_strike"]
     assert np.mean(np.abs(both.errors_ms)) < 0.6 * np.mean(np.abs(alone.errors_ms))
     assert np.max(np.abs(both.errors_ms)) < 50.0
+
+
+def test_the_braking_of_the_heel_errs_alike_in_every_walk() -> None:
+    """Over ground and on a belt, fast and slow, healthy or not: what is taken off is one constant."""
+    middles = []
+    sluggish, truth = recorded("parkinsonian", 4)
+    for walk, events in (recorded("healthy"), recorded("hemiparetic"), (sluggish, truth), (on_a_belt(sluggish), truth)):
+        tracks = clean(walk).tracks
+        bout = max(find_bouts(tracks), key=lambda one: one.duration_s)
+        where = local_walk(tracks, bout.start, bout.stop, straight(bout), JOINTS, tracks.sample_rate_hz)
+        strikes = tuple(event for event in braked(where, Zeni().detect(bout)) if event is not None)
+        assert strikes
+        assert {event.type for event in strikes} == {"foot_strike"}
+        middles.append(float(np.median(agreement(strikes, events)["foot_strike"].errors_ms)))
+    assert np.ptp(middles) < 15.0
+
+
+def test_a_heel_that_is_never_braked_leaves_the_coordinates_time() -> None:
+    walk, _ = recorded("healthy", 4)
+    tracks = clean(walk).tracks
+    bout = find_bouts(tracks)[0]
+    where = local_walk(tracks, bout.start, bout.stop, straight(bout), JOINTS, tracks.sample_rate_hz)
+    rough = Zeni().detect(bout)
+    dragged = where.velocity.copy()
+    dragged[:, JOINT_INDEX["left_heel"], 0] = 0.0
+    sides = {event.side for event in braked(replace(where, velocity=dragged), rough) if event is not None}
+    assert sides == {"right"}
+    standing = replace(where, velocity=np.zeros_like(where.velocity))
+    assert braked(standing, rough) == [None] * len(rough)
 
 
 def test_markers_that_are_lost_for_a_moment_cost_nothing() -> None:
@@ -118,7 +151,7 @@ def test_methods_that_agree_give_one_sure_event_and_a_far_network_moves_it_littl
     coordinates = [GaitEvent(1.01, "left", "foot_strike", 0.7), GaitEvent(2.10, "left", "foot_strike", 0.7)]
     near, far, alone = sorted(_merged(network, coordinates), key=lambda e: e.time_s)
     assert 1.0 < near.time_s < 1.01
-    assert far.time_s == pytest.approx(2.10 - 0.012)
+    assert far.time_s == pytest.approx(2.10 - 0.6 * 0.012)
     assert near.confidence > far.confidence
     assert alone.confidence == pytest.approx(ALONE * 0.8)
 

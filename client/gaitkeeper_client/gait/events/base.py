@@ -76,3 +76,11 @@ def stride_period_s(time_s: FloatArray, spread: FloatArray) -> float:
     heights = correlation[low + found]
     best = int(found[np.flatnonzero(heights >= NEARLY_BEST * heights.max())[0]]) + low
     return (best + vertex(correlation, best)) / rate
+
+
+def crossings(time_s: FloatArray, signal: FloatArray, *, falling: bool) -> list[float]:
+    """Times between samples at which a signal falls (or rises) through zero."""
+    values = -signal if falling else signal
+    at = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
+    share = -values[at] / (values[at + 1] - values[at])
+    return [float(t) for t in time_s[at] + share * (time_s[at + 1] - time_s[at])]

@@ -1,10 +1,11 @@
-"""Events of laboratory markers by two methods whose errors differ in kind: IntellEvent, held by the coordinates.
+"""Events of laboratory markers by methods whose errors differ in kind: IntellEvent, held by the motion of the foot.
 
 The network's times are the better ones of a walk like those that it learned from. Of others (slow, shuffling, dragging
-a leg) it is tens of milliseconds off, or sees nothing, where the coordinate method (:mod:`zeni`) errs by a constant,
-which is known. So their mean is taken, and the less of the network the farther it is from the other: it never moves
-an event by more than :data:`WEIGHT` times :data:`AGREE_S`. What one of them finds alone is kept with less confidence,
-as far as it fits into the order of a walk.
+a leg) it is tens of milliseconds off, or sees nothing, where the foot's own motion errs by a constant, which is known:
+for a strike, when the heel is braked (:mod:`braking`); for an off, when the toe is farthest behind (:mod:`zeni`). So
+their mean is taken, and the less of the network the farther it is from the other: it never moves an event by more than
+:data:`WEIGHT` times :data:`AGREE_S`. What one of them finds alone is kept with less confidence, as far as it fits into
+the order of a walk.
 
 The constants are medians over force plates: 22 strikes and 32 offs of ten people over ground. Taking off the walk's own
 speed, so that the same people walk on a treadmill, leaves all errors as they are.
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.events.braking import braked
 from gaitkeeper_client.gait.events.intellevent import MARKERS, network_events
 from gaitkeeper_client.gait.events.local import RATE_HZ, local_walk, straight
 from gaitkeeper_client.gait.events.order import enforce_order
@@ -30,7 +32,8 @@ COORDINATES_LATE_S: dict[EventType, float] = {"foot_strike": -0.045, "foot_off":
 """The coordinate method's constant errors against force plates (late is positive), taken off."""
 WEIGHT = 0.6
 """Of the network where both agree."""
-AGREE_S = 0.02
+AGREE_S: dict[EventType, float] = {"foot_strike": 0.012, "foot_off": 0.02}
+"""One and a half times the spread, over ground, of the network's distance from the other method."""
 SAME_S = 0.15
 """Two methods mean the same event if they are no farther apart: half of the shortest step."""
 ALONE = 0.5
@@ -42,7 +45,7 @@ class Consensus:
     """``tracks``: cleaned 3-D tracks, of which the bouts are parts."""
 
     tracks: JointTrajectories
-    name: str = "intellevent-gaitkit-1.5+zeni-2008"
+    name: str = "intellevent-gaitkit-1.5+braking-1+zeni-2008"
 
     def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
         """Events of one straight walk. Raises ``events-network-missing``."""
@@ -67,9 +70,9 @@ class Consensus:
             points=whole.relative[..., [0, 2]],
             confidence=self.tracks.confidence[stretch.start : stretch.start + count],
         )
-        coordinates = [
-            replace(event, time_s=event.time_s - COORDINATES_LATE_S[event.type]) for event in Zeni().detect(unrolled)
-        ]
+        rough = Zeni().detect(unrolled)
+        late = [replace(event, time_s=event.time_s - COORDINATES_LATE_S[event.type]) for event in rough]
+        coordinates = [exact or event for exact, event in zip(braked(whole, rough), late, strict=True)]
         inside = (float(whole.time_s[0]), float(whole.time_s[-1]))
         merged = _merged(network, coordinates)
         return enforce_order([event for event in merged if inside[0] <= event.time_s <= inside[1]])
@@ -87,7 +90,7 @@ def _merged(network: Sequence[GaitEvent], coordinates: Sequence[GaitEvent]) -> l
             continue
         left.remove(nearest)
         apart = event.time_s - nearest.time_s
-        pull = WEIGHT * float(np.clip(apart, -AGREE_S, AGREE_S))
+        pull = WEIGHT * float(np.clip(apart, -AGREE_S[event.type], AGREE_S[event.type]))
         sure = max(event.confidence, nearest.confidence) * (1.0 - 0.5 * min(1.0, abs(apart) / SAME_S))
         merged.append(replace(event, time_s=nearest.time_s + pull, confidence=sure))
     return merged + [replace(one, confidence=ALONE * one.confidence) for one in left]

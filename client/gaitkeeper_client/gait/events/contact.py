@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.events.base import crossings
 from gaitkeeper_client.gait.events.order import enforce_order
 from gaitkeeper_client.gait.events.zeni import Zeni
-from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint, midpoint
 from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import SIDES
@@ -83,14 +83,6 @@ def _contact(bout: Bout, event: GaitEvent, speed: float) -> float | None:
     track = joint(bout.points, f"{event.side}_{'heel' if strike else 'toe'}")[:, 0]
     forward = np.gradient(track, bout.time_s)
     level = (STRIKE_SHARE if strike else OFF_SHARE) * speed
-    crossings = _crossings(bout.time_s, forward - level, falling=strike)
-    near = [t for t in crossings if abs(t - event.time_s) <= SEARCH_S]
+    times = crossings(bout.time_s, forward - level, falling=strike)
+    near = [t for t in times if abs(t - event.time_s) <= SEARCH_S]
     return min(near, key=lambda t: abs(t - event.time_s)) if near else None
-
-
-def _crossings(time_s: FloatArray, signal: FloatArray, *, falling: bool) -> list[float]:
-    """Times between samples at which a signal falls (or rises) through zero."""
-    values = -signal if falling else signal
-    at = np.flatnonzero((values[:-1] < 0.0) & (values[1:] >= 0.0))
-    share = -values[at] / (values[at + 1] - values[at])
-    return [float(t) for t in time_s[at] + share * (time_s[at + 1] - time_s[at])]
