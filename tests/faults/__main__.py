@@ -1,0 +1,125 @@
+"""Run the fault matrix, or the cells whose words hold all of the arguments, and write ``docs/faults.md``.
+
+Exit status: 0 where every cell that ran is as expected, else 1.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from rich.console import Console
+from tests.faults import kills, links, states
+from tests.faults.page import write_page
+from tests.faults.stage import Stage
+
+HERE = Path(__file__).resolve().parent
+_DOES: Mapping[str, Callable[..., str]] = {
+    function.__name__: function
+    for function in (
+        kills.kill_at_state,
+        kills.kill_at_site,
+        links.misbehave,
+        links.reply_again,
+        links.late,
+        links.link,
+        links.link_down_for_good,
+        links.impostor,
+        links.revoked,
+        links.clock,
+        states.site_disk_full,
+        states.site_disk_read_only,
+        states.journal_disk_full,
+        states.superlink_database,
+        states.ledger_of_old_backup,
+        states.two_conductors,
+        states.two_services,
+        states.registry_killed,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One fault at one moment. ``does``: the function and its arguments. ``expected``: any of these ends."""
+
+    group: str
+    fault: str
+    moment: str
+    does: tuple[str, ...]
+    expected: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a cell came to. ``verdict``: as expected, wrong, or not possible here."""
+
+    cell: Cell
+    measured: str
+    verdict: str
+    seconds: float
+
+
+def cells() -> tuple[Cell, ...]:
+    """The matrix, in the order of its file."""
+    table = tomllib.loads((HERE / "matrix.toml").read_text("utf-8"))
+    found = []
+    for entry in (*table["product"], *table["cell"]):
+        faults = entry["fault"] if isinstance(entry["fault"], dict) else {"": entry["fault"]}
+        moments = entry["moment"] if isinstance(entry["moment"], dict) else {"": entry["moment"]}
+        for (fault, fault_words), (moment, moment_words) in product(faults.items(), moments.items()):
+            does = (*entry["does"].split(), *(word for word in (fault, moment) if word))
+            found.append(Cell(entry["group"], fault_words, moment_words, does, tuple(entry["expected"])))
+    return tuple(found)
+
+
+def run_cell(stage: Stage, cell: Cell) -> Outcome:
+    """Let one fault happen."""
+    started = time.monotonic()
+    try:
+        measured = _DOES[cell.does[0]](stage, *cell.does[1:])
+        verdict = "as expected" if measured in cell.expected else "WRONG"
+    except states.Unavailable as error:
+        measured, verdict = str(error), "not possible here"
+    except Exception as error:  # a cell that breaks is red, and the others are still worth running
+        measured, verdict = f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}", "WRONG"
+        if "--verbose" in sys.argv:
+            Console(stderr=True).print(str(error)[-6000:], markup=False)
+    return Outcome(cell, measured, verdict, time.monotonic() - started)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run what is asked for."""
+    chosen = [cell for cell in cells() if all(word in " ".join((cell.group, *cell.does, cell.fault)) for word in words)]
+    console = Console(width=200)
+    outcomes: list[Outcome] = []
+    stage: Stage | None = None
+    try:
+        for number, cell in enumerate(chosen, start=1):
+            if stage is None:
+                stage = Stage(Path(tempfile.mkdtemp(prefix="gaitkeeper-faults-")))
+                stage.start()
+            outcome = run_cell(stage, cell)
+            outcomes.append(outcome)
+            line = f"{number:3}/{len(chosen)} {outcome.seconds:5.1f} s {outcome.verdict:12} {' '.join(cell.does)}"
+            console.print(f"{line}: {outcome.measured}", markup=False, highlight=False, soft_wrap=True)
+            if outcome.verdict == "WRONG":
+                # What a fault left behind must not be taken for the fault of the next cell.
+                stage.stop()
+                stage = None
+    finally:
+        if stage is not None:
+            stage.stop()
+    if not words:
+        write_page(outcomes)
+    return int(any(outcome.verdict == "WRONG" for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main([word for word in sys.argv[1:] if word != "--verbose"]))

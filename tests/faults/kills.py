@@ -1,0 +1,46 @@
+"""SIGKILL of each process at each state of a round, and of all at once, as when a machine loses its power."""
+
+from __future__ import annotations
+
+from tests.faults.stage import SITES, Stage
+from tests.faults.traps import Trap
+from tests.faults.words import summary
+
+VICTIM_SITE = SITES[0]
+
+
+def _victims(stage: Stage, victim: str, run: str) -> tuple[str, ...]:
+    if victim == "machine":
+        return stage.everything(run)
+    return {
+        "conductor": (run,),
+        "superlink": ("superlink",),
+        "coordinator": (run, "superlink"),
+        "node": (f"{VICTIM_SITE}-node",),
+        "executor": (f"{VICTIM_SITE}-executor",),
+        "site": (f"{VICTIM_SITE}-node", f"{VICTIM_SITE}-executor"),
+    }[victim]
+
+
+def kill_at_state(stage: Stage, victim: str, moment: str) -> str:
+    """Kill while the coordinator has just written a state of the first round."""
+    trap = stage.trap("conductor", moment)
+    run = stage.begin()
+    return _kill_and_go_on(stage, run, victim, trap)
+
+
+def kill_at_site(stage: Stage, victim: str, moment: str) -> str:
+    """Kill while one site is at a moment of its round: asked, charged, or with its reply stored and not sent."""
+    trap = stage.trap(VICTIM_SITE, moment)
+    run = stage.begin()
+    return _kill_and_go_on(stage, run, victim, trap)
+
+
+def _kill_and_go_on(stage: Stage, run: str, victim: str, trap: Trap) -> str:
+
+    try:
+        stage.wait(trap.hit, 60)
+        stage.kill(*_victims(stage, victim, run))
+    finally:
+        trap.release()
+    return summary(stage.end_of(run))

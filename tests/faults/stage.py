@@ -1,0 +1,265 @@
+"""The stage of the fault matrix: a real coordinator and three sites on loopback, each behind a relay, with ledgers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from flwr.supercore.primitives.asymmetric import generate_key_pairs, private_key_to_bytes, public_key_to_bytes
+from tests.e2e.federation_fixtures import ROOT, Deployment
+from tests.faults.application import ledger_of, step_of
+from tests.faults.relay import Relay
+from tests.faults.traps import Trap
+from tests.unit.rounds_fixtures import STUDY, weights
+
+from gaitkeeper_server.rounds.aggregate import mean_of_updates
+from gaitkeeper_server.rounds.states import Outcome, RoundState, RunRecord
+from gaitkeeper_shared.processes import ChildSpec, free_port
+
+SITES = ("clinic-a", "clinic-b", "clinic-c")
+DEADLINE_S = 60.0
+RUN_S = 240.0
+DISK_BYTES = 24 << 20
+_NO_EVALUATION = b"[evaluation]\nholdout = 0.0\n"
+
+
+class ViolationError(AssertionError):
+    """Something that must hold after every fault did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: its record, and by round what became of each site (``included`` or outcome and code)."""
+
+    record: RunRecord
+    rounds: tuple[dict[str, str], ...]
+
+
+class Stage(Deployment):
+    """One coordinator, three sites. ``disks``: whether coordinator and sites have small file systems of their own."""
+
+    disks = False
+
+    def start(self) -> None:
+        """Enrol and start everything."""
+        os.environ["FAULTS_FOLDER"] = str(self.folder)
+        os.environ["PYTHONPATH"] = str(ROOT)
+        self.traps = self.folder / "traps"
+        self._runs = 0
+        self.modules: dict[str, str] = {}
+        self.relays: dict[str, Relay] = {}
+        self.keys = {site: self.enrol(site) for site in SITES}
+        for site in SITES:
+            self.relays[site] = Relay(("127.0.0.1", self.config.fleet_port))
+            self._mount(self.folder / site / "ledger")
+            ledger_of(self.folder / site)
+        self.start_superlink()
+        for site, key in self.keys.items():
+            self.start_site(site, key)
+        self.wait_for_sites()
+
+    def stop(self) -> None:
+        """End every process and give back what was mounted."""
+        self.children.stop()
+        for relay in self.relays.values():
+            relay.close()
+        for site in SITES:
+            subprocess.run(["umount", "-l", str(self.folder / site / "ledger")], capture_output=True, check=False)
+
+    def _mount(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+        self.disks = subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def start_site(self, site: str, key: Path) -> None:
+        """Start a site's node, through its relay, and its executor."""
+        link = {"runtime_port": free_port(), "runtime_secret": secrets.token_hex(16)}
+        node = {
+            **link,
+            "fleet_address": f"127.0.0.1:{self.relays[site].port}",
+            "root_certificate": str(self.home.root_certificate),
+            "node_key": str(key),
+            "ready": str(key.with_name("node.ready")),
+            "identity": str(key.with_name("node.number")),
+        }
+        executor = {
+            **link,
+            "application": f"tests.faults.application:{site}",
+            "audit_log": str(key.with_name("audit.log")),
+            "ready": str(key.with_name("executor.ready")),
+        }
+        module = self.modules.get(site, "gaitkeeper_client.agent.node")
+        self.children.add(ChildSpec(f"{site}-node", module, node, key.with_name("node.log")))
+        log = key.with_name("executor.log")
+        self.children.add(ChildSpec(f"{site}-executor", "gaitkeeper_client.agent.executor", executor, log))
+        self.children.tick()
+
+    def re_enrol(self, site: str) -> None:
+        """Admit a site again that was revoked, with a new key."""
+        shutil.move(self.keys[site], self.keys[site].with_name("node.key.old"))
+        key, public = generate_key_pairs()
+        self.keys[site].write_bytes(private_key_to_bytes(key))
+        token = f"token-{site}-{secrets.token_hex(4)}"
+        self.store.invite(site, token, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
+        assert self.store.enrol(token, "key", b"none", public_key_to_bytes(public), "2026-01-01T00:00:00Z")
+
+    def stop_site(self, site: str) -> None:
+        """End a site's processes, in order."""
+        for part in ("node", "executor"):
+            self.children.remove(f"{site}-{part}")
+            self.keys[site].with_name(f"{part}.ready").unlink(missing_ok=True)
+
+    def wait_for_sites(self, sites: Sequence[str] = SITES) -> None:
+        """Until nodes and executors of ``sites`` are up."""
+        ready = [self.keys[site].with_name(f"{part}.ready") for site in sites for part in ("node", "executor")]
+        self.wait(lambda: all(path.exists() for path in ready), 90)
+
+    # -- runs
+
+    def begin(self, rounds: int = 2, deadline_s: float = DEADLINE_S, quorum: int = 2, more: bytes = b"") -> str:
+        """Enter a run of a study of its own and start its conductor. Returns the run's name."""
+        self._runs += 1
+        run = f"run-{self._runs:02d}"
+        study = STUDY.replace(b'"rounds"', b'"%s"' % run.encode()).replace(b"rounds = 3", b"rounds = %d" % rounds)
+        study = study.replace(b"quorum = 2", b"quorum = %d" % quorum)
+        study = study.replace(b"deadline_s = 0.6", b"deadline_s = %.1f" % deadline_s) + _NO_EVALUATION + more
+        self.journal.request_run(run, study, [site.name for site in self.store.enrolled_sites()], weights())
+        self.start_conductor(run)
+        return run
+
+    def start_conductor(self, run: str) -> None:
+        """Start the process that conducts a run, with traps."""
+        self._conduct(run, run)
+
+    def start_second_conductor(self, run: str) -> None:
+        """Start another process that conducts the same run."""
+        self._conduct(run, f"{run}-second")
+
+    def _conduct(self, run: str, child: str) -> None:
+        settings = {
+            "journal": str(self.home.path / "journal.sqlite"),
+            "run": run,
+            "operator_port": self.access.port,
+            "operator_secret": self.secret,
+            "lock": str(self.access.lock),
+        }
+        log = self.home.logs / f"{child}.log"
+        self.children.add(ChildSpec(child, "tests.faults.trapped_runner", settings, log))
+        self.children.tick()
+
+    def trap(self, who: str, moment: str, number: int = 1) -> Trap:
+        """Arm a trap."""
+        return Trap(self.traps, who, moment, number).arm()
+
+    def wish(self, site: str, what: str, number: int = 1) -> None:
+        """Have a site misbehave in a round."""
+        (self.folder / site / f"wish-{what}-{number}").touch()
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass, with the children kept up."""
+        end = time.monotonic() + seconds
+        with contextlib.suppress(AssertionError):
+            self.wait(lambda: time.monotonic() >= end, seconds + 1)
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL, all at once."""
+        pids = [self.pid(name) for name in names]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for name in names:
+            if name.endswith("-executor"):
+                # What the site's own service does: a node must not wait for the reply of a dead executor.
+                self.children.restart(name.replace("-executor", "-node"))
+        if "superlink" in names:
+            (self.home.run / "superlink.ready").unlink(missing_ok=True)
+
+    def everything(self, run: str) -> tuple[str, ...]:
+        """All processes: those of one machine, as it were."""
+        return (run, "superlink", *(f"{site}-{part}" for site in SITES for part in ("node", "executor")))
+
+    def end_of(self, run: str, seconds: float = RUN_S) -> Ended:
+        """Wait for the end of a run, and check what must hold whatever happened. Raises :class:`ViolationError`."""
+        record = self.finish(run, seconds)
+        rounds = []
+        for item in self.journal.rounds(run):
+            outcomes = self.journal.outcomes(run, item.number)
+            rounds.append({o.site: str(o.outcome) + (f" ({o.code})" if o.code else "") for o in outcomes})
+            if missing := set(record.sites) - {outcome.site for outcome in outcomes}:
+                raise ViolationError(f"round {item.number} says nothing of {', '.join(sorted(missing))}")
+        self._check_weights(record)
+        self._check_ledgers(record)
+        self.children.remove(run)
+        return Ended(record, tuple(rounds))
+
+    def _check_weights(self, record: RunRecord) -> None:
+        """Each committed round is bitwise what its recorded replies give, and holds the steps of who was included."""
+        total = np.float32(0)
+        checkpoints = iter(self.journal.checkpoints(record.run, 1))
+        for item in self.journal.rounds(record.run):
+            if item.state is not RoundState.COMMITTED or item.number > record.rounds:
+                continue
+            found = next(checkpoints)
+            mean = mean_of_updates(self.journal.each_reply(record.run, item.number))
+            if any(found[name].tobytes() != mean[name].tobytes() for name in found):
+                raise ViolationError(f"round {item.number} is not what its recorded replies give")
+            outcomes = self.journal.outcomes(record.run, item.number)
+            steps = [step_of(o.site) for o in outcomes if o.outcome is Outcome.INCLUDED]
+            total += np.float32(np.mean(steps))
+            if not np.allclose(found["bias"], total, rtol=1e-5):
+                raise ViolationError(f"round {item.number} has {found['bias'][0]}, its sites give {total}")
+
+    def _check_ledgers(self, record: RunRecord) -> None:
+        """Nobody is charged twice for a round, and nobody counts who was not charged."""
+        for site in SITES:
+            charged: dict[int, int] = {}
+            for entry in ledger_of(self.folder / site).entries:
+                if entry.key.run == record.run and entry.kind == "train":
+                    charged[entry.key.round] = charged.get(entry.key.round, 0) + 1
+            if twice := [number for number, count in charged.items() if count > 1]:
+                raise ViolationError(f"{site} was charged twice for round {twice[0]}")
+            for item in self.journal.rounds(record.run):
+                for outcome in self.journal.outcomes(record.run, item.number):
+                    counted = outcome.site == site and outcome.outcome is Outcome.INCLUDED
+                    if counted and item.number <= record.rounds and item.number not in charged:
+                        raise ViolationError(f"{site} counts in round {item.number} without a charge")
+
+    # -- disks
+
+    def fill(self, folder: Path) -> Path:
+        """Fill a small file system to its last byte; the file that does it."""
+        ballast = folder / "ballast"
+        with ballast.open("wb") as file, contextlib.suppress(OSError):
+            for size in (1 << 20, 1 << 12, 1):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(b"\0" * size)
+                        file.flush()
+        return ballast
+
+    @contextlib.contextmanager
+    def read_only(self, folder: Path) -> Iterator[None]:
+        """A file system that can only be read for a while."""
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True, capture_output=True)
+
+    def copy_ledger(self, site: str, to: Path) -> None:
+        """What a backup of the machine's disk holds of a ledger."""
+        shutil.copytree(self.folder / site / "ledger", to, dirs_exist_ok=True)
+
+    def restore_ledger(self, site: str, copy: Path) -> None:
+        """Put an old copy in the place of the ledger."""
+        for path in (self.folder / site / "ledger").iterdir():
+            path.unlink()
+        shutil.copytree(copy, self.folder / site / "ledger", dirs_exist_ok=True)

@@ -1,0 +1,247 @@
+"""Faults of what is kept: disks, databases, backups, the registry, a second coordinator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.faults.stage import SITES, Stage
+from tests.faults.words import summary
+
+from gaitkeeper_shared.processes import free_port
+
+SITE = SITES[0]
+
+
+class Unavailable(Exception):  # noqa: N818 - no error of the software
+    """This machine cannot show the fault; the text says why."""
+
+
+def _disks(stage: Stage) -> None:
+    if not stage.disks:
+        raise Unavailable("small file systems need the right to mount")
+
+
+def site_disk_full(stage: Stage) -> str:
+    """A site's disk is full when its ledger has to be charged; emptied, the site is back in the next round."""
+    _disks(stage)
+    trap = stage.trap(SITE, "asked")
+    second = stage.trap("conductor", "committed")
+    run = stage.begin()
+    try:
+        stage.wait(trap.hit, 60)
+        ballast = stage.fill(stage.folder / SITE / "ledger")
+        trap.release()
+        stage.wait(second.hit, 90)
+        ballast.unlink()
+    finally:
+        trap.release()
+        second.release()
+    return summary(stage.end_of(run))
+
+
+def site_disk_read_only(stage: Stage) -> str:
+    """A site's disk can only be read for one round."""
+    _disks(stage)
+    second = stage.trap("conductor", "committed")
+    folder = stage.folder / SITE / "ledger"
+    with stage.read_only(folder):
+        run = stage.begin()
+        try:
+            stage.wait(second.hit, 90)
+        except AssertionError:
+            second.release()
+            raise
+    second.release()
+    return summary(stage.end_of(run))
+
+
+def journal_disk_full(stage: Stage, moment: str) -> str:
+    """The coordinator's journal cannot grow at a state of the round, for some seconds."""
+    trap = stage.trap("conductor", moment)
+    run = stage.begin()
+    journal = stage.home.path / "journal.sqlite"
+    try:
+        stage.wait(trap.hit, 60)
+        with _no_page_left(journal):
+            trap.release()
+            stage.pause(5.0)
+    finally:
+        trap.release()
+    return summary(stage.end_of(run))
+
+
+@contextlib.contextmanager
+def _no_page_left(path: Path) -> Iterator[None]:
+    """What a writer of this database meets on a full disk: it cannot be extended. Held by a lock on its write-ahead."""
+    with contextlib.closing(sqlite3.connect(path, timeout=30.0, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            database.execute("ROLLBACK")
+
+
+def superlink_database(stage: Stage, what: str) -> str:
+    """Flower's own database is locked for some seconds, or gone, while sites work."""
+    trap = stage.trap(SITE, "charged")
+    run = stage.begin()
+    try:
+        stage.wait(trap.hit, 60)
+        paths = sorted(stage.home.path.rglob("*superlink*.sqlite*")) or sorted(stage.home.path.rglob("flower*.sqlite*"))
+        if not paths:
+            raise Unavailable(f"no database of Flower's in {[p.name for p in stage.home.path.rglob('*')]}")
+        if what == "locked":
+            with _no_page_left(paths[0]):
+                trap.release()
+                stage.pause(5.0)
+        else:
+            stage.kill("superlink")
+            for path in paths:
+                path.unlink(missing_ok=True)
+    finally:
+        trap.release()
+    return summary(stage.end_of(run))
+
+
+def ledger_of_old_backup(stage: Stage) -> str:
+    """A site's ledger is put back to what it was a round ago: the site refuses from then on, and says why."""
+    trap = stage.trap("conductor", "committed")
+    run = stage.begin(rounds=3)
+    copy = stage.folder / "old-ledger"
+    try:
+        stage.wait(trap.hit, 60)
+        stage.copy_ledger(SITE, copy)
+        second = stage.trap("conductor", "committed", 2)
+        trap.release()
+        stage.wait(second.hit, 60)
+        newest = stage.folder / "newest-ledger"
+        stage.copy_ledger(SITE, newest)
+        stage.restore_ledger(SITE, copy)
+        second.release()
+        stage.wait(lambda: stage.journal.run(run).state.terminal, 90)
+    finally:
+        trap.release()
+        stage.restore_ledger(SITE, newest)
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.rmtree(newest, ignore_errors=True)
+    return summary(stage.end_of(run))
+
+
+def two_conductors(stage: Stage) -> str:
+    """A second process conducts the same run of the same journal."""
+    trap = stage.trap(SITE, "charged")
+    run = stage.begin()
+    try:
+        stage.wait(trap.hit, 60)
+        stage.start_second_conductor(run)
+        stage.pause(4.0)
+    finally:
+        trap.release()
+    ended = summary(stage.end_of(run))
+    stage.children.remove(f"{run}-second")
+    return ended
+
+
+def two_services(stage: Stage) -> str:
+    """``gaitkeeper coordinator run`` on a home where a service runs."""
+    from gaitkeeper_shared.single import hold
+
+    command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "run", "--home", str(stage.home.path)]
+    with hold(stage.home.run / "coordinator.lock", stage.home.path, "coordinator-running"):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    traceback = ", with a traceback" if "Traceback" in done.stderr else ""
+    known = "says that one runs" if "runs" in done.stderr or "running" in done.stderr else done.stderr[-200:]
+    return f"exit {done.returncode}, {known}{traceback}"
+
+
+def registry_killed(stage: Stage, victim: str) -> str:
+    """MLflow's server dies, or the process that registers a run: the run is registered later, and once."""
+    run = stage.begin(rounds=1)
+    ended = summary(stage.end_of(run))
+    folder = stage.folder / f"mlflow-{victim}"
+    folder.mkdir()
+    port = free_port()
+    server = _mlflow(folder, port)
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
+    try:
+        _await_mlflow(port)
+        first = _publisher(stage, run, environment)
+        time.sleep(2.5)  # it has imported MLflow by then, or not: either way it dies at work
+        if victim == "server":
+            server.send_signal(signal.SIGKILL)
+            first.wait(120)
+            server.wait(10)
+            told = "not registered" if not stage.journal.run(run).published else "registered"
+            server = _mlflow(folder, port)
+            _await_mlflow(port)
+        else:
+            first.send_signal(signal.SIGKILL)
+            first.wait(10)
+            told = "not registered" if not stage.journal.run(run).published else "registered"
+        _publisher(stage, run, environment).wait(120)
+        record = stage.journal.run(run)
+        versions = _versions(environment)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(15)
+        server.kill()
+    after = "registered" if record.published and record.model_version else "not registered"
+    return f"{ended}; {told}, then {after}, {versions} version"
+
+
+def _mlflow(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    database = f"sqlite:///{folder / 'mlflow.sqlite'}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
+    command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--workers", "1"]
+    log = (folder / "server.log").open("ab")
+    return subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+
+
+def _await_mlflow(port: int) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+
+
+def _publisher(stage: Stage, run: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """The registry's process, as the coordinator's service starts it: settings on standard input, which stays open."""
+    import json
+
+    settings = {"home": str(stage.home.path), "journal": str(stage.home.path / "journal.sqlite"), "run": run}
+    with (stage.home.logs / "registry.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gaitkeeper_server.rounds.publish"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(settings).encode() + b"\n")
+    process.stdin.flush()
+    return process
+
+
+def _versions(environment: dict[str, str]) -> int:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
+    return len(client.search_model_versions("name='gaitkeeper'"))
