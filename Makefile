@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 export GAITKEEPER_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type bench accuracy learning audit lock protos clean
+.PHONY: help setup demo test lint bench accuracy learning audit faults browser-test lock protos clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Gaitkeeper needs Python 3.11 as '$(PYTHON)'; or name yours: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
@@ -45,6 +45,9 @@ learning: setup ## what the example studies learn, with and without privacy, int
 
 audit: setup ## what a canary patient betrays, against what the ledger claims, and five planted faults; minutes
 	$(BIN)/gaitkeeper privacy audit --output audit
+
+faults: setup ## kill, cut, fill and forge in a real deployment, into docs/faults.md; half an hour
+	$(BIN)/python -m tests.faults
 
 lock: ## resolve the dependencies anew into requirements.lock (takes minutes)
 	deploy/lock.sh
