@@ -15,8 +15,9 @@ import hashlib
 import io
 import json
 import math
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.notices import NOTICES_RECORD, RoundNotice, put_notices
 from gaitkeeper_shared.study import Study
 
 if TYPE_CHECKING:
@@ -37,7 +39,10 @@ MESSAGE_TYPE = "train"
 """Flower's message type of every round, also of one that only evaluates: one kind of message, one entry at a site."""
 
 METRIC_NAMES = ("evaluated", "correct", "noise_std")
-"""All that a site may count: people evaluated, people judged right, both noised, and the noise's deviation."""
+"""All that a site may count: people evaluated, people judged right, both noised, and the noise's deviation; where the
+task is a severity, in place of the first two a table of people by their own grade and the one they were judged to have
+(:func:`grade_metric`)."""
+_GRADES = re.compile(r"grade\.\d{1,2}\.\d{1,2}")
 
 MASKING_RECORD = "masking"
 """The one record of a masked round's own stages (``gaitkeeper_shared.secure``); it travels as it is."""
@@ -92,6 +97,11 @@ class RoundReply:
     beside: bytes = b""
 
 
+def grade_metric(own: int, judged: int) -> str:
+    """Name of the count of people of one grade (by index into the study's labels) who were judged to have another."""
+    return f"grade.{own}.{judged}"
+
+
 def evaluation_rounds(study: Study) -> tuple[int, ...]:
     """Rounds in which a site evaluates the model that comes in: every ``evaluation.every`` rounds, and the end.
 
@@ -110,7 +120,9 @@ def order_for(study: Study, study_hash: str, run: str, number: int) -> RoundOrde
     return RoundOrder(study_hash, run, number, number <= study.training.rounds, evaluate)
 
 
-def encode_order(order: RoundOrder, weights: Weights, beside: bytes = b"") -> RecordDict:
+def encode_order(
+    order: RoundOrder, weights: Weights, beside: bytes = b"", notices: Sequence[RoundNotice] = ()
+) -> RecordDict:
     """The Flower records of an order; ``beside``: what a masked round sends with it (ASCII)."""
     from flwr.app import ConfigRecord, RecordDict
 
@@ -125,6 +137,7 @@ def encode_order(order: RoundOrder, weights: Weights, beside: bytes = b"") -> Re
     )
     records = RecordDict({_ARRAYS: _array_record(weights), _ROUND: config})
     _put_beside(records, beside)
+    put_notices(records, notices)
     return records
 
 
@@ -209,7 +222,7 @@ def decode_reply(content: RecordDict) -> RoundReply:
     record = content.get(_METRICS)
     if isinstance(record, MetricRecord):
         for name, value in record.items():
-            if name not in METRIC_NAMES:
+            if name not in METRIC_NAMES and not _GRADES.fullmatch(name):
                 raise GaitkeeperError("round-message-unusable", why=f"it has a metric {name[:40]!r} of its own")
             # Whole numbers have no largest one here; compared first, they cannot overflow.
             if not isinstance(value, int | float) or not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
@@ -250,7 +263,7 @@ def from_wire(content: RecordDict) -> RecordDict:
     try:
         plain = RecordDict()
         for name, values in json.loads(str(fields["records"])).items():
-            if name not in (_ROUND, _REPORT, _METRICS, _BESIDE):
+            if name not in (_ROUND, _REPORT, _METRICS, _BESIDE, NOTICES_RECORD):
                 raise ValueError("an unknown record")
             plain[name] = MetricRecord(values) if name == _METRICS else ConfigRecord(values)
         if "weights" in fields:

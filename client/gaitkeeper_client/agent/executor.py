@@ -14,13 +14,14 @@ import importlib
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.federation import application_bundle_hash, from_wire, to_wire
+from gaitkeeper_shared.notices import RoundNotice, notices_of, only_notices
 from gaitkeeper_shared.processes import read_settings
 
 if TYPE_CHECKING:
@@ -48,8 +49,12 @@ class ExecutorSettings:
     """A file to make once the application is loaded."""
 
 
-Auditor = Callable[[str], None]
-"""Told the SHA-256 of every bundle that is not ours."""
+class Auditor(Protocol):
+    """The site's audit log."""
+
+    def __call__(self, event: str, **facts: str | int) -> None:
+        """Append an entry."""
+        ...
 
 
 class _TaskToken:
@@ -72,6 +77,7 @@ class Executor:
         self._settings, self._audit = settings, audit
         self._token = _TaskToken()
         self._foreign: set[str] = set()
+        self._told: set[RoundNotice] = set()
         module, _, attribute = settings.application.partition(":")
         self._application: ClientApp = getattr(importlib.import_module(module), attribute)
 
@@ -136,11 +142,14 @@ class Executor:
             push_task_output(client, None, status, failure)
 
     def _run_application(self, message: Message, context: Context) -> tuple[Message, str]:
-        from flwr.app import Error, Message
+        from flwr.app import Error, Message, RecordDict
         from flwr.common.constant import ErrorCode
 
         try:
             message.content = from_wire(message.content)
+            self._heed_notices(notices_of(message.content))
+            if only_notices(message.content):
+                return Message(RecordDict(), reply_to=message), ""
             reply = self._application(message=message, context=context)
             if reply.has_content():
                 reply.content = to_wire(reply.content)
@@ -156,7 +165,16 @@ class Executor:
         if digest != application_bundle_hash() and digest not in self._foreign:
             self._foreign.add(digest)
             _log.warning("a bundle that is not ours came with a run (sha256 %s); it is not used", digest)
-            self._audit(digest)
+            self._audit("foreign-bundle-ignored", bundle_sha256=digest)
+
+    def _heed_notices(self, notices: tuple[RoundNotice, ...]) -> None:
+        """Note, once, which of this site's replies were not counted."""
+        for notice in notices:
+            if notice not in self._told:
+                self._told.add(notice)
+                _log.warning("%s", notice)
+                facts = {"run": notice.run, "round": notice.round, "outcome": notice.outcome, "code": notice.code}
+                self._audit("reply-not-counted", **facts, why=notice.message, budget="stays charged")
 
 
 @contextlib.contextmanager
@@ -182,11 +200,11 @@ def _sign_of_life(client: RuntimeHttpClient) -> Iterator[None]:
 
 
 def _auditor(path: str) -> Auditor:
-    def note(digest: str) -> None:
+    def note(event: str, **facts: str | int) -> None:
         if path:
             from gaitkeeper_shared.trust.audit import AuditLog
 
-            AuditLog(Path(path)).append("foreign-bundle-ignored", bundle_sha256=digest)
+            AuditLog(Path(path)).append(event, **facts)
 
     return note
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from gaitkeeper_server.rounds.attendance import check_enough, stop_if_told
 from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Presence, Roster
@@ -17,10 +18,12 @@ from gaitkeeper_server.rounds.states import Outcome, RoundState, RunRecord, Site
 from gaitkeeper_server.rounds.verdict import judge, judge_masked
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, encode_order, order_for, to_wire
+from gaitkeeper_shared.notices import MOST_NOTICES, RoundNotice, put_notices
 from gaitkeeper_shared.privacy.plan import PrivacyPlan, plan
 from gaitkeeper_shared.secure.arithmetic import Vector, size_of
 from gaitkeeper_shared.secure.statements import Advert
 from gaitkeeper_shared.study import Study
+from gaitkeeper_shared.study_federation import STOP_ON_DISCONNECT
 
 if TYPE_CHECKING:
     from flwr.app import Message, RecordDict
@@ -37,16 +40,18 @@ _log = logging.getLogger("gaitkeeper.rounds")
 class Pace:
     """Waits, in seconds.
 
-    ``absent_grace_s``: for a site that is not there at a round's start, when quorum is there; ``missing_grace_s``: for
-    one that was not there in the round before either. ``look_s``: between looks who is there, while somebody is
-    missing; ``look_again_s``: when everybody was asked.
+    ``absent_grace_s``: for a site that is not there at a round's start, when quorum is there, in place of the study's
+    ``federation.grace_s``; ``missing_grace_s``: for one that was not there in the round before either. ``look_s``:
+    between looks who is there, while somebody is missing; ``look_again_s``: when everybody was asked.
     """
 
     poll_s: float = 0.05
-    absent_grace_s: float = 15.0
+    absent_grace_s: float | None = None
     missing_grace_s: float = 1.0
     look_s: float = 0.5
     look_again_s: float = 2.0
+    notice_s: float = 5.0
+    """For stragglers to take in, at a run's end, that their replies were not counted."""
 
 
 class Stopped(Exception):  # noqa: N818 - a way out, not an error
@@ -76,6 +81,10 @@ class Desk:
     """In a masked round: by site, who dealt it false shares."""
     adverts: dict[str, tuple[Advert, ...]] = field(default_factory=dict)
     """In a masked round: keys for the next one."""
+    away: dict[str, float] = field(default_factory=dict)
+    """Since when a site is not connected."""
+    notices: Mapping[str, tuple[RoundNotice, ...]] = field(default_factory=dict)
+    """What goes with each site's order, of earlier rounds."""
 
     @property
     def included(self) -> list[str]:
@@ -95,15 +104,23 @@ class Collector:
         self._run = record.run
         self.missing: set[str] = set()
         """Who was not there in the round before."""
+        self._late: dict[str, tuple[str, int, float]] = {}
+        """By message id: site, round and end of a round that ended without its reply."""
 
     def grace_s(self, sites: Collection[str]) -> float:
         """How long those are waited for who are not there, when quorum is."""
         # Whoever was missing before is not waited for long.
-        return self._pace.missing_grace_s if self.missing & set(sites) else self._pace.absent_grace_s
+        return self._pace.missing_grace_s if self.missing & set(sites) else self._grace_s
+
+    @property
+    def _grace_s(self) -> float:
+        asked = self._pace.absent_grace_s
+        return self._study.federation.grace_s if asked is None else asked
 
     def collect(self, desk: Desk, weights: Weights) -> None:
         """Ask, and take in replies, until the round is over. Raises :class:`Stopped`."""
         looked = heeded = -math.inf
+        desk.notices = self.notices(desk.number)
         while True:
             moment = time.monotonic()
             if moment >= heeded + self._pace.look_s:
@@ -114,9 +131,10 @@ class Collector:
             if moment >= looked + (self._pace.look_again_s if everybody else self._pace.look_s):
                 self._ask(desk, weights)
                 looked = moment
-            if desk.pending:
-                for message in self._grid.pull_messages(list(desk.pending)):
+            if desk.pending or self._late:
+                for message in self._grid.pull_messages([*desk.pending, *self._late]):
                     self._receive(desk, message, weights)
+            self._heed_policies(desk, moment)
             if self._over(desk, moment - desk.started):
                 return
             time.sleep(self._pace.poll_s)
@@ -127,10 +145,25 @@ class Collector:
             return True
         # Those who may still answer: they were asked, or they are there and will be asked once more.
         expected = set(desk.asked) | (set(desk.errors) & desk.present)
-        if missing & expected or len(desk.included) < self._study.federation.quorum:
+        federation = self._study.federation
+        if not desk.beside and federation.missing_required(set(desk.included) | missing):
+            # A required site has failed or refused: this round cannot count any more.
+            return True
+        if missing & expected or not federation.enough(set(desk.included)):
             return False
-        grace = self._pace.missing_grace_s if missing <= self.missing else self._pace.absent_grace_s
+        grace = self._pace.missing_grace_s if missing <= self.missing else self._grace_s
         return elapsed >= grace
+
+    def _heed_policies(self, desk: Desk, moment: float) -> None:
+        """Raises ``round-stopped``. A masked attempt is judged when it is over: a site may be in the next one."""
+        if desk.beside:
+            return
+        if STOP_ON_DISCONNECT in self._study.federation.policies:
+            for site, since in desk.away.items():
+                if site not in desk.settled and moment - since >= self._grace_s:
+                    why = f"away for {moment - since:.0f} s"
+                    self.settle(desk, SiteOutcome(site, Outcome.ABSENT, "not-connected", why))
+        stop_if_told(self._study, desk.number, desk.settled.values())
 
     def _ask(self, desk: Desk, weights: Weights) -> None:
         """Send the order to every site that is there and was not asked since it came."""
@@ -138,6 +171,9 @@ class Collector:
 
         present = self._roster(self._grid)
         desk.present = set(present)
+        moment = time.monotonic()
+        gone = [site for site in self._record.sites if site not in present]
+        desk.away = {site: desk.away.get(site, moment) for site in gone}
         messages, sites = [], []
         order = order_for(self._study, self._record.study_hash, self._run, desk.number)
         for site in self._record.sites:
@@ -146,7 +182,7 @@ class Collector:
                 continue
             if desk.attempts.get(site, 0) >= _ATTEMPTS:
                 continue
-            content = encode_order(order, weights, desk.beside.get(site, b""))
+            content = encode_order(order, weights, desk.beside.get(site, b""), desk.notices.get(site, ()))
             if self._wire:
                 content = to_wire(content)
             message = Message(
@@ -174,7 +210,11 @@ class Collector:
         _ = self._prices
 
     def _receive(self, desk: Desk, message: Message, weights: Weights) -> None:
-        site, node = desk.pending.pop(message.metadata.reply_to_message_id, ("", 0))
+        asked = message.metadata.reply_to_message_id
+        if asked in self._late:
+            self._note_late(*self._late.pop(asked))
+            return
+        site, node = desk.pending.pop(asked, ("", 0))
         if not site or site in desk.settled:
             return
         seconds = round(time.monotonic() - desk.asked_at[site], 3)
@@ -204,7 +244,7 @@ class Collector:
         order = order_for(self._study, self._record.study_hash, self._run, desk.number)
         noise_std = self._prices.count_noise_std
         if not desk.beside:
-            largest = largest_update(self._study, self._prices, weights)
+            largest = largest_update(self._study, self._prices, weights, desk.number)
             return judge(site, content, order, self._study, weights, noise_std, largest)
         verdict = judge_masked(site, content, order, self._study, size_of(weights), noise_std)
         if verdict.vector is not None:
@@ -224,13 +264,15 @@ class Collector:
         self._journal.record_outcome(self._run, desk.number, outcome, update)
         desk.settled[outcome.site] = outcome
 
-    def close(self, desk: Desk) -> None:
-        """Give every site that did not reply the word for it."""
+    def close(self, desk: Desk, *, stopped: bool = False) -> None:
+        """Give every site that did not reply the word for it. ``stopped``: the round did not last to its end."""
         waited = f"after {time.monotonic() - desk.started:.0f} s"
         for site in self._record.sites:
             if site in desk.settled:
                 continue
-            if site in desk.asked:
+            if site in desk.asked and stopped:
+                why = SiteOutcome(site, Outcome.LATE, "round-over", f"no reply when the round was stopped {waited}")
+            elif site in desk.asked:
                 why = SiteOutcome(site, Outcome.LATE, "deadline", f"no reply {waited}")
             elif site in desk.errors:
                 why = SiteOutcome(site, Outcome.FAILED, "site-unreachable", desk.errors[site])
@@ -238,25 +280,77 @@ class Collector:
                 why = SiteOutcome(site, Outcome.ABSENT, "not-connected", f"not connected {waited}")
             self.settle(desk, why)
         self.missing = set(self._record.sites) - set(desk.included)
+        ended = time.monotonic()
+        self._late |= {
+            message_id: (site, desk.number, ended)
+            for message_id, (site, _) in desk.pending.items()
+            if desk.settled[site].outcome is Outcome.LATE
+        }
+
+    def _note_late(self, site: str, number: int, ended: float) -> None:
+        known = {outcome.site: outcome for outcome in self._journal.outcomes(self._run, number)}
+        late = known.get(site)
+        if late is None or late.outcome is not Outcome.LATE:
+            return
+        after = f"{late.message}; a reply came {time.monotonic() - ended:.0f} s after the end and was not counted"
+        self._journal.record_outcome(self._run, number, replace(late, message=after))
+
+    def notices(self, before: int) -> Mapping[str, tuple[RoundNotice, ...]]:
+        """By site, the rounds since it was last counted in which it was asked in vain: told with its next order."""
+        told: dict[str, list[RoundNotice]] = {}
+        counted: set[str] = set()
+        for number in range(before - 1, max(0, before - 1 - MOST_NOTICES), -1):
+            for said in self._journal.outcomes(self._run, number):
+                if said.outcome is Outcome.INCLUDED:
+                    counted.add(said.site)
+                elif said.site not in counted and said.outcome in (Outcome.LATE, Outcome.FAILED):
+                    notice = RoundNotice(self._run, number, str(said.outcome), said.code, said.message)
+                    told.setdefault(said.site, []).append(notice)
+            if counted >= set(self._record.sites):
+                break
+        return {site: tuple(reversed(notices)) for site, notices in told.items()}
+
+    def tell_stragglers(self) -> None:
+        """At the end of a run: tell those whose last reply did not count, as no order follows that would tell them.
+
+        The run's messages go with the run, so that they are waited for, but not for long. Never raises: nothing but an
+        operator's knowledge depends on it.
+        """
+        try:
+            last = max((item.number for item in self._journal.rounds(self._run)), default=0)
+            if told := self.notices(last + 1):
+                self._tell(told)
+        except Exception as error:
+            _log.warning("stragglers could not be told: %s: %s", type(error).__name__, error)
+
+    def _tell(self, told: Mapping[str, tuple[RoundNotice, ...]]) -> None:
+        present = self._roster(self._grid)
+        messages = [_notice_message(present[site].node_id, told[site]) for site in sorted(told) if site in present]
+        pending = {item for item in self._grid.push_messages(messages) if item} if messages else set()
+        until = time.monotonic() + self._pace.notice_s
+        while pending and time.monotonic() < until:
+            for message in self._grid.pull_messages(list(pending)):
+                pending.discard(message.metadata.reply_to_message_id)
+            time.sleep(self._pace.poll_s)
 
     def require_quorum(self, desk: Desk) -> None:
-        """Give the round up where too few sites are in it. Raises ``quorum-missed``."""
-        if len(desk.included) >= self._study.federation.quorum:
-            return
-        self._journal.set_round_state(self._run, desk.number, RoundState.ABANDONED)
-        words = [
-            f"{site} {outcome.outcome}" + (f" ({outcome.message or outcome.code})" if outcome.code else "")
-            for site, outcome in sorted(desk.settled.items())
-            if site not in desk.included
-        ]
-        raise GaitkeeperError(
-            "quorum-missed",
-            round=desk.number,
-            included=len(desk.included),
-            quorum=self._study.federation.quorum,
-            outcomes="; ".join(words) or "nobody else is enrolled",
-            run=self._run,
-        )
+        """Give the round up where too few sites are in it, or not those that must be.
+
+        Raises ``quorum-missed`` or ``required-missed``.
+        """
+        try:
+            check_enough(self._study, self._record, desk.number, desk.included, desk.settled.values())
+        except GaitkeeperError:
+            self._journal.set_round_state(self._run, desk.number, RoundState.ABANDONED)
+            raise
+
+
+def _notice_message(node: int, notices: tuple[RoundNotice, ...]) -> Message:
+    from flwr.app import Message, RecordDict
+
+    content = RecordDict()
+    put_notices(content, notices)
+    return Message(content, node, MESSAGE_TYPE, ttl=MESSAGE_MARGIN_S, group_id="notice")
 
 
 def trouble(message: Message, node: int) -> str | None:

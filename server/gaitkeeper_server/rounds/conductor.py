@@ -11,20 +11,21 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gaitkeeper_server.rounds.aggregate import mean_of_sum, mean_of_updates, with_momentum
+from gaitkeeper_server.rounds.aggregate import mean_of_sum, mean_of_updates
+from gaitkeeper_server.rounds.attendance import STOPPED_BY_STUDY, shortfall, stop_if_told
 from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.collection import Collector, Desk, Pace, Stopped
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.masked_round import MaskedRounds
 from gaitkeeper_server.rounds.masked_stages import MaskedStages
 from gaitkeeper_server.rounds.roster import Roster, roster_of_names
+from gaitkeeper_server.rounds.server_step import server_step
 from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, Wish
 from gaitkeeper_server.rounds.trained import trained_weights
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.privacy.plan import plan
 from gaitkeeper_shared.secure.identity import Membership
-from gaitkeeper_shared.study import momentum_at_coordinator
 
 if TYPE_CHECKING:
     from flwr.serverapp import Grid
@@ -68,13 +69,18 @@ class Conductor:
             return self._record.state
         try:
             self._all_rounds()
+            state, detail = self._ended()
         except Stopped:
-            self._journal.set_run_state(self._run, RunState.STOPPED, "stopped by an operator")
+            state, detail = RunState.STOPPED, "stopped by an operator"
         except GaitkeeperError as error:
             if error.code == "journal-unavailable":
                 # A busy or full disk passes: the run waits to be resumed.
                 raise
-            self._journal.set_run_state(self._run, RunState.FAILED, str(error))
+            state = RunState.STOPPED if error.code == STOPPED_BY_STUDY else RunState.FAILED
+            detail = str(error)
+        # First, as the word that the run is over ends this process as well.
+        self._collector.tell_stragglers()
+        self._journal.set_run_state(self._run, state, detail)
         return self._journal.run(self._run).state
 
     def _all_rounds(self) -> None:
@@ -83,30 +89,24 @@ class Conductor:
             raise GaitkeeperError("journal-damaged", path="of the run", detail="the untrained weights are missing")
         weights = checkpoint.weights
         done = {item.number for item in self._journal.rounds(self._run) if item.state is RoundState.COMMITTED}
-        last = self._study.training.rounds + (1 if self._study.evaluation.holdout > 0 else 0)
+        training = self._study.training
+        last = training.rounds + (1 if self._study.evaluation.holdout > 0 else 0)
         for number in range(1, last + 1):
             if number in done:
                 continue
             self._heed_wish()
             self._journal.set_run_state(self._run, RunState.RUNNING)
-            if number > self._study.training.rounds:
-                # What is judged at the end is what is registered.
+            if number > training.rounds or (training.calibrates(number) and not training.calibrates(number - 1)):
+                # What is calibrated, and what is judged at the end, is what is registered.
                 weights = trained_weights(self._journal, self._run)
             weights = self._round(number, weights)
             if self._on_round is not None:
                 self._on_round(number)
-        self._finish()
 
-    def _finish(self) -> None:
-        short = []
-        for item in self._journal.rounds(self._run):
-            missing = [o.site for o in self._journal.outcomes(self._run, item.number) if o.outcome != Outcome.INCLUDED]
-            if missing:
-                short.append(f"round {item.number} without {', '.join(missing)}")
-        if short:
-            self._journal.set_run_state(self._run, RunState.DEGRADED, "; ".join(short)[:500])
-        else:
-            self._journal.set_run_state(self._run, RunState.SUCCEEDED)
+    def _ended(self) -> tuple[RunState, str]:
+        rounds = self._journal.rounds(self._run)
+        short = shortfall((item.number, item.state, self._journal.outcomes(self._run, item.number)) for item in rounds)
+        return (RunState.DEGRADED, short[:500]) if short else (RunState.SUCCEEDED, "")
 
     def _heed_wish(self) -> None:
         wish = self._journal.wish(self._run)
@@ -133,36 +133,39 @@ class Conductor:
         except Stopped:
             self._journal.set_round_state(self._run, number, RoundState.ABANDONED)
             raise
+        except GaitkeeperError as error:
+            if error.code == STOPPED_BY_STUDY:
+                self._journal.set_round_state(self._run, number, RoundState.ABANDONED)
+            raise
         self._journal.set_round_state(self._run, number, RoundState.REPLIED)
         if not trains:
             self._journal.commit_round(self._run, number, None)
             return weights
         if self._masked is not None:
-            largest = largest_update(self._study, plan(self._study), weights)
-            mean = mean_of_sum(total, members, weights, self._study.model.trained, largest)
+            largest = largest_update(self._study, plan(self._study), weights, number)
+            mean = mean_of_sum(total, members, weights, self._study.model.trained_parts, largest)
         else:
             mean = mean_of_updates(self._journal.each_reply(self._run, number))
-        mean = self._with_momentum(number, weights, mean)
+        # Weights of round r are what r made; this round started from those of number - 1.
+        before = next(self._journal.checkpoints(self._run, number - 2)) if number > 1 else None
+        stepped = server_step(self._study, number, mean, weights, before, self._journal.optimiser_state(self._run))
         self._journal.set_round_state(self._run, number, RoundState.AGGREGATED)
-        self._journal.commit_round(self._run, number, mean)
+        self._journal.commit_round(self._run, number, stepped.weights, stepped.state)
         if self._masked is not None:
             self._masked.forget(number)
-        return mean
+        return stepped.weights
 
     def _collect(self, number: int, weights: Weights, *, trains: bool) -> None:
         desk = Desk(number, time.monotonic())
         for outcome in self._journal.outcomes(self._run, number):
             if outcome.outcome is Outcome.INCLUDED:
                 desk.settled[outcome.site] = outcome
-        self._collector.collect(desk, weights)
+        try:
+            self._collector.collect(desk, weights)
+        except (Stopped, GaitkeeperError):
+            self._collector.close(desk, stopped=True)
+            raise
         self._collector.close(desk)
+        stop_if_told(self._study, number, desk.settled.values())
         if trains:
             self._collector.require_quorum(desk)
-
-    def _with_momentum(self, number: int, weights: Weights, mean: Weights) -> Weights:
-        momentum = self._study.training.momentum
-        if not momentum_at_coordinator(self._study) or momentum == 0 or number == 1:
-            return mean
-        # Weights of round r are what r made; this round started from those of number - 1.
-        before = next(self._journal.checkpoints(self._run, number - 2))
-        return with_momentum(mean, weights, before, momentum)

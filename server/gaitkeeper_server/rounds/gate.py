@@ -22,6 +22,7 @@ from flwr.proto.fleet_pb2 import PushMessagesRequest, PushMessagesResponse
 from flwr.proto.runtime_pb2 import PushAppMessagesResponse
 from flwr.supercore.auth.typing import AccountInfo
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TASK_TOKEN_HEADER
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from google.protobuf.message import DecodeError
 
@@ -29,6 +30,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Short = Callable[[Scope, bytes], bytes | None]
+"""The body of the answer to a request, or None where the application has to answer."""
 
 FLEET_PATHS = frozenset(
     f"/v1/fleet/{name}"
@@ -117,8 +120,10 @@ class InTurn:
     so that a slow or silent peer holds up nobody.
     """
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, short: Short | None = None) -> None:
+        """``short``: answers what it can by itself; it is asked first."""
         self.plain = application
+        self._short = short
         self._turn = asyncio.Lock()
 
     async def serve(
@@ -149,7 +154,12 @@ class InTurn:
             answer.append(message)
 
         async with self._turn:
-            await self.plain(scope, replay, keep)
+            short = None if self._short is None else self._short(scope, body)
+            if short is None:
+                await self.plain(scope, replay, keep)
+        if short is not None:
+            await _answer(send, 200, PROTOBUF_MEDIA_TYPE.encode("ascii"), short)
+            return short
         for message in answer:
             await send(message)
         return b"".join(message.get("body", b"") for message in answer)
@@ -317,6 +327,10 @@ def _parts_to_come(response: PushMessagesResponse | PushAppMessagesResponse, ans
 
 
 async def _refuse(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+    await _answer(send, status, b"text/plain", body)
+
+
+async def _answer(send: Send, status: int, kind: bytes, body: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

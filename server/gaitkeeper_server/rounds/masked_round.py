@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gaitkeeper_server.rounds.attendance import stop_if_told
 from gaitkeeper_server.rounds.collection import Collector, Desk
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.masked_records import MaskedRecords, MaskedSum
@@ -171,6 +172,7 @@ class MaskedRounds:
             gone = sorted(set(task.only or ()) - set(members))
             task.why = f"after a lie the sum has to be made with {', '.join(gone)}, or not at all"
             return None
+        stop_if_told(self._study, desk.number, desk.settled.values())
         self._collector.require_quorum(desk)
         total = desk.vectors[members[0]].copy()
         for site in members[1:]:
@@ -185,8 +187,8 @@ class MaskedRounds:
         forgetful = [site for site, outcome in desk.settled.items() if outcome.code in _PASSING]
         if not forgetful or attempt == _ATTEMPTS:
             return False
-        short = len(desk.included) < self._study.federation.quorum
-        return attempt == 1 or (short and len(desk.included) + len(forgetful) >= self._study.federation.quorum)
+        federation, there = self._study.federation, set(desk.included)
+        return attempt == 1 or (not federation.enough(there) and federation.enough(there | set(forgetful)))
 
     def _cast(self, desk: Desk, sites: tuple[str, ...]) -> Cast | None:
         """Who takes part in an attempt; everybody else is settled. None where they are too few."""

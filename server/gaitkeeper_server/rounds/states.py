@@ -15,7 +15,7 @@ class RunState(StrEnum):
     PAUSED = "paused"
     SUCCEEDED = "succeeded"
     DEGRADED = "degraded"
-    """All rounds were committed, at least one of them on fewer sites than the consortium has."""
+    """The run came to its end, at least one round on fewer sites than it asked, or lost."""
     FAILED = "failed"
     STOPPED = "stopped"
 
@@ -35,6 +35,8 @@ class RoundState(StrEnum):
     COMMITTED = "committed"
     ABANDONED = "abandoned"
     """Too few sites replied in time; the run failed or was stopped here."""
+    LOST = "lost"
+    """Its masked sum could not be opened after a lie; the run went on from the round before."""
 
 
 class Outcome(StrEnum):

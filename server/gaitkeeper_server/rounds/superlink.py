@@ -23,6 +23,7 @@ import uvicorn
 
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.rounds.gate import Bell, EnrolledKeys, FleetGate, InTurn, OperatorAuthn, OperatorGate
+from gaitkeeper_server.rounds.short_road import ShortRoad
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.durable import write_durably
@@ -171,7 +172,7 @@ def _application(settings: SuperLinkSettings) -> FastAPI:
 async def _serve_both(
     settings: SuperLinkSettings, application: FastAPI, keys: EnrolledKeys, on_ready: Callable[[], None]
 ) -> None:
-    in_turn = InTurn(application)
+    in_turn = InTurn(application, ShortRoad(application).answer)
     orders, replies = Bell(_HOLD_NODES_S), Bell(_HOLD_CONDUCTOR_S)
     public = _Server(
         uvicorn.Config(
