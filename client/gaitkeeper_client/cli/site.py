@@ -8,6 +8,7 @@ from gaitkeeper_client.cli import (
     site_analyze,
     site_budget,
     site_consent,
+    site_console,
     site_doctor,
     site_policy,
     site_run,
@@ -34,5 +35,6 @@ for part in (
     site_budget,
     site_doctor,
     site_analyze,
+    site_console,
 ):
     part.register(app)

@@ -1,0 +1,43 @@
+"""The console's pages as HTML: every value is escaped, every asset is ours."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from gaitkeeper_shared import __version__
+
+
+@cache
+def _environment() -> Environment:
+    folder = resources.files("gaitkeeper_client.console") / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(str(folder)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["moment"] = moment
+    environment.filters["size"] = size
+    environment.globals["version"] = __version__
+    return environment
+
+
+def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page. ``who``: the principal whose rights decide what the navigation shows, or None."""
+    return HTMLResponse(_environment().get_template(template).render(**values), status)
+
+
+def moment(text: str | None) -> str:
+    """A moment as people read it, in UTC."""
+    return "" if not text else f"{text[:10]} {text[11:16]}"
+
+
+def size(count: int) -> str:
+    """A number of bytes."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"

@@ -1,0 +1,103 @@
+"""What the operator sets for the console: the table ``[console]`` of ``site.toml``, checked at the door."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gaitkeeper_client.vault.home import SiteHome, read_table
+from gaitkeeper_shared.errors import GaitkeeperError
+
+TABLE = "console"
+_NUMBERS = {
+    "port": (0, 65_535),
+    "idle_minutes": (1, 240),
+    "session_hours": (1, 24),
+    "upload_mb": (1, 65_536),
+    "workers": (1, 16),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """``host``, ``port``: where it listens. ``idle_minutes``: a session that nobody uses ends. ``session_hours``: every
+    session ends. ``upload_mb``: the largest upload, in 10^6 bytes. ``workers``: recordings analysed at a time.
+
+    ``certificate``, ``private_key``: PEM files for TLS. ``tls``: whether the console is served over TLS.
+    ``names``: further host names under which browsers reach it.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8470
+    idle_minutes: int = 15
+    session_hours: int = 10
+    upload_mb: int = 4_000
+    workers: int = 1
+    certificate: str = ""
+    private_key: str = ""
+    tls: bool = False
+    names: tuple[str, ...] = ()
+
+    @property
+    def upload_bytes(self) -> int:
+        """The largest upload in bytes."""
+        return self.upload_mb * 1_000_000
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the console."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def console_settings(home: SiteHome, **given: Any) -> ConsoleSettings:
+    """The settings of a home, ``given`` options (None: not given) put over them.
+
+    Raises ``console-settings``; ``console-needs-tls`` for an address that others can reach without encryption.
+    """
+    table = dict(read_table(home, TABLE))
+    table.update({name: value for name, value in given.items() if value is not None})
+    known = {item.name for item in dataclasses.fields(ConsoleSettings)}
+    if unknown := sorted(set(table) - known):
+        raise _bad(home, f"there is no key {', '.join(unknown)}")
+    for name, value in table.items():
+        _check(home, name, value)
+    if "names" in table:
+        table["names"] = tuple(table["names"])
+    settings = ConsoleSettings(**table)
+    if bool(settings.certificate) != bool(settings.private_key):
+        raise _bad(home, "certificate and private_key go together")
+    for path in filter(None, (settings.certificate, settings.private_key)):
+        if not Path(path).is_file():
+            raise _bad(home, f"there is no file {path}")
+    if settings.certificate:
+        settings = dataclasses.replace(settings, tls=True)
+    if not settings.is_loopback and not settings.tls:
+        raise GaitkeeperError("console-needs-tls", host=settings.host)
+    return settings
+
+
+def _check(home: SiteHome, name: str, value: Any) -> None:
+    if name in _NUMBERS:
+        low, high = _NUMBERS[name]
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _bad(home, f"{name} = {value!r} is not a whole number from {low} to {high}")
+    elif name == "names":
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
+            raise _bad(home, "names is not a list of host names")
+    elif name == "tls":
+        if not isinstance(value, bool):
+            raise _bad(home, "tls is neither true nor false")
+    elif not isinstance(value, str):
+        raise _bad(home, f"{name} is not a text")
+
+
+def _bad(home: SiteHome, detail: str) -> GaitkeeperError:
+    return GaitkeeperError("console-settings", path=home.config_file, detail=detail)
