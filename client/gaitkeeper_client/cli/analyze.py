@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gaitkeeper_client.cli import exchange_options as beside
 from gaitkeeper_client.cli import source_options as given
 from gaitkeeper_shared.errors import EXIT_REFUSED
 
@@ -32,6 +33,8 @@ def analyze(
         Path | None,
         typer.Option("--output", metavar="DIR", help="Where the results go. By default RECORDING's name, -gait."),
     ] = None,
+    fhir: beside.FhirFile = None,
+    tables: beside.TablesFormat = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")] = False,
 ) -> None:
     """Measure the walk in a recording: analysis.json and report.html.
@@ -47,16 +50,20 @@ def analyze(
     from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.sources import analyse_file
 
+    beside.check_tables(tables)
     options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
     network = given.estimator_choice(estimator, skeleton)
     with progress(recording.name) as on_progress:
         analysis = analyse_file(recording, height_m=height, on_progress=on_progress, options=options, estimator=network)
     folder = output if output is not None else given.result_folder(recording)
     document = write_results(folder, analysis)
+    others = beside.write_beside(analysis, folder, fhir=fhir, tables=tables)
     if as_json:
         typer.echo(document, nl=False)
     else:
         print_analysis(analysis)
         print_results(folder)
+        for path in others:
+            typer.echo(str(path))
     if analysis.status == "refused":
         raise typer.Exit(EXIT_REFUSED)

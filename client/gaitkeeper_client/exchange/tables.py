@@ -1,0 +1,141 @@
+"""A walk's parameters, cycles and curves as tables: CSV for spreadsheets, Parquet for statistics.
+
+``parameters``: one row a parameter, withheld ones with their reason. ``cycles``: one row a gait cycle. ``curves``: one
+row for each percent of each angle of each cycle, with ``cycle`` as the row number in ``cycles``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from gaitkeeper_client.gait.analysis import CURVE_POINTS, Analysis, Cycle, Parameter
+from gaitkeeper_client.gait.definitions import DEFINITIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TableFormat = Literal["csv", "parquet"]
+FORMATS: tuple[TableFormat, ...] = ("csv", "parquet")
+Kind = Literal["text", "number", "count"]
+Cell = str | float | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``columns``: by name, what stands in it and its values, all of one length. ``notes``: what the file carries."""
+
+    name: str
+    columns: Mapping[str, tuple[Kind, Sequence[Cell]]]
+    notes: Mapping[str, str]
+
+
+def tables_of(analysis: Analysis) -> tuple[Table, ...]:
+    """The tables of an analysis; those of a refused one hold the reasons and no cycle."""
+    notes = {"source_sha256": str(analysis.source.get("sha256", "")), "status": analysis.status}
+    return (_parameters(analysis, notes), _cycles(analysis.cycles, notes), _curves(analysis.cycles, notes))
+
+
+def table_bytes(table: Table, form: TableFormat) -> bytes:
+    """One table as a file."""
+    return _csv(table) if form == "csv" else _parquet(table)
+
+
+def write_tables(analysis: Analysis, folder: Path, form: TableFormat) -> tuple[Path, ...]:
+    """Write each table as ``NAME.FORM`` into the folder, each whole or not at all; gives the paths.
+
+    Raises ``exchange-unwritable``, ``disk-full``.
+    """
+    from gaitkeeper_client.exchange.files import write_file
+
+    written = []
+    for table in tables_of(analysis):
+        path = folder / f"{table.name}.{form}"
+        write_file(path, table_bytes(table, form))
+        written.append(path)
+    return tuple(written)
+
+
+def _parameters(analysis: Analysis, notes: Mapping[str, str]) -> Table:
+    rows = list(analysis.parameters.items())
+
+    def end(one: Parameter, index: int) -> float | None:
+        return None if one.ci95 is None else one.ci95[index]
+
+    return Table(
+        "parameters",
+        {
+            "parameter": ("text", [name for name, _ in rows]),
+            "unit": ("text", [one.unit for _, one in rows]),
+            "value": ("number", [one.value for _, one in rows]),
+            "ci95_low": ("number", [end(one, 0) for _, one in rows]),
+            "ci95_high": ("number", [end(one, 1) for _, one in rows]),
+            "n": ("count", [one.n for _, one in rows]),
+            "refused": ("text", [one.refused.code if one.refused else None for _, one in rows]),
+            "reason": ("text", [one.refused.message if one.refused else None for _, one in rows]),
+            "notes": ("text", [" ".join(note.code for note in one.notes) or None for _, one in rows]),
+            "definition": ("text", [DEFINITIONS[name].definition if name in DEFINITIONS else None for name, _ in rows]),
+        },
+        notes,
+    )
+
+
+def _cycles(cycles: Sequence[Cycle], notes: Mapping[str, str]) -> Table:
+    times = ("start_s", "end_s", "foot_off_s", "opposite_foot_off_s", "opposite_foot_strike_s", "duration_s")
+    columns: dict[str, tuple[Kind, Sequence[Cell]]] = {
+        "cycle": ("count", list(range(len(cycles)))),
+        "side": ("text", [cycle.side for cycle in cycles]),
+    }
+    columns |= {name: ("number", [getattr(cycle, name) for cycle in cycles]) for name in times}
+    return Table("cycles", columns, notes)
+
+
+def _curves(cycles: Sequence[Cycle], notes: Mapping[str, str]) -> Table:
+    rows = [
+        (number, name, percent, float(value) if np.isfinite(value) else None)
+        for number, cycle in enumerate(cycles)
+        for name, curve in cycle.curves.items()
+        for percent, value in zip(range(CURVE_POINTS), curve, strict=True)
+    ]
+    return Table(
+        "curves",
+        {
+            "cycle": ("count", [row[0] for row in rows]),
+            "angle": ("text", [row[1] for row in rows]),
+            "percent": ("count", [row[2] for row in rows]),
+            "degrees": ("number", [row[3] for row in rows]),
+        },
+        notes,
+    )
+
+
+def _csv(table: Table) -> bytes:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(table.columns)
+    cells = [[_cell(kind, value) for value in values] for kind, values in table.columns.values()]
+    writer.writerows(zip(*cells, strict=True))
+    return buffer.getvalue().encode("utf-8")
+
+
+def _cell(kind: Kind, value: Cell) -> str:
+    if value is None:
+        return ""
+    return f"{value:.7g}" if kind == "number" else str(value)
+
+
+def _parquet(table: Table) -> bytes:
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    types = {"text": arrow.string(), "number": arrow.float64(), "count": arrow.int64()}
+    arrays = {name: arrow.array(list(values), type=types[kind]) for name, (kind, values) in table.columns.items()}
+    content = arrow.table(arrays).replace_schema_metadata(dict(table.notes))
+    buffer = io.BytesIO()
+    parquet.write_table(content, buffer)
+    return buffer.getvalue()
