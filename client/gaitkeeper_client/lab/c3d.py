@@ -29,10 +29,11 @@ _SIDES = {"l": "left", "r": "right"}
 
 def read_c3d(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> LabWalk:
     """One C3D file. Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing``, ``lab-nothing-seen``,
-    ``lab-unit-unknown`` or ``lab-unit-contradiction``."""
+    ``lab-points-unseen``, ``lab-unit-unknown``, ``lab-unit-contradiction``, ``lab-sides-exchanged`` or
+    ``lab-feet-reversed``."""
     file = read_c3d_file(path)
     markers = _markers(path, file)
-    trajectories, frame = to_trajectories(markers, path, mapping)
+    trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True)
     plates, notes = read_plates(file, frame)
     return LabWalk("c3d", trajectories, _events(file, markers), plates, frame.notes + notes)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.geometry import LEG_M, METRES_PER_UNIT, metres_per_unit, vertical_axis, z_up
+from gaitkeeper_client.lab.sides import check_sides
 from gaitkeeper_client.lab.walk import Markers
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -25,7 +26,8 @@ _SEEN_ENOUGH = 0.5
 
 _MIRRORED = (
     "The file's axes are left-handed, or its left and right are exchanged: the feet point one way and the sides lie "
-    "the other way round. The sides were taken as they are named."
+    "the other way round, and this format does not say which. The sides were taken as they are named: check one of "
+    "them against the patient before a side is read from this report."
 )
 
 Alternatives = tuple[tuple[str, ...], ...]
@@ -43,8 +45,8 @@ class MarkerSets:
 class LabFrame:
     """How a file's axes and unit become ours: the vertical's axis and sign, metres per unit.
 
-    ``mirrored``: the file's axes are left-handed (or its left and right are exchanged), judged from where the feet
-    point; the second horizontal axis is then turned over, and the sides stay as they are named.
+    ``mirrored``: the file's axes are left-handed (or its left and right are exchanged: see :mod:`sides`); the second
+    horizontal axis is then turned over, and the sides stay as they are named.
     """
 
     vertical: tuple[int, int]
@@ -86,21 +88,22 @@ def plain_name(name: str) -> str:
 
 
 def to_trajectories(
-    markers: Markers, path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None
+    markers: Markers,
+    path: Path,
+    mapping: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    right_handed: bool = False,
 ) -> tuple[JointTrajectories, LabFrame]:
     """Joints of a walk, in metres, z up, and the frame that turns the file's other vectors alike.
 
-    ``mapping``: our joint to the file's own markers, whose mean it is, before what the table says. Raises
-    ``lab-points-missing``, ``lab-nothing-seen``, ``lab-unit-unknown``, ``lab-unit-contradiction`` or
+    ``mapping``: our joint to the file's own markers, whose mean it is, before what the table says. ``right_handed``:
+    the format promises such axes. Raises ``lab-points-missing``, ``lab-points-unseen``, ``lab-nothing-seen``,
+    ``lab-unit-unknown``, ``lab-unit-contradiction``, ``lab-sides-exchanged``, ``lab-feet-reversed`` or
     ``pose-mapping-wrong``.
     """
     picker = _Picker(markers)
     tracks = picker.joints() | mapped_tracks(markers, path, mapping or {})
-    missing = [f"{side} {what}" for side in SIDES for what in _NEEDED if f"{side}_{what}" not in tracks]
-    if missing and all(picker.is_named(joint.split(" ")[1]) for joint in missing):
-        raise GaitkeeperError("lab-nothing-seen", path=path)
-    if missing:
-        raise GaitkeeperError("lab-points-missing", path=path, missing=", ".join(missing))
+    _check_legs(picker, tracks, path)
     raw = np.full((markers.time_s.size, len(JOINTS), 3), np.nan)
     for name, track in tracks.items():
         raw[:, JOINT_INDEX[name]] = track
@@ -110,11 +113,38 @@ def to_trajectories(
     upward = raw[:, [JOINT_INDEX[f"{side}_hip"] for side in SIDES]].sum(axis=1)
     upward = upward - raw[:, [JOINT_INDEX[f"{side}_ankle"] for side in SIDES]].sum(axis=1)
     frame = LabFrame(vertical_axis(upward), _scale(length, markers.metres_per_unit, path))
-    if _is_mirrored(frame.points(raw)):
+    if check_sides(frame.points(raw), path, right_handed=right_handed):
         frame = LabFrame(frame.vertical, frame.scale, mirrored=True)
     positions = frame.points(raw)
     confidence = np.asarray(np.isfinite(positions).all(axis=2), dtype=np.float64)
     return JointTrajectories(markers.time_s, positions, "m", confidence), frame
+
+
+def _check_legs(picker: _Picker, tracks: Mapping[str, FloatArray], path: Path) -> None:
+    """Raise for what a walk cannot be read without, by side: one leg that lacks its markers does not stand for both."""
+    lacking = [(what, side) for side in SIDES for what in _NEEDED if f"{side}_{what}" not in tracks]
+    if not lacking:
+        return
+    unnamed = [f"{side} {what}" for what, side in lacking if not picker.names(what, side)]
+    if unnamed:
+        raise GaitkeeperError("lab-points-missing", path=path, missing=_listed(unnamed))
+    unseen = [f"{side} {what}" for what, side in lacking if not picker.sees(what, side)]
+    if len(unseen) == len(SIDES) * len(_NEEDED):
+        raise GaitkeeperError("lab-nothing-seen", path=path)
+    if unseen:
+        raise GaitkeeperError("lab-points-unseen", path=path, missing=_listed(unseen))
+    both = dict.fromkeys(f"left and right {what} under names of one kind" for what, _ in lacking)
+    raise GaitkeeperError("lab-points-missing", path=path, missing=_listed(list(both)))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """``left hip, left knee``; the whole leg by one word."""
+    for side in SIDES:
+        leg = [f"{side} {what}" for what in _NEEDED]
+        if all(one in names for one in leg):
+            rest = [one for one in names if one not in leg]
+            return ", ".join([f"the {side} leg (hip, knee and ankle)", *([_listed(rest)] if rest else [])])
+    return ", ".join(names)
 
 
 def mapped_tracks(markers: Markers, path: Path, mapping: Mapping[str, tuple[str, ...]]) -> dict[str, FloatArray]:
@@ -128,18 +158,6 @@ def mapped_tracks(markers: Markers, path: Path, mapping: Mapping[str, tuple[str,
         track: FloatArray = markers.positions[:, [column[name] for name in names]].mean(axis=1)
         found[joint] = track
     return found
-
-
-def _is_mirrored(points: FloatArray) -> bool:
-    """Whether left lies to the right of where the feet point, in (T, J, 3) points with z up; False where unknown."""
-    ahead = np.zeros((points.shape[0], 2))
-    for side in SIDES:
-        foot = points[:, JOINT_INDEX[f"{side}_toe"], :2] - points[:, JOINT_INDEX[f"{side}_heel"], :2]
-        ahead += np.where(np.isfinite(foot), foot, 0.0)
-    to_left = points[:, JOINT_INDEX["left_hip"], :2] - points[:, JOINT_INDEX["right_hip"], :2]
-    turn = ahead[:, 0] * to_left[:, 1] - ahead[:, 1] * to_left[:, 0]
-    known = np.isfinite(turn) & (turn != 0.0)
-    return bool(known.any() and np.median(turn[known]) < 0.0)
 
 
 def _scale(leg: float, declared: float, path: Path) -> float:
@@ -174,10 +192,21 @@ class _Picker:
                 found[f"left_{what}"], found[f"right_{what}"] = left, right
         return found
 
-    def is_named(self, what: str) -> bool:
-        """Whether the file has markers of that joint's name on both sides, seen or not."""
-        pairs = (self._pair(option) for option in marker_sets().joints[what] if option != ("pelvis",))
-        return any(left is not None and right is not None for left, right in pairs)
+    def names(self, what: str, side: str) -> bool:
+        """Whether the file has markers of that joint's name on that side, seen or not."""
+        return bool(self._of(what, side))
+
+    def sees(self, what: str, side: str) -> bool:
+        """Whether any of them is ever seen."""
+        return any(_share_seen(track) > 0.0 for track in self._of(what, side))
+
+    def _of(self, what: str, side: str) -> list[FloatArray]:
+        options = [option for option in marker_sets().joints[what] if option != ("pelvis",)]
+        found = [self._mean(option, side) for option in options]
+        if what == "hip":
+            # The pelvis gives both hips; its spine of this side is what the file can lack.
+            found += [self._mean(option, side) for option in marker_sets().pelvis["front"]]
+        return [track for track in found if track is not None]
 
     def _ankles(self) -> FloatArray:
         left, right = self._best_pair([self._pair(option) for option in marker_sets().joints["ankle"]])
