@@ -20,6 +20,7 @@ from torch import nn
 
 from gaitkeeper_client.training.dataset import Person
 from gaitkeeper_client.training.dpsgd import PrivateSteps, train_private
+from gaitkeeper_shared.models.objective import Objective
 from gaitkeeper_shared.models.registry import GaitModel, TemporalEncoder, build
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.study import Input
@@ -88,7 +89,7 @@ def opacus_steps() -> Step:
     torch.manual_seed(3)
     # Opacus' own hooks cause it; it says nothing about the gradients of parameters.
     warnings.filterwarnings("ignore", message="Full backward hook is firing")
-    trained = GradSampleModule(GaitModel(_DpLstmEncoder(), 2, "all"))
+    trained = GradSampleModule(GaitModel(_DpLstmEncoder(), Objective(2), "all"))
     optimizer = DPOptimizer(
         torch.optim.SGD(trained.parameters(), lr=RATE, momentum=MOMENTUM),
         noise_multiplier=NOISE_MULTIPLIER,

@@ -40,12 +40,12 @@ def journal(tmp_path: Path) -> Journal:
 def test_the_bound_is_what_the_steps_public_numbers_say() -> None:
     study = parse_study(STUDY)
     prices = plan(study)
-    bound = largest_update(study, prices, weights())
+    bound = largest_update(study, prices, weights(), 1)
     assert prices.train is not None
     noise = prices.train.noise_multiplier * (math.sqrt(15) + 8) / 5
     assert bound == pytest.approx(1.01 * 0.5 * (100 + noise) / (1 - 0.9))
     free = replace(study, privacy=replace(study.privacy, epsilon=math.inf))
-    assert largest_update(free, plan(free), weights()) == math.inf
+    assert largest_update(free, plan(free), weights(), 1) == math.inf
 
 
 def test_honest_steps_stay_far_below_the_bound() -> None:
@@ -63,7 +63,7 @@ def test_honest_steps_stay_far_below_the_bound() -> None:
         buffer = study.training.momentum * buffer + noised / (study.privacy.sample_rate * 10)
         position -= study.training.learning_rate * buffer
     update = {"w": position}
-    bound = largest_update(study, prices, reference)
+    bound = largest_update(study, prices, reference, 1)
     assert check_update("clinic-a", update, reference, largest=bound) is update
     assert np.linalg.norm(position) < bound / 5
 

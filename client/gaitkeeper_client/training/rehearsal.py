@@ -94,14 +94,13 @@ class _Trainer:
     """Fulfils :class:`gaitkeeper_shared.rehearsal.SiteTrainer`."""
 
     def __init__(self, study: bytes, people: Sequence[RehearsalPerson]) -> None:
-        from gaitkeeper_client.training.site_round import steps_of
         from gaitkeeper_shared.models.registry import best_device, build
         from gaitkeeper_shared.models.spec import ModelSpec
         from gaitkeeper_shared.privacy.plan import plan
 
         parsed = parse_study(study)
         self._people = tuple(Person(p.person, p.class_index, p.windows) for p in people)
-        self._steps = steps_of(parsed, plan(parsed))
+        self._study, self._prices, self._round = parsed, plan(parsed), 0
         self._model = build(ModelSpec.of(parsed, study_hash(study))).to(best_device())
         self._momentum: Mapping[str, Float32Array] = {}
 
@@ -109,11 +108,14 @@ class _Trainer:
         """What the site's private steps make of ``weights`` in the next round."""
         import torch
 
-        from gaitkeeper_client.training.dpsgd import train_private
+        from gaitkeeper_client.training.site_round import private_steps
         from gaitkeeper_shared.models.bundle import weights_of
 
+        self._round += 1
         self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        self._momentum = train_private(self._model, self._people, self._steps, self._momentum)
+        self._momentum = private_steps(
+            self._model, self._study, self._prices, self._people, self._round, self._momentum
+        )
         return weights_of(self._model)
 
 

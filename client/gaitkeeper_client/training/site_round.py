@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,8 +14,17 @@ from gaitkeeper_client.training.incoming import check_incoming
 from gaitkeeper_client.training.refusals import refusal
 from gaitkeeper_client.training.replies import decode_reply, decode_state, encode_reply, encode_state
 from gaitkeeper_client.vault.ledger import Charge, Ledger, RoundKey, StoredReply
+from gaitkeeper_shared.arrays import Float32Array
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.federation import RoundOrder, RoundReply, SiteReport, Weights, evaluation_rounds, order_for
+from gaitkeeper_shared.federation import (
+    RoundOrder,
+    RoundReply,
+    SiteReport,
+    Weights,
+    evaluation_rounds,
+    grade_metric,
+    order_for,
+)
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.privacy.accounting import Budget
@@ -98,7 +107,7 @@ def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundR
     state = b""
     trained: Weights | None = None
     if order.train:
-        new, state = _train(model, study, prices, dataset, runtime.ledger.state_before(key))
+        new, state = _train(model, study, prices, dataset, runtime.ledger.state_before(key), key.round)
         trained = {name: new[name] for name in weights}
     # The report's time stays 0: how long a site worked tells how many patients were drawn.
     report = SiteReport(
@@ -151,19 +160,37 @@ def _names(people: Sequence[Person]) -> tuple[str, ...]:
 
 
 def _train(
-    model: GaitModel, study: Study, prices: PrivacyPlan, dataset: SiteDataset, state: bytes
+    model: GaitModel, study: Study, prices: PrivacyPlan, dataset: SiteDataset, state: bytes, number: int
 ) -> tuple[Weights, bytes]:
-    from gaitkeeper_client.training.dpsgd import train_private
     from gaitkeeper_shared.models.bundle import weights_of
     from gaitkeeper_shared.models.registry import best_device
 
     try:
         model.to(best_device())
-        momentum = train_private(model, dataset.train, steps_of(study, prices), decode_state(state))
+        momentum = private_steps(model, study, prices, dataset.train, number, decode_state(state))
         trained = weights_of(model)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise GaitkeeperError("training-failed", detail=type(error).__name__) from error
     return trained, encode_state(momentum)
+
+
+def private_steps(
+    model: GaitModel,
+    study: Study,
+    prices: PrivacyPlan,
+    people: Sequence[Person],
+    number: int,
+    momentum: Mapping[str, Float32Array],
+) -> Mapping[str, Float32Array]:
+    """Take the private steps of round ``number`` on ``model``, in place; returns the momentum after them."""
+    from gaitkeeper_client.training.calibration import calibrate_private
+    from gaitkeeper_client.training.dpsgd import train_private
+
+    steps = steps_of(study, prices)
+    if study.training.calibrates(number):
+        calibrate_private(model, people, steps, study.training.calibration_rate)
+        return {}
+    return train_private(model, people, steps, momentum)
 
 
 def steps_of(study: Study, prices: PrivacyPlan) -> PrivateSteps:
@@ -189,14 +216,24 @@ def steps_of(study: Study, prices: PrivacyPlan) -> PrivateSteps:
 
 
 def _evaluate(model: GaitModel, study: Study, dataset: SiteDataset, prices: PrivacyPlan) -> dict[str, float]:
-    """Noised counts over the people held out: how many, and how many were judged right.
+    """Noised counts over the people held out: how many, and how many were judged right; of a severity, how many of
+    each grade were judged to have which.
 
     Raises ``privacy-switched-off`` rather than send counts without noise in a private study.
     """
-    from gaitkeeper_client.training.dpsgd import correct_people
+    from gaitkeeper_client.training.dpsgd import correct_people, grades
 
     if prices.evaluate is None and prices.train is not None:
         raise GaitkeeperError("privacy-switched-off", study=study.name)
-    counts = np.array([len(dataset.held_out), correct_people(model, dataset.held_out)], dtype=np.float64)
-    noised = counts + gaussian(2, prices.count_noise_std)
-    return {"evaluated": float(noised[0]), "correct": float(noised[1]), "noise_std": prices.count_noise_std}
+    people = dataset.held_out
+    if study.task.kind == "severity":
+        size = len(study.task.labels)
+        counts = np.zeros((size, size))
+        np.add.at(counts, ([person.class_index for person in people], grades(model, people)), 1.0)
+        names = [grade_metric(own, judged) for own in range(size) for judged in range(size)]
+    else:
+        counts = np.array([len(people), correct_people(model, people)], dtype=np.float64)
+        names = ["evaluated", "correct"]
+    noised = counts.ravel() + gaussian(counts.size, prices.count_noise_std)
+    told = {name: float(value) for name, value in zip(names, noised, strict=True)}
+    return {**told, "noise_std": prices.count_noise_std}

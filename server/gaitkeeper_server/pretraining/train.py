@@ -64,12 +64,14 @@ def pretrain(
 
 def _train(spec: ModelSpec, data: SyntheticWindows, options: PretrainOptions) -> tuple[GaitModel, float]:
     device = best_device()
-    model = build(replace(spec, labels=DISORDERS, trained="all")).to(device)
+    # Adapters stay at zero: they are for what private steps add to this.
+    told = replace(spec, labels=DISORDERS, values=(), trained="encoder+head")
+    model = build(told).to(device)
     judged = np.isin(data.patients, np.unique(data.patients)[:: round(1 / JUDGED)])
     windows, classes = torch.from_numpy(data.windows).to(device), torch.from_numpy(data.classes).to(device)
     train = np.flatnonzero(~judged)
     random = np.random.default_rng(options.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(list(model.private_parameters()), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.steps)
     model.train()
     for _ in range(options.steps):

@@ -14,10 +14,8 @@ import numpy as np
 
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import Weights
+from gaitkeeper_shared.models.parts import may_change
 from gaitkeeper_shared.secure.arithmetic import Vector, decode_mean, encode
-
-_HEAD = "head."
-"""How the arrays of a model's head are called; ``model.trained = "head"`` changes no others."""
 
 
 def check_update(
@@ -25,7 +23,7 @@ def check_update(
 ) -> Weights:
     """The update, where its names, shapes and types are those of ``reference`` and all its numbers are finite.
 
-    ``trained``: the study's ``model.trained``; with ``head`` all other arrays must come back as they were sent.
+    ``trained``: the study's ``model.trained`` with ``+`` between; other arrays must come back as they were sent.
     ``largest``: how far the update may lie from ``reference``, in L2 over all arrays.
     Raises ``update-unusable``.
     """
@@ -45,7 +43,7 @@ def check_update(
             raise GaitkeeperError("update-unusable", site=site, why=why)
         if not np.isfinite(array).all():
             raise GaitkeeperError("update-unusable", site=site, why=f"{name} holds NaN or infinity")
-        if trained == "head" and not name.startswith(_HEAD) and not np.array_equal(array, expected):
+        if not may_change(name, trained) and not np.array_equal(array, expected):
             raise GaitkeeperError(
                 "update-unusable", site=site, why=f"it changed {name}, which the study keeps as it is"
             )
@@ -100,11 +98,11 @@ def mean_of_sum(
     effect on the mean is seen. Raises ``secure-sum-unusable``.
     """
     mean = decode_mean(total, len(sites), reference)
-    if trained == "head":
+    if not all(may_change(name, trained) for name in reference):
         kept = decode_mean(encode(reference), 1, reference)
         # What everybody sent as it came is as it came, but for the steps of the quantiser.
         mean = {
-            name: reference[name] if not name.startswith(_HEAD) and np.array_equal(array, kept[name]) else array
+            name: reference[name] if not may_change(name, trained) and np.array_equal(array, kept[name]) else array
             for name, array in mean.items()
         }
     try:

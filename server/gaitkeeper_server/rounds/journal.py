@@ -56,6 +56,9 @@ CREATE TABLE IF NOT EXISTS weights (
     run TEXT NOT NULL REFERENCES runs, number INTEGER NOT NULL, sha256 TEXT NOT NULL, weights BLOB NOT NULL,
     PRIMARY KEY (run, number)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS optimiser (
+    run TEXT PRIMARY KEY REFERENCES runs, number INTEGER NOT NULL, sha256 TEXT NOT NULL, weights BLOB NOT NULL
+) STRICT;
 """
 _RUN_COLUMNS = (
     "run, study_name, study_hash, state, detail, wish, rounds, sites, created_at, updated_at, model_version, published"
@@ -192,7 +195,7 @@ class Journal(JournalFile):
         finished = _now() if state is RoundState.ABANDONED else None
         with self.writing() as database:
             database.execute(
-                "UPDATE rounds SET state = ?, finished_at = ? WHERE run = ? AND number = ? AND state != 'committed'",
+                "UPDATE rounds SET state = ?, finished_at = ? WHERE run = ? AND number = ? AND state NOT IN ('committed', 'lost')",
                 (state, finished, run, number),
             )
 
@@ -226,16 +229,26 @@ class Journal(JournalFile):
                     (run, number, outcome.site, hashlib.sha256(data).hexdigest(), data, _now()),
                 )
 
-    def commit_round(self, run: str, number: int, weights: Weights | None) -> str | None:
-        """Make a round's aggregate the run's checkpoint. Returns the SHA-256 of its bytes, where there are weights."""
+    def commit_round(
+        self, run: str, number: int, weights: Weights | None, optimiser: Weights | None = None, *, lost: bool = False
+    ) -> str | None:
+        """Make a round's aggregate the run's checkpoint. Returns the SHA-256 of its bytes, where there are weights.
+
+        ``optimiser``: the state of the coordinator's optimiser after it, where it keeps one. ``lost``: the round brought
+        nothing, and its weights are those that it began with.
+        """
         data = weights_to_bytes(weights) if weights is not None else None
         digest = hashlib.sha256(data).hexdigest() if data is not None else None
         with self.writing() as database:
             if data is not None:
                 database.execute("INSERT OR REPLACE INTO weights VALUES (?, ?, ?, ?)", (run, number, digest, data))
+            if optimiser:
+                state = weights_to_bytes(optimiser)
+                row = (run, number, hashlib.sha256(state).hexdigest(), state)
+                database.execute("INSERT OR REPLACE INTO optimiser VALUES (?, ?, ?, ?)", row)
             database.execute(
                 "UPDATE rounds SET state = ?, finished_at = ?, weights_sha256 = ? WHERE run = ? AND number = ?",
-                (RoundState.COMMITTED, _now(), digest, run, number),
+                (RoundState.LOST if lost else RoundState.COMMITTED, _now(), digest, run, number),
             )
             database.execute("UPDATE runs SET updated_at = ? WHERE run = ?", (_now(), run))
         return digest
@@ -254,6 +267,12 @@ class Journal(JournalFile):
         if row is None:
             return None
         return Checkpoint(row["number"], self._checked(row, f"weights of round {row['number']}"))
+
+    def optimiser_state(self, run: str) -> Weights:
+        """State of the coordinator's optimiser after the last committed round; empty where it keeps none."""
+        with self.reading() as database:
+            row = database.execute("SELECT sha256, weights FROM optimiser WHERE run = ?", (run,)).fetchone()
+        return {} if row is None else self._checked(row, "numbers of the optimiser")
 
     def checkpoints(self, run: str, first: int) -> Iterator[Weights]:
         """The committed weights of the rounds from ``first`` on, in order, one after the other."""
@@ -312,8 +331,8 @@ class Journal(JournalFile):
 
     def _run_record(self, database: sqlite3.Connection, row: sqlite3.Row) -> RunRecord:
         committed = database.execute(
-            "SELECT COUNT(*) AS n FROM rounds WHERE run = ? AND state = ? AND number <= ?",
-            (row["run"], RoundState.COMMITTED, row["rounds"]),
+            "SELECT COUNT(*) AS n FROM rounds WHERE run = ? AND state IN (?, ?) AND number <= ?",
+            (row["run"], RoundState.COMMITTED, RoundState.LOST, row["rounds"]),
         ).fetchone()["n"]
         return RunRecord(
             run=row["run"],

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from gaitkeeper_server.pretraining.start import first_weights
-from gaitkeeper_server.rounds.aggregate import mean_of_updates, with_momentum
+from gaitkeeper_server.rounds.aggregate import mean_of_updates
+from gaitkeeper_server.rounds.server_step import State, server_step
 from gaitkeeper_server.rounds.trained import averaged_rounds
 from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.rehearsal import RehearsalPerson, RehearsalProvider, RehearsalRun
-from gaitkeeper_shared.study import Study, momentum_at_coordinator, parse_study, study_hash
+from gaitkeeper_shared.study import Study, parse_study, study_hash
 
 
 def repeat(
@@ -32,15 +33,18 @@ def repeat(
         for site in sorted(sites)
     ]
     states: list[Weights] = [first_weights(spec, start)]
+    kept: State = {}
     for number in range(1, study.training.rounds + 1):
-        mean = mean_of_updates([train(states[-1]) for train in trainers])
-        states.append(_with_momentum(study, states, mean))
+        begins = study.training.calibrates(number) and not study.training.calibrates(number - 1)
+        current = _averaged(study, states) if begins else states[-1]
+        mean = mean_of_updates([train(current) for train in trainers])
+        stepped = server_step(study, number, mean, current, states[-2] if number > 1 else None, kept)
+        kept = stepped.state
+        states.append(stepped.weights)
         on_round(number)
-    averaged = averaged_rounds(study, study.training.rounds)
-    return ModelBundle(spec, mean_of_updates(states[-averaged:]))
+    return ModelBundle(spec, _averaged(study, states))
 
 
-def _with_momentum(study: Study, states: Sequence[Weights], mean: Weights) -> Weights:
-    if not momentum_at_coordinator(study) or study.training.momentum == 0 or len(states) < 2:
-        return mean
-    return with_momentum(mean, states[-1], states[-2], study.training.momentum)
+def _averaged(study: Study, states: Sequence[Weights]) -> Weights:
+    """The mean of the last rounds' weights; ``states``: those of all rounds until now, and the first ones."""
+    return mean_of_updates(states[-averaged_rounds(study, len(states) - 1) :])

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 def trained_weights(journal: Journal, run: str) -> Weights:
     """Weights of the last committed round, or the mean of the last ones' (``training.average``)."""
     study, _ = journal.study(run)
-    committed = journal.run(run).committed
+    committed = min(journal.run(run).committed, study.training.rounds)
     return mean_of_updates(journal.checkpoints(run, max(1, committed - averaged_rounds(study, committed) + 1)))
 
 
 def averaged_rounds(study: Study, committed: int) -> int:
-    """How many of the last rounds' models are averaged."""
-    return max(1, round(study.training.average * committed))
+    """How many of the last rounds' models are averaged, after ``committed`` rounds.
+
+    Rounds that calibrate are averaged among themselves: they started from the average of those that trained.
+    """
+    training = study.training
+    before = training.rounds - training.calibration
+    return max(1, round(training.average * (committed - before if committed > before else committed)))
 
 
 def trained_bundle(journal: Journal, run: str) -> ModelBundle:

@@ -50,7 +50,7 @@ def judge(
     counted = _counted(site, reply, order, study, noise_std)
     if counted.outcome is Outcome.REFUSED:
         return counted, None
-    update = check_update(site, reply.weights, reference, study.model.trained, largest) if order.train else None
+    update = check_update(site, reply.weights, reference, study.model.trained_parts, largest) if order.train else None
     return counted, update
 
 

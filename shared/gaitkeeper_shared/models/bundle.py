@@ -54,17 +54,18 @@ class ModelBundle:
         return model.eval()
 
     def predict(self, windows: Float32Array) -> Float32Array:
-        """(N, L) probabilities, one row per (T, C) window of the (N, T, C) ``windows``."""
+        """(N, L) probabilities, one row per (T, C) window of the (N, T, C) ``windows``; of a model that tells a
+        severity, (N, 1) severities in the study's own values."""
         import torch
 
         model = self.module()
         with torch.inference_mode():
-            logits = model(torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32)))
-            probabilities: Float32Array = torch.softmax(logits, dim=1).numpy()
-        return probabilities
+            outputs = model(torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32)))
+            answers: Float32Array = model.objective.answers(outputs).numpy()
+        return answers
 
     def predict_person(self, windows: Float32Array) -> Float32Array:
-        """(L,) probabilities for one person: the mean over their (N, T, C) windows, N at least 1."""
+        """(L,) probabilities or (1,) severity of one person: the mean over their (N, T, C) windows, N at least 1."""
         if windows.shape[0] == 0:
             raise ValueError("a person without a window cannot be judged")
         mean: Float32Array = self.predict(windows).mean(axis=0)

@@ -12,7 +12,9 @@ from torch import nn
 
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.measures import Measure
-from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.models.objective import Objective
+from gaitkeeper_shared.models.parts import part_of
+from gaitkeeper_shared.models.spec import ModelSpec, trains
 
 _FILES = ("lstm", "gru", "tcn", "transformer", "symmetry", "strides")
 _KINDS: dict[str, Callable[[ModelSpec], TemporalEncoder]] = {}
@@ -48,20 +50,24 @@ class TemporalEncoder(nn.Module, abc.ABC):
 
 
 class GaitModel(nn.Module):
-    """An encoder of windows and a linear head over the study's labels: (N, T, C) windows to (N, L) logits."""
+    """An encoder of windows and a linear head over the study's labels: (N, T, C) windows to (N, O) outputs.
 
-    def __init__(self, encoder: TemporalEncoder, labels: int, trained: str, signature: str = "") -> None:
+    ``objective``: what the outputs are for: the logits of L labels, or one severity.
+    """
+
+    def __init__(self, encoder: TemporalEncoder, objective: Objective, trained: str, signature: str = "") -> None:
         """``signature``: of everything but weights that the encoder's features depend on."""
         super().__init__()
         self.signature = signature
         self.encoder = encoder
-        self.head = nn.Linear(encoder.width, labels)
+        self.objective = objective
+        self.head = nn.Linear(encoder.width, objective.outputs)
         self.trained = trained
-        if trained == "head":
-            self.encoder.requires_grad_(False)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and trains(trained, part_of(name)))
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """(N, T, C) scaled windows to (N, L) logits."""
+        """(N, T, C) scaled windows to (N, O) outputs."""
         logits: torch.Tensor = self.head(self.encoder(windows))
         return logits
 
@@ -112,13 +118,19 @@ def build(spec: ModelSpec) -> GaitModel:
         raise GaitkeeperError("model-kind-unknown", kind=spec.kind, known=", ".join(known))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)
-        signature = repr((spec.kind, spec.hidden, spec.layers, spec.input, spec.features, spec.branch))
+        signature = repr(
+            (spec.kind, spec.hidden, spec.layers, spec.input, spec.features, spec.branch, spec.adapter_rank)
+        )
         encoder: TemporalEncoder = _KINDS[spec.kind](spec)
+        if spec.adapter_rank:
+            from gaitkeeper_shared.models.adapted import AdaptedEncoder
+
+            encoder = AdaptedEncoder(encoder, spec.adapter_rank)
         if spec.features or spec.branch != "none":
             from gaitkeeper_shared.models.branched import BranchedEncoder
 
             encoder = BranchedEncoder(encoder, spec)
-        return GaitModel(encoder, len(spec.labels), spec.trained, signature)
+        return GaitModel(encoder, Objective(spec.outputs, spec.values), spec.trained, signature)
 
 
 def best_device() -> torch.device:

@@ -11,6 +11,8 @@ from gaitkeeper_shared.study import Study
 
 COUNT_SENSITIVITY = math.sqrt(2.0)
 """L2 sensitivity of the pair (evaluated, correct): one patient changes each by at most 1."""
+TABLE_SENSITIVITY = 1.0
+"""The same of a table of grades, in one cell of which a patient is counted once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class PrivacyPlan:
     evaluate_budget: Budget
     evaluations: int
     honest_sites: int = 1
+    count_sensitivity: float = COUNT_SENSITIVITY
 
     @property
     def site_noise_multiplier(self) -> float:
@@ -50,7 +53,7 @@ class PrivacyPlan:
     @property
     def count_noise_std(self) -> float:
         """Standard deviation of the noise on each count of an evaluation, in patients; 0 without privacy."""
-        return 0.0 if self.evaluate is None else self.evaluate.noise_multiplier * COUNT_SENSITIVITY
+        return 0.0 if self.evaluate is None else self.evaluate.noise_multiplier * self.count_sensitivity
 
 
 def honest_sites(study: Study) -> int:
@@ -77,7 +80,9 @@ def plan(study: Study) -> PrivacyPlan:
     if evaluations == 0 or math.isinf(study.evaluation.epsilon):
         return PrivacyPlan(train, None, train_budget, evaluate_budget, evaluations, honest)
     count_noise = noise_multiplier(evaluate_budget, 1.0, evaluations)
-    return PrivacyPlan(train, Spend(count_noise, 1.0, 1), train_budget, evaluate_budget, evaluations, honest)
+    counts = Spend(count_noise, 1.0, 1)
+    sensitivity = TABLE_SENSITIVITY if study.task.kind == "severity" else COUNT_SENSITIVITY
+    return PrivacyPlan(train, counts, train_budget, evaluate_budget, evaluations, honest, sensitivity)
 
 
 def local_epsilon(study: Study, prices: PrivacyPlan) -> float:
