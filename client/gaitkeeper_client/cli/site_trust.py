@@ -69,7 +69,9 @@ def approve(
 ) -> None:
     """Agree that this site trains a study. Nothing is trained without it."""
     from gaitkeeper_client.consortium import studies as at_site
+    from gaitkeeper_client.consortium.approval import check_approval
     from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import unlock
 
     place = SiteHome.resolve(home)
     failure = _fetch(place.path)
@@ -79,7 +81,7 @@ def approve(
         typer.echo(f"Withdrawn: this site refuses {offer.study.name} from its next round on.")
     else:
         _show(offer)
-        _check_policy(place.path, offer)
+        check_approval(place, lambda: unlock(place), offer)
         if not yes and offer.approved_at is None:
             typer.confirm("Shall this site take part?", abort=True)
         offer = at_site.approve(place, offer)
@@ -91,23 +93,6 @@ def approve(
         failure = error
     if failure is not None:
         typer.echo(f"The coordinator could not be told; nothing depends on that. {failure}", err=True)
-
-
-def _check_policy(path: Path, offer: Offer) -> None:
-    """What the site's own rules do not allow is not approved either."""
-    from gaitkeeper_client.consortium.policy import load_policy
-    from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import unlock
-    from gaitkeeper_client.vault.store import Vault
-
-    place = SiteHome(path)
-    policy = load_policy(place)
-    policy.check_study(offer.study, offer.hash)
-    if policy.studies.min_patients:
-        with Vault.open(place, unlock(place)) as vault:
-            labels = [patient.label for patient in vault.patients() if patient.allows("training")]
-        fitting = [label for label in labels if label and offer.study.task.class_of(label) is not None]
-        policy.check_patients(len(fitting), offer.study)
 
 
 def audit(home: Home = None, as_json: AsJson = False) -> None:

@@ -116,8 +116,11 @@ def find_offer(home: SiteHome, which: str) -> Offer:
     return found[0]
 
 
-def approve(home: SiteHome, offer: Offer, *, clock: Clock = utc_now) -> Offer:
-    """Record that the site agrees to this very study; durable before this returns."""
+def approve(home: SiteHome, offer: Offer, *, clock: Clock = utc_now, by: str = "") -> Offer:
+    """Record that the site agrees to this very study; durable before this returns.
+
+    ``by``: who decided; the account that runs this where it is empty.
+    """
     if offer.approved_at is not None:
         return offer
     approved_at = iso(clock())
@@ -126,7 +129,7 @@ def approve(home: SiteHome, offer: Offer, *, clock: Clock = utc_now) -> Offer:
         "study_hash": offer.hash,
         "name": offer.study.name,
         "approved_at": approved_at,
-        "approved_by": _person(),
+        "approved_by": by or _person(),
     }
     AuditLog(home.audit_log, clock=clock).append("study-approved", study=offer.study.name, study_hash=offer.hash)
     write_durably(_files(home, offer.hash).approval, (json.dumps(table, indent=2) + "\n").encode("utf-8"))
