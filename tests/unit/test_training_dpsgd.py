@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -27,6 +29,15 @@ FORCES = Input(channels=(*(channel.name for channel in FORCE_CHANNELS), "pelvis_
 def spec(kind: str, trained: str = "all") -> ModelSpec:
     window = FORCES if kind == "strides" else WINDOW
     return ModelSpec(kind, 8, 1, 3, trained, window, ("healthy", "patient"), "0" * 64)
+
+
+@contextlib.contextmanager
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def people(count: int, seed: int, scale: float = 1.0) -> tuple[Person, ...]:
@@ -70,6 +81,31 @@ def test_a_step_is_the_clipped_sum_over_patients(kind: str, trained: str, count:
     expected = slow_step(twin, drawn, 0.7, 3.0)
     for old, new, step in zip(before, model.private_parameters(), expected, strict=True):
         np.testing.assert_allclose((old - new.detach()).numpy(), step.numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_patients_side_by_side_have_the_rows_that_they_have_one_after_the_other(kind: str) -> None:
+    group = people(7, 13)
+    moves = []
+    with _threads():
+        for cores in (1, 2, 5):
+            torch.set_num_threads(cores)
+            model = build(spec(kind))
+            train_private(model, group, PrivateSteps(1, 1.0, 0.0, 0.7, 1.0, 3.0, 0.0))
+            assert torch.get_num_threads() == cores
+            moves.append([parameter.detach() for parameter in model.parameters()])
+    for others in moves[1:]:
+        for a, b in zip(moves[0], others, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
+
+
+def test_what_goes_wrong_with_one_patient_is_heard_and_leaves_the_cores_as_they_were() -> None:
+    good, wide = people(3, 14), Person("wide", 0, np.zeros((1, 10, 4), dtype=np.float32))
+    with _threads():
+        torch.set_num_threads(3)
+        with pytest.raises(RuntimeError, match="size"):
+            train_private(build(spec("tcn")), (*good, wide), PrivateSteps(1, 1.0, 0.0, 0.7, 1.0, 3.0, 0.0))
+        assert torch.get_num_threads() == 3
 
 
 def test_only_the_head_moves_where_the_study_says_so() -> None:

@@ -88,5 +88,4 @@ def test_noise_comes_from_the_cryptographic_source_and_from_nowhere_else(monkeyp
         rounds.append(one_round())
         sources.append(source)
     assert np.array_equal(rounds[0], rounds[1])
-    people_drawn, parts = 4, 4
-    assert sources[0].drawn == 2 * 8 * (people_drawn + parts * rounds[0].size)  # eight bytes a number, two steps
+    assert sources[0].drawn == 2 * 2 * 32  # a fresh key for whom to draw and one for the noise, in each of two steps
