@@ -35,6 +35,7 @@ def analyze(
     ] = None,
     fhir: beside.FhirFile = None,
     tables: beside.TablesFormat = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write report.pdf, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")] = False,
 ) -> None:
     """Measure the walk in a recording: analysis.json and report.html.
@@ -56,13 +57,13 @@ def analyze(
     with progress(recording.name) as on_progress:
         analysis = analyse_file(recording, height_m=height, on_progress=on_progress, options=options, estimator=network)
     folder = output if output is not None else given.result_folder(recording)
-    document = write_results(folder, analysis)
+    document = write_results(folder, analysis, pdf=pdf)
     others = beside.write_beside(analysis, folder, fhir=fhir, tables=tables)
     if as_json:
         typer.echo(document, nl=False)
     else:
         print_analysis(analysis)
-        print_results(folder)
+        print_results(folder, pdf=pdf)
         for path in others:
             typer.echo(str(path))
     if analysis.status == "refused":

@@ -15,6 +15,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_client.gait.analysis import Analysis, Parameter
     from gaitkeeper_client.insight.findings import Findings
+    from gaitkeeper_client.insight.standing import Standing
     from gaitkeeper_client.insight.view import PatientContext
 
 
@@ -41,32 +42,44 @@ def write_results(
     analysis: Analysis,
     findings: Findings | None = None,
     patient: PatientContext | None = None,
+    *,
+    standing: Standing | None = None,
+    pdf: bool = False,
 ) -> str:
-    """Write ``analysis.json`` and ``report.html``, each whole or not at all; gives the JSON text.
+    """Write ``analysis.json``, ``report.html`` and, if asked, ``report.pdf``, each whole or not at all; gives the JSON
+    text. ``standing``: a draft unless given.
 
     Raises ``analysis-unwritable`` or ``disk-full``.
     """
     from gaitkeeper_client.insight.report import UNNAMED, write_report
+    from gaitkeeper_client.insight.standing import DRAFT
     from gaitkeeper_shared.durable import write_durably
 
     document: dict[str, Any] = analysis.to_json()
     if findings is not None:
         document["findings"] = findings.to_json()
+    document["report"] = (standing or DRAFT).to_json()
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / "analysis.json", text.encode("utf-8"))
-        write_report(analysis, folder / "report.html", findings, patient=patient or UNNAMED)
+        about = {"patient": patient or UNNAMED, "standing": standing or DRAFT}
+        write_report(analysis, folder / "report.html", findings, **about)
+        if pdf:
+            from gaitkeeper_client.insight.pdf_report import write_report_pdf
+
+            write_report_pdf(analysis, folder / "report.pdf", findings, **about)
     except OSError as error:
         raise GaitkeeperError("analysis-unwritable", path=folder, detail=error.strerror or str(error)) from error
     return text
 
 
-def print_results(folder: Path, remark: str = "") -> None:
+def print_results(folder: Path, remark: str = "", *, pdf: bool = False) -> None:
     """Where the results are."""
     import typer
 
-    typer.echo(f"{folder / 'analysis.json'}\n{folder / 'report.html'}{remark}")
+    for name in ("analysis.json", "report.html", *(("report.pdf",) if pdf else ())):
+        typer.echo(f"{folder / name}{'' if name == 'analysis.json' else remark}")
 
 
 def print_analysis(analysis: Analysis) -> None:

@@ -7,10 +7,12 @@ import typer
 from gaitkeeper_client.cli import (
     site_analyze,
     site_budget,
+    site_clinician,
     site_consent,
     site_console,
     site_doctor,
     site_policy,
+    site_report,
     site_run,
     site_trust,
     site_upkeep,
@@ -35,6 +37,8 @@ for part in (
     site_budget,
     site_doctor,
     site_analyze,
+    site_report,
+    site_clinician,
     site_console,
 ):
     part.register(app)

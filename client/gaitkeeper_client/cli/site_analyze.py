@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from gaitkeeper_client.gait.analysis import Analysis
     from gaitkeeper_client.insight.findings import Findings
     from gaitkeeper_client.insight.view import PatientContext
+    from gaitkeeper_client.signing.kept import KeptReport
     from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import SiteKey
 
 
 def register(app: typer.Typer) -> None:
@@ -48,11 +50,23 @@ def analyze(
         Path | None,
         typer.Option("--output", metavar="DIR", help="Where the results go. By default FILE's name, -gait."),
     ] = None,
+    recorded_at: Annotated[
+        str | None, typer.Option(help="When the patient walked (ISO 8601), for comparing visits. Otherwise: now.")
+    ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep/--no-keep", help="With --patient: keep the report in the vault, for signing and follow-up."
+        ),
+    ] = True,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write report.pdf, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")] = False,
 ) -> None:
-    """Measure a walk and ask the deployed model: analysis.json and report.html. Nothing is stored in the vault.
+    """Measure a walk and ask the deployed model: analysis.json and report.html.
 
-    FILE is any recording that ``gaitkeeper analyze`` takes.
+    FILE is any recording that ``gaitkeeper analyze`` takes. With --patient the report is kept in the vault, encrypted,
+    so that a clinician can sign it and visits can be compared (gaitkeeper site report, site follow-up); the patient
+    must have agreed to care. Without --patient nothing is kept.
 
     Exit status: 0 analysed, 3 refused with reasons, 2 the file cannot be used. Without a deployed model the report
     says so and holds the measurements alone.
@@ -60,43 +74,51 @@ def analyze(
     from gaitkeeper_client.cli.output import print_analysis, print_results, progress, write_results
     from gaitkeeper_client.insight.deployed import findings_at
     from gaitkeeper_client.lab.options import check_options
+    from gaitkeeper_client.signing.standing import standing_of
     from gaitkeeper_client.sources import analyse_file
     from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import unlock
 
     place = SiteHome.resolve(home)
     place.config()
     options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
     network = given.estimator_choice(estimator, skeleton)
-    context = _patient(place, patient, height)
+    moment = _moment(recorded_at)
+    key = None if patient is None else unlock(place)  # once: it may ask for a passphrase
+    context = _patient(place, key, patient, height)
     with progress(recording.name) as on_progress:
         analysis = analyse_file(
             recording, height_m=context.height_m, on_progress=on_progress, options=options, estimator=network
         )
     findings = findings_at(place, analysis)
     folder = output if output is not None else given.result_folder(recording)
-    document = write_results(folder, analysis, findings, context)
+    kept = None if key is None or not keep else _keep(place, key, context, analysis, findings, moment)
+    standing = standing_of(kept) if kept is not None else None
+    document = write_results(folder, analysis, findings, context, standing=standing, pdf=pdf)
     _audit(place, context, analysis, findings)
     if as_json:
         typer.echo(document, nl=False)
     else:
         print_analysis(analysis)
         _print_findings(findings)
-        print_results(folder, " (draft, not signed)")
+        state = "draft, not signed" if kept is None or kept.state == "draft" else kept.state
+        print_results(folder, f" ({state})", pdf=pdf)
+        if kept is not None:
+            typer.echo(f"Kept as report {kept.id} of {kept.pseudonym}.")
     if analysis.status == "refused":
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> PatientContext:
+def _patient(home: SiteHome, key: SiteKey | None, wanted: str | None, height_m: float | None) -> PatientContext:
     """What the report may know of the patient. Raises ``patient-unknown``."""
     from gaitkeeper_client.insight.view import PatientContext
 
-    if wanted is None:
+    if wanted is None or key is None:
         return PatientContext("not given", height_m=height_m)
     from gaitkeeper_client.vault.events import record
-    from gaitkeeper_client.vault.keys import unlock
     from gaitkeeper_client.vault.store import Vault
 
-    with Vault.open(home, unlock(home)) as vault:
+    with Vault.open(home, key) as vault:
         found = vault.find(wanted) or next((p for p in vault.patients() if p.pseudonym == wanted), None)
     if found is None:
         raise GaitkeeperError("patient-unknown", patient=wanted)
@@ -105,6 +127,35 @@ def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> Pati
         raise GaitkeeperError("consent-missing", pseudonym=found.pseudonym, purpose="care")
     height = found.height_m if height_m is None else height_m
     return PatientContext(found.pseudonym, found.age, found.sex or "", height)
+
+
+def _moment(text: str | None) -> str | None:
+    from gaitkeeper_client.vault.cohort import parse_moment
+
+    try:
+        return parse_moment(text or "")
+    except ValueError as error:
+        raise GaitkeeperError("ingest-bad-option", detail=error) from error
+
+
+def _keep(
+    home: SiteHome,
+    key: SiteKey,
+    patient: PatientContext,
+    analysis: Analysis,
+    findings: Findings,
+    recorded_at: str | None,
+) -> KeptReport | None:
+    """Keep the report of a walk that was measured; a refused one tells of the recording, not of the patient."""
+    from gaitkeeper_client.signing.kept import save
+    from gaitkeeper_client.signing.verification import verified
+    from gaitkeeper_client.vault.store import Vault
+
+    if analysis.status == "refused":
+        return None
+    with Vault.open(home, key) as vault:
+        kept = save(home, vault, patient, analysis, findings, recorded_at=recorded_at).report
+        return verified(home, vault, kept.id)
 
 
 def _audit(home: SiteHome, patient: PatientContext, analysis: Analysis, findings: Findings) -> None:

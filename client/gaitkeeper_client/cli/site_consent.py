@@ -28,10 +28,10 @@ def consent(
     patient: Who,
     home: Home = None,
     withdraw: Annotated[
-        str | None, typer.Option(help="What the patient no longer agrees to: care, training or care+training.")
+        str | None, typer.Option(help="What the patient no longer agrees to: care, training, labels, with + between.")
     ] = None,
     give: Annotated[
-        str | None, typer.Option(help="What the patient agrees to: care, training or care+training.")
+        str | None, typer.Option(help="What the patient agrees to: care, training, labels, with + between.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Only show what is on record.")] = False,
     as_json: AsJson = False,

@@ -21,6 +21,8 @@ from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
 from gaitkeeper_client.insight.norms import curve_origin, norm_curve, speed_band
 from gaitkeeper_client.insight.parameter_view import ParametersView, parameters_view
+from gaitkeeper_client.insight.standing import DRAFT, Standing, StandingView, standing_view
+from gaitkeeper_client.insight.texts import Texts, texts
 from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, UNITS, fact, number, title_of
 from gaitkeeper_shared import __version__
 
@@ -64,10 +66,16 @@ class ReportView:
     figures: Markup | None
     findings: FindingsView
     provenance: tuple[Fact, ...]
+    standing: StandingView
 
 
 def report_view(
-    analysis: Analysis, findings: Findings | None, patient: PatientContext, now: datetime | None = None
+    analysis: Analysis,
+    findings: Findings | None,
+    patient: PatientContext,
+    now: datetime | None = None,
+    standing: Standing = DRAFT,
+    words: Texts | None = None,
 ) -> ReportView:
     """Gather what the report shows. Never raises for a refused analysis: then its reasons are the report."""
     speed = dimensionless_speed(analysis)
@@ -92,6 +100,7 @@ def report_view(
         figures=stick_figures(frames) if frames else None,
         findings=findings_view(findings, analysis.cycles),
         provenance=_facts(analysis.source, set()) + _method(analysis),
+        standing=standing_view(standing, words or texts()),
     )
 
 

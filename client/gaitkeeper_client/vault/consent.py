@@ -1,4 +1,5 @@
-"""What a patient agreed to, by purpose: their own care, and training of the consortium's models.
+"""What a patient agreed to, by purpose: their own care, training of the consortium's models, and ``labels``: that a
+clinician's correction of a model's answer is taken as the label that training learns from.
 
 A consent is part of the patient's sealed record. What a command withdrew, no later cohort file gives back: only a
 command does. Where nobody said anything, the site's policy decides (``[consent] unless_said`` in ``site.toml``).
@@ -15,8 +16,10 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
 
-Purpose = Literal["care", "training"]
+Purpose = Literal["care", "training", "labels"]
 PURPOSES: frozenset[Purpose] = frozenset(get_args(Purpose))
+PRESUMABLE: frozenset[Purpose] = frozenset({"care", "training"})
+"""What a site's policy may take for given of patients of whom nobody said anything; ``labels`` is never presumed."""
 NOTHING = "none"
 TABLE = "consent"
 
@@ -61,7 +64,7 @@ def consent_of(table: Any) -> Consent | None:
 
 
 def parse_purposes(text: str) -> frozenset[Purpose]:
-    """Purposes as people write them: ``care``, ``training``, ``care+training``, ``none``.
+    """Purposes as people write them: ``care``, ``training``, ``care+training``, ``care+training+labels``, ``none``.
 
     A ``ValueError`` says what is wrong.
     """
@@ -69,7 +72,7 @@ def parse_purposes(text: str) -> frozenset[Purpose]:
     if words == [NOTHING]:
         return frozenset()
     if not words or not set(words) <= PURPOSES:
-        raise ValueError(f"consent {text!r} is not one of care, training, care+training, none")
+        raise ValueError(f"consent {text!r} is not made of care, training, labels with + between, or none")
     return frozenset(word for word in PURPOSES if word in words)
 
 
@@ -79,7 +82,7 @@ def words_for(purposes: Iterable[Purpose]) -> str:
 
 
 def unless_said(home: SiteHome) -> frozenset[Purpose]:
-    """What a patient of whom nobody said anything agreed to, by the site's policy; both purposes without a policy.
+    """What a patient of whom nobody said anything agreed to, by the site's policy; care and training without a policy.
 
     Raises ``site-config-damaged``.
     """
@@ -87,10 +90,12 @@ def unless_said(home: SiteHome) -> frozenset[Purpose]:
 
     table = read_table(home, TABLE)
     if not table:
-        return PURPOSES
+        return PRESUMABLE
     try:
         if set(table) != {"unless_said"} or not isinstance(table["unless_said"], str):
             raise ValueError("[consent] has one key, unless_said, a text such as 'care'")
-        return parse_purposes(table["unless_said"])
+        if not (presumed := parse_purposes(table["unless_said"])) <= PRESUMABLE:
+            raise ValueError("unless_said cannot hold labels: that consent is asked of each patient")
+        return presumed
     except ValueError as error:
         raise GaitkeeperError("site-config-damaged", path=home.config_file, detail=error) from error

@@ -2,8 +2,8 @@
 
 In this order: one transaction removes the patient's key, record, recordings and documents from the index and keeps that
 this keyed hash had this pseudonym; SQLite overwrites what it removes; the write-ahead log is folded in and cut to
-nothing; the sealed files are overwritten and removed. A kill after the transaction leaves sealed bytes that nobody has a
-key for; the next opening of the vault, or the same command again, removes them.
+nothing; the sealed files are overwritten and removed. A kill after the transaction leaves sealed bytes that nobody has
+a key for; the next opening of the vault, or the same command again, removes them.
 
 The ledger's entries are not touched: what was spent on the pseudonym stays spent, also for the same patient when they
 come back. The updates that it keeps of studies which the patient was trained in are dropped.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gaitkeeper_client.vault.consent import PURPOSES, Consent, Purpose, consent_of
+from gaitkeeper_client.vault.consent import PRESUMABLE, Consent, Purpose, consent_of
 from gaitkeeper_shared.errors import GaitkeeperError
 
 Sex = Literal["female", "male", "other"]
@@ -19,7 +19,7 @@ class PatientFacts:
     """What a clinic says of a patient. ``age`` in years, ``height_m`` in metres; None where it does not say.
 
     ``extra``: further columns of the cohort, as text; a later recording's values replace an earlier one's.
-    ``consent``: None where nobody said anything.
+    ``consent``: None where nobody said anything. ``clinician_label``: what a clinician set against a model's answer.
     """
 
     patient_id: str
@@ -29,6 +29,7 @@ class PatientFacts:
     height_m: float | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     consent: Consent | None = None
+    clinician_label: str | None = None
 
     def merged(self, newer: PatientFacts) -> PatientFacts:
         """These facts with those that ``newer`` knows put over them."""
@@ -78,7 +79,7 @@ class Patient:
     pseudonym: str
     facts: PatientFacts
     recordings: int
-    purposes: frozenset[Purpose] = PURPOSES
+    purposes: frozenset[Purpose] = PRESUMABLE
 
     def allows(self, purpose: Purpose) -> bool:
         """Whether the patient's data may serve this purpose."""
@@ -93,6 +94,13 @@ class Patient:
     def label(self) -> str | None:
         """The clinic's diagnosis or group."""
         return self.facts.label
+
+    @property
+    def training_label(self) -> str | None:
+        """The label that training learns from: a clinician's correction where the patient agreed to that, else the
+        clinic's."""
+        corrected = self.facts.clinician_label
+        return corrected if corrected is not None and self.allows("labels") else self.label
 
     @property
     def age(self) -> float | None:
@@ -142,7 +150,9 @@ def encode_facts(facts: PatientFacts | RecordingFacts) -> bytes:
 
 def patient_facts(data: bytes) -> PatientFacts:
     """Facts of a patient from unsealed bytes. Raises ``recording-damaged`` for anything else."""
-    values = _decoded(data, PatientFacts, optional=frozenset({"consent"}))  # vaults of format 1 know no consent
+    values = _decoded(
+        data, PatientFacts, optional=frozenset({"consent", "clinician_label"})
+    )  # older vaults know neither
     return PatientFacts(**{**values, "consent": consent_of(values.get("consent"))})
 
 
@@ -171,6 +181,6 @@ def _decoded(
     except ValueError as error:
         raise GaitkeeperError("recording-damaged", detail=str(error)) from error
     known = {item.name for item in dataclasses.fields(kind)}
-    if not isinstance(values, dict) or set(values) | optional != known:
+    if not isinstance(values, dict) or not known - optional <= set(values) <= known:
         raise GaitkeeperError("recording-damaged", detail="the facts have other fields than this version writes")
     return values

@@ -17,10 +17,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gaitkeeper_client.vault.check import Damage, check_index, check_vault
 from gaitkeeper_client.vault.cipher import VaultCipher
-from gaitkeeper_client.vault.consent import PURPOSES, Consent, Purpose, unless_said, words_for
+from gaitkeeper_client.vault.consent import PRESUMABLE, Consent, Purpose, unless_said, words_for
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.index import BUSY_TIMEOUT_S, INDEX_FORMAT, PatientRow, RecordingRow, VaultIndex, key_check
 from gaitkeeper_client.vault.index_seal import IndexSeal
@@ -50,7 +51,7 @@ class Vault:
     ``index`` and ``cipher`` are for the other parts of this room, which erase, rotate and check.
     """
 
-    def __init__(self, folder: Path, key: SiteKey, unsaid: frozenset[Purpose] = PURPOSES) -> None:
+    def __init__(self, folder: Path, key: SiteKey, unsaid: frozenset[Purpose] = PRESUMABLE) -> None:
         self.folder = folder
         self._files = folder / "recordings"
         self._unsaid = unsaid
@@ -169,11 +170,19 @@ class Vault:
 
     def set_consent(self, pseudonym: str, consent: Consent) -> None:
         """Replace what a patient agreed to, durably. Raises ``vault-no-such-patient``."""
+        self._replace_facts(pseudonym, consent=consent)
+
+    def set_clinician_label(self, pseudonym: str, label: str | None) -> None:
+        """Replace the label that a clinician set against a model's answer, durably; None for none. Training takes it
+        only with the patient's consent to that. Raises ``vault-no-such-patient``."""
+        self._replace_facts(pseudonym, clinician_label=label)
+
+    def _replace_facts(self, pseudonym: str, **values: Any) -> None:
         import dataclasses
 
         with self.writing():
             row = self.row(pseudonym)
-            facts = dataclasses.replace(self.cipher.facts(row), consent=consent)
+            facts = dataclasses.replace(self.cipher.facts(row), **values)
             with self.index.transaction():
                 self.index.put_patient(self.cipher.sealed_patient(pseudonym, row.wrapped_key, facts))
 

@@ -71,6 +71,14 @@ class SigningKey:
             raise GaitkeeperError("key-damaged", path=path, detail="it is not an Ed25519 key")
         return cls(key)
 
+    @classmethod
+    def from_raw(cls, raw: bytes) -> SigningKey:
+        """From 32 raw bytes (RFC 8032), as they are sealed. Raises ``key-damaged``."""
+        try:
+            return cls(Ed25519PrivateKey.from_private_bytes(raw))
+        except ValueError as error:
+            raise GaitkeeperError("key-damaged", path="a sealed signing key", detail=error) from error
+
     def save(self, path: Path) -> None:
         """Write PEM (PKCS #8), mode 0600, durably."""
         write_durably(path, private_pem(self.private))

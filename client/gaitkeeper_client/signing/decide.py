@@ -1,0 +1,106 @@
+"""Deciding on a report: a clinician agrees with findings, amends or overrules them, and signs what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gaitkeeper_client.signing.items import MODEL
+from gaitkeeper_client.signing.kept import KeptReport, load
+from gaitkeeper_client.signing.statements import Decision, SignedStatement, Statement, put_statement
+from gaitkeeper_client.signing.verification import verified
+from gaitkeeper_client.vault.events import record
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.trust.signatures import STATEMENT_CONTEXT, sign
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.signing.clinicians import Signer
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.store import Vault
+
+_MOST_TEXT = 2000
+
+
+def agree_with_the_rest(report: KeptReport) -> tuple[Decision, ...]:
+    """Agreement with every item that nobody decided on. Raises ``report-signed`` where there is none."""
+    if not report.undecided:
+        raise GaitkeeperError("report-signed", report=report.id, clinician=report.statements[-1].clinician)
+    return tuple(Decision(item.id, "agreed") for item in report.undecided)
+
+
+def decide(
+    home: SiteHome,
+    vault: Vault,
+    report_id: str,
+    signer: Signer,
+    decisions: Sequence[Decision],
+    *,
+    now: datetime | None = None,
+) -> KeptReport:
+    """Sign ``decisions`` on a report, durably, with an entry in the audit log; gives the report as it stands then.
+
+    What was said before is verified first. Raises ``decision-bad``, ``report-unknown``, ``signature-*``,
+    ``document-exists`` where another clinician was faster.
+    """
+    report = verified(home, vault, report_id)
+    _check(report, decisions)
+    signed_at = (now or datetime.now(UTC)).astimezone(UTC)
+    last = report.statements[-1] if report.statements else None
+    statement = Statement(
+        report=report.id,
+        report_sha256=report.sha256,
+        number=len(report.statements) + 1,
+        previous_sha256=last.sha256 if last else "",
+        clinician=signer.clinician.name,
+        role=signer.clinician.role,
+        key_id=signer.key.verifying.key_id,
+        signed_at=signed_at.isoformat(timespec="seconds"),
+        decisions=tuple(decisions),
+    )
+    content = statement.canonical()
+    signatures = sign(content, STATEMENT_CONTEXT, signer.key, clock=lambda: signed_at)
+    put_statement(vault, report.pseudonym, SignedStatement(statement, content, signatures))
+    record(
+        home,
+        "report-decided",
+        patient=report.pseudonym,
+        report=report.id,
+        statement=statement.number,
+        clinician=statement.clinician,
+        key=statement.key_id,
+        overruled=sum(decision.verdict == "overruled" for decision in decisions),
+        amended=sum(decision.verdict == "amended" for decision in decisions),
+    )
+    _correct_label(vault, report.pseudonym, decisions)
+    return load(vault, report_id)
+
+
+def _check(report: KeptReport, decisions: Sequence[Decision]) -> None:
+    known = {item.id for item in report.items}
+    for decision in decisions:
+        detail = ""
+        if decision.item not in known:
+            detail = f"the report has no finding {decision.item!r}; it has {', '.join(sorted(known))}"
+        elif decision.verdict != "agreed" and not decision.reason.strip():
+            detail = "a reason is needed"
+        elif decision.verdict == "amended" and not decision.text.strip():
+            detail = "an amendment says what holds instead"
+        elif decision.label is not None and (decision.item, decision.verdict) != (MODEL, "overruled"):
+            detail = f"a label is given where the model's answer ({MODEL}) is overruled"
+        elif max(map(len, (decision.text, decision.reason, decision.label or ""))) > _MOST_TEXT:
+            detail = f"a text is longer than {_MOST_TEXT} characters"
+        if detail:
+            raise GaitkeeperError("decision-bad", report=report.id, detail=detail)
+    if not decisions or len({decision.item for decision in decisions}) != len(decisions):
+        raise GaitkeeperError("decision-bad", report=report.id, detail="each finding is decided on once")
+
+
+def _correct_label(vault: Vault, pseudonym: str, decisions: Sequence[Decision]) -> None:
+    """Keep the label that a clinician set against the model's, or take it back where the clinician now agrees. Training
+    takes it only with the patient's own consent to that; the purpose is asked there."""
+    for decision in decisions:
+        if decision.item == MODEL:
+            label = decision.label if decision.verdict == "overruled" else None
+            if label != vault.named(pseudonym).facts.clinician_label:
+                vault.set_clinician_label(pseudonym, label)

@@ -1,0 +1,56 @@
+"""Is what is shown as signed signed? Bytes, chain, keys and the audit log are asked, each time."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from gaitkeeper_client.signing.clinicians import Clinician, clinicians, logged_keys
+from gaitkeeper_client.signing.kept import KeptReport, canonical_bytes, load
+from gaitkeeper_client.signing.statements import SignedStatement, signed_statements_of
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.trust.signatures import STATEMENT_CONTEXT, Consortium, verify
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.store import Vault
+
+
+def verified(home: SiteHome, vault: Vault, report_id: str) -> KeptReport:
+    """A kept report every statement about which was signed by a clinician of this site, over these very bytes.
+
+    Raises ``signature-*`` or ``report-statement-wrong`` naming the first that was not; ``report-unknown``.
+    """
+    report = load(vault, report_id)
+    if not report.statements:
+        return report
+    known = {clinician.key.key_id: clinician for clinician in clinicians(home)}
+    logged = logged_keys(home)
+    digest, previous = hashlib.sha256(canonical_bytes(vault, report_id)).hexdigest(), ""
+    for number, signed in enumerate(signed_statements_of(vault, report.pseudonym, report_id), start=1):
+        _check_place(signed, report_id, digest, number, previous)
+        _check_key(signed, report_id, known, logged)
+        previous = signed.statement.sha256
+    return report
+
+
+def _check_place(signed: SignedStatement, report: str, digest: str, number: int, previous: str) -> None:
+    """That the statement is about these bytes, and comes after the one before."""
+    found = signed.statement
+    if found.report != report or found.report_sha256 != digest:
+        raise GaitkeeperError("report-statement-wrong", report=report, number=number, detail="it is about other bytes")
+    if (found.number, found.previous_sha256) != (number, previous):
+        detail = "a statement before it is missing or was exchanged"
+        raise GaitkeeperError("report-statement-wrong", report=report, number=number, detail=detail)
+
+
+def _check_key(signed: SignedStatement, report: str, known: dict[str, Clinician], logged: frozenset[str]) -> None:
+    """That a clinician signed it, as who it says, while they were one."""
+    found, what = signed.statement, f"statement {signed.statement.number} about report {report}"
+    clinician = known.get(found.key_id)
+    if clinician is None or clinician.name != found.clinician or found.key_id not in logged:
+        raise GaitkeeperError("signature-not-trusted", what=what, valid=0, needed=1)
+    verify(signed.content, signed.signatures, STATEMENT_CONTEXT, Consortium((clinician.key,)), what=what)
+    if clinician.withdrawn_at is not None and found.signed_at > clinician.withdrawn_at:
+        detail = f"{clinician.name} could not sign any more"
+        raise GaitkeeperError("report-statement-wrong", report=report, number=found.number, detail=detail)
