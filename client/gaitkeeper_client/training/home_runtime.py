@@ -101,10 +101,11 @@ class HomeRuntime:
             for patient in vault.patients():
                 if not patient.allows("training"):
                     continue
-                if patient.label is None or study.task.class_of(patient.label) is None:
+                label = patient.training_label
+                if label is None or study.task.class_of(label) is None:
                     continue
                 signals = (recording.signals for recording in vault.recordings(patient.pseudonym))
-                if (person := person_of(patient.pseudonym, patient.label, signals, study)) is not None:
+                if (person := person_of(patient.pseudonym, label, signals, study)) is not None:
                     people.append(person)
         record(self.home, "vault-read", purpose="training", study=study.name, patients=len(people))
         dataset = split(people, study, self._key.identify("training/held-out"))
