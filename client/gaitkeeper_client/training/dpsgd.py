@@ -18,6 +18,7 @@ from opacus.optimizers import DPOptimizer
 from torch import nn
 
 from gaitkeeper_client.training.frozen import frozen_features
+from gaitkeeper_client.training.side_by_side import side_by_side
 from gaitkeeper_shared.arrays import Float32Array
 from gaitkeeper_shared.privacy.noise import gaussian, poisson_sample
 
@@ -155,10 +156,14 @@ def patient_gradients(model: GaitModel, patients: Sequence[_Batch]) -> None:
 
 def _rows(model: GaitModel, parameters: Sequence[nn.Parameter], patients: Sequence[_Batch]) -> list[torch.Tensor]:
     rows = [torch.empty((len(patients), *parameter.shape), device=parameter.device) for parameter in parameters]
-    for index, patient in enumerate(patients):
-        loss = nn.functional.cross_entropy(_logits(model, patient), patient.labels)
-        for row, gradient in zip(rows, torch.autograd.grad(loss, parameters), strict=True):
+
+    def fill(index: int) -> None:
+        outputs = model(patients[index].inputs)
+        gradients = torch.autograd.grad(model.objective.loss(outputs, patients[index].labels), parameters)
+        for row, gradient in zip(rows, gradients, strict=True):
             row[index] = gradient
+
+    side_by_side(fill, len(patients))
     return rows
 
 
@@ -170,8 +175,7 @@ def _head_rows(model: GaitModel, patients: Sequence[_Batch]) -> list[torch.Tenso
     owner, share = owner.to(inputs.device), (1.0 / counts[owner]).to(inputs.device)
     with torch.no_grad():
         logits = model.head(inputs)
-        errors = torch.softmax(logits, dim=1) - nn.functional.one_hot(labels, logits.shape[1])
-        errors *= share[:, None]
+        errors = model.objective.errors(logits, labels) * share[:, None]
         rows = [
             torch.zeros((len(patients), *parameter.shape), device=inputs.device)
             for parameter in model.head.parameters()
@@ -201,13 +205,16 @@ def _weigh(parameters: Sequence[nn.Parameter], weights: Sequence[float], clip_no
 
 
 def correct_people(model: GaitModel, people: Sequence[Person]) -> int:
-    """How many people's most probable label, by the mean probability over their windows, is their own."""
-    correct = 0
+    """How many people are judged to have the label that is their own."""
+    judged = zip(grades(model, people), people, strict=True)
+    return sum(grade == person.class_index for grade, person in judged)
+
+
+def grades(model: GaitModel, people: Sequence[Person]) -> list[int]:
+    """The label that each person is judged to have, by the mean of the model's answers over their windows."""
     with torch.inference_mode():
-        for person in people:
-            probabilities = torch.softmax(_logits(model, _Batch.of(person, model)), dim=1).mean(dim=0)
-            correct += int(probabilities.argmax().item() == person.class_index)
-    return correct
+        answers = [model.objective.answers(_logits(model, _Batch.of(person, model))).mean(dim=0) for person in people]
+    return [model.objective.grade(answer) for answer in answers]
 
 
 def _restore(
