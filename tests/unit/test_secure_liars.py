@@ -17,7 +17,7 @@ from gaitkeeper_client.training.masked import SiteMasking
 from gaitkeeper_client.training.masked_attempt import MaskedAttempt, MaskingRules
 from gaitkeeper_client.vault.ledger import Ledger, RoundKey
 from gaitkeeper_server.rounds.journal import Journal
-from gaitkeeper_server.rounds.states import Outcome, RunState, SiteOutcome
+from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, SiteOutcome
 from gaitkeeper_server.rounds.unmask import Cast, false_deal, secrets_of
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.secure.identity import Membership
@@ -180,6 +180,37 @@ def test_where_too_few_are_left_without_the_liar_the_run_ends_and_says_who_it_wa
     assert LIAR in record.detail
     assert record.committed == 0
     assert told(journal, 1)[LIAR].code == "secure-lied"
+
+
+def test_a_liar_and_a_site_that_never_comes_back_cost_one_round_and_not_the_run(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """The sum without both could tell the missing one's update: no sum of that round is opened, the next one trains."""
+
+    def script(site: str, stage: str, number: int, reply: Message) -> Message:
+        if (site, stage) == (LIAR, "keys"):
+            lying(grid, site, false_seed)
+        if (stage, number) == ("unmask", 1):
+            grid.present.pop("clinic-f", None)
+        return reply
+
+    sites, gone = names(6), {LIAR, "clinic-f"}
+    grid = MaskedGrid(tmp_path, sites, script, STUDY.replace(b"quorum = 3", b"quorum = 4"))
+
+    record = conduct(journal, grid)
+
+    assert record.state is RunState.DEGRADED, record.detail
+    assert record.detail.startswith("round 1 lost")
+    assert [item.state for item in journal.rounds("run")] == [RoundState.LOST, RoundState.COMMITTED]
+    assert not {item.site for item in told(journal, 1).values() if item.outcome in (Outcome.INCLUDED, Outcome.TRAINED)}
+    lost, trained = (next(journal.checkpoints("run", number)) for number in (1, 2))
+    for name, array in grid.initial.items():
+        np.testing.assert_array_equal(lost[name], array)
+        assert not np.array_equal(trained[name], array)
+    expect_mean(journal, grid, 2, tuple(site for site in sites if site not in gone))
+    for site in set(sites) - gone:
+        kinds = Counter((entry.kind, entry.key.round) for entry in grid.runtimes[site].ledger.entries)
+        assert (kinds["sum", 1], kinds["sum-2", 1], kinds["sum", 2]) == (1, 0, 1)
 
 
 # -- the proof

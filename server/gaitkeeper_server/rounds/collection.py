@@ -334,15 +334,8 @@ class Collector:
             time.sleep(self._pace.poll_s)
 
     def require_quorum(self, desk: Desk) -> None:
-        """Give the round up where too few sites are in it, or not those that must be.
-
-        Raises ``quorum-missed`` or ``required-missed``.
-        """
-        try:
-            check_enough(self._study, self._record, desk.number, desk.included, desk.settled.values())
-        except GaitkeeperError:
-            self._journal.set_round_state(self._run, desk.number, RoundState.ABANDONED)
-            raise
+        """Return where the round may count. Raises ``quorum-missed`` or ``required-missed``."""
+        check_enough(self._study, self._record, desk.number, desk.included, desk.settled.values())
 
 
 def _notice_message(node: int, notices: tuple[RoundNotice, ...]) -> Message:

@@ -7,17 +7,20 @@ ledger. The Flower grid may be the deployment's or the simulation engine's.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gaitkeeper_server.rounds.aggregate import mean_of_sum, mean_of_updates
+from gaitkeeper_server.rounds.aggregate import mean_of_sum
 from gaitkeeper_server.rounds.attendance import STOPPED_BY_STUDY, shortfall, stop_if_told
 from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.collection import Collector, Desk, Pace, Stopped
 from gaitkeeper_server.rounds.journal import Journal
-from gaitkeeper_server.rounds.masked_round import MaskedRounds
+from gaitkeeper_server.rounds.masked_round import ROUND_LOST, MaskedRounds
 from gaitkeeper_server.rounds.masked_stages import MaskedStages
+from gaitkeeper_server.rounds.robust import combined
 from gaitkeeper_server.rounds.roster import Roster, roster_of_names
 from gaitkeeper_server.rounds.server_step import server_step
 from gaitkeeper_server.rounds.states import Outcome, RoundState, RunState, Wish
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from flwr.serverapp import Grid
 
 __all__ = ["Conductor", "Pace"]
+
+_log = logging.getLogger("gaitkeeper.rounds")
 
 
 class Conductor:
@@ -88,7 +93,7 @@ class Conductor:
         if checkpoint is None:
             raise GaitkeeperError("journal-damaged", path="of the run", detail="the untrained weights are missing")
         weights = checkpoint.weights
-        done = {item.number for item in self._journal.rounds(self._run) if item.state is RoundState.COMMITTED}
+        done = {item.number for item in self._journal.rounds(self._run) if item.state.closed}
         training = self._study.training
         last = training.rounds + (1 if self._study.evaluation.holdout > 0 else 0)
         for number in range(1, last + 1):
@@ -131,11 +136,13 @@ class Conductor:
             else:
                 self._collect(number, weights, trains=trains)
         except Stopped:
-            self._journal.set_round_state(self._run, number, RoundState.ABANDONED)
+            self._give_up(number, "the run was stopped by an operator")
             raise
         except GaitkeeperError as error:
-            if error.code == STOPPED_BY_STUDY:
-                self._journal.set_round_state(self._run, number, RoundState.ABANDONED)
+            if error.code == ROUND_LOST:
+                return self._lost(number, weights, error)
+            if error.code != "journal-unavailable":
+                self._give_up(number, error.message)
             raise
         self._journal.set_round_state(self._run, number, RoundState.REPLIED)
         if not trains:
@@ -145,7 +152,7 @@ class Conductor:
             largest = largest_update(self._study, plan(self._study), weights, number)
             mean = mean_of_sum(total, members, weights, self._study.model.trained_parts, largest)
         else:
-            mean = mean_of_updates(self._journal.each_reply(self._run, number))
+            mean = combined(self._study.federation, self._journal.each_reply(self._run, number))
         # Weights of round r are what r made; this round started from those of number - 1.
         before = next(self._journal.checkpoints(self._run, number - 2)) if number > 1 else None
         stepped = server_step(self._study, number, mean, weights, before, self._journal.optimiser_state(self._run))
@@ -154,6 +161,29 @@ class Conductor:
         if self._masked is not None:
             self._masked.forget(number)
         return stepped.weights
+
+    def _lost(self, number: int, weights: Weights, error: GaitkeeperError) -> Weights:
+        """Go on without a round: the next one trains anew, at its own price, without the sites that lied.
+
+        The updates of the lost round stay hidden for ever. Raises ``error`` where no round has been committed and none
+        is to come.
+        """
+        self._give_up(number, error.message)
+        committed = [item for item in self._journal.rounds(self._run) if item.state is RoundState.COMMITTED]
+        if not committed and number >= self._study.training.rounds:
+            raise error
+        _log.warning("%s", error.message)
+        self._journal.commit_round(self._run, number, weights, lost=True)
+        return weights
+
+    def _give_up(self, number: int, why: str) -> None:
+        """No site is left without a word, and what was trained for nothing is not called included."""
+        for outcome in self._journal.outcomes(self._run, number):
+            if outcome.outcome.open:
+                word = Outcome.ABSENT if outcome.outcome is Outcome.INVITED else Outcome.FAILED
+                over = replace(outcome, outcome=word, code="round-over", message=f"not counted: {why}")
+                self._journal.record_outcome(self._run, number, over)
+        self._journal.set_round_state(self._run, number, RoundState.ABANDONED)
 
     def _collect(self, number: int, weights: Weights, *, trains: bool) -> None:
         desk = Desk(number, time.monotonic())

@@ -195,8 +195,8 @@ class Journal(JournalFile):
         finished = _now() if state is RoundState.ABANDONED else None
         with self.writing() as database:
             database.execute(
-                "UPDATE rounds SET state = ?, finished_at = ? WHERE run = ? AND number = ? AND state NOT IN ('committed', 'lost')",
-                (state, finished, run, number),
+                "UPDATE rounds SET state = ?, finished_at = ? WHERE run = ? AND number = ? AND state NOT IN (?, ?)",
+                (state, finished, run, number, RoundState.COMMITTED, RoundState.LOST),
             )
 
     def record_outcome(self, run: str, number: int, outcome: SiteOutcome, weights: Weights | None = None) -> None:
@@ -234,8 +234,8 @@ class Journal(JournalFile):
     ) -> str | None:
         """Make a round's aggregate the run's checkpoint. Returns the SHA-256 of its bytes, where there are weights.
 
-        ``optimiser``: the state of the coordinator's optimiser after it, where it keeps one. ``lost``: the round brought
-        nothing, and its weights are those that it began with.
+        ``optimiser``: the state of the coordinator's optimiser after it, where it keeps one. ``lost``: the round
+        brought nothing, and its weights are those that it began with.
         """
         data = weights_to_bytes(weights) if weights is not None else None
         digest = hashlib.sha256(data).hexdigest() if data is not None else None

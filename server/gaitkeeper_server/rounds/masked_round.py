@@ -10,7 +10,8 @@ named, left out of the rest of the run, and the attempt is made anew without it,
 - Where it is in the sum, the others open that sum without it, and nothing else; what it signed itself and the shares
   prove to each of them that they may (``secure.proofs`` argues why that is safe). Should one of the others be missing
   then, the attempt waits for another one with all of them: a sum without that one as well could tell its update to
-  whoever colludes with the liar. Where all attempts pass, the round ends without a sum.
+  whoever colludes with the liar. Where all attempts pass, the round is lost: these updates stay hidden for ever, and
+  the run goes on with the next round, which trains anew, at its own price, without the liar and with whoever is there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gaitkeeper_server.rounds.collection import Collector, Desk
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.masked_records import MaskedRecords, MaskedSum
 from gaitkeeper_server.rounds.masked_stages import LIED, Fallen, MaskedStages
-from gaitkeeper_server.rounds.states import Outcome, RoundState, RunRecord, SiteOutcome
+from gaitkeeper_server.rounds.states import Outcome, RunRecord, SiteOutcome
 from gaitkeeper_server.rounds.unmask import Cast, false_deal, false_dealer, secrets_of, unmasked
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import Weights
@@ -34,6 +35,7 @@ from gaitkeeper_shared.secure.messages import Deals
 from gaitkeeper_shared.secure.statements import Reveal
 from gaitkeeper_shared.study import Study
 
+ROUND_LOST = "secure-round-lost"
 _ATTEMPTS = 4
 _PASSING = frozenset({"secure-refused", "site-unreachable"})
 """Why a site may be in the next attempt though not in this one."""
@@ -77,7 +79,9 @@ class MaskedRounds:
             total = self._opened(desk, masked, task, model_digest(weights))
             if total is not None:
                 return total, masked.members
-        self._journal.set_round_state(self._record.run, number, RoundState.ABANDONED)
+        if task.only is not None:
+            # The sum with the liar is as good as open to whoever colludes with it: no second one of these may be.
+            raise GaitkeeperError(ROUND_LOST, round=number, why=task.why, run=self._record.run)
         raise GaitkeeperError("secure-shares-missing", round=number, why=task.why, run=self._record.run)
 
     def _resumed(self, number: int) -> _Task:
@@ -118,7 +122,6 @@ class MaskedRounds:
         task.why = f"the shares that {', '.join(liars)} dealt do not make their keys"
         if len(task.only) >= self._study.federation.quorum:
             return
-        self._journal.set_round_state(self._record.run, number, RoundState.ABANDONED)
         raise GaitkeeperError(
             "quorum-missed",
             round=number,

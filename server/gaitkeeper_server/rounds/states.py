@@ -38,6 +38,11 @@ class RoundState(StrEnum):
     LOST = "lost"
     """Its masked sum could not be opened after a lie; the run went on from the round before."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the run has gone past the round."""
+        return self in (RoundState.COMMITTED, RoundState.LOST)
+
 
 class Outcome(StrEnum):
     """What a site did in a round."""
