@@ -11,6 +11,7 @@ from gaitkeeper_client.cli import (
     site_consent,
     site_console,
     site_doctor,
+    site_exchange,
     site_policy,
     site_report,
     site_run,
@@ -39,6 +40,7 @@ for part in (
     site_analyze,
     site_report,
     site_clinician,
+    site_exchange,
     site_console,
 ):
     part.register(app)

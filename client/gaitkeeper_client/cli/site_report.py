@@ -45,7 +45,7 @@ def list_reports(
     from gaitkeeper_client.signing.kept import list_for
     from gaitkeeper_client.vault.events import record
 
-    with _vault(home) as (place, vault):
+    with opened_vault(home) as (place, vault):
         wanted = [vault.named(patient)] if patient is not None else [*vault.patients()]
         record(place, "vault-read", purpose="report-list", patients=len(wanted))
         found = [report for one in wanted for report in list_for(vault, one.pseudonym)]
@@ -81,7 +81,7 @@ def show(
     from gaitkeeper_client.signing.standing import verified_standing
     from gaitkeeper_client.vault.events import record
 
-    with _vault(home) as (place, vault):
+    with opened_vault(home) as (place, vault):
         report, standing = verified_standing(place, vault, report_id)
         record(place, "vault-read", purpose="report", patient=report.pseudonym, report=report.id)
     written = _write(output, report, standing, pdf=pdf)
@@ -102,7 +102,7 @@ def sign(report_id: ReportId, by: By, home: Home = None) -> None:
     from gaitkeeper_client.signing.decide import agree_with_the_rest
     from gaitkeeper_client.signing.verification import verified
 
-    with _vault(home) as (place, vault):
+    with opened_vault(home) as (place, vault):
         decisions = agree_with_the_rest(verified(place, vault, report_id))
         _decide(place, vault, report_id, by, decisions)
 
@@ -119,7 +119,7 @@ def amend(
     """Put other words in a finding's place, and sign that. The finding stays to be read."""
     from gaitkeeper_client.signing.statements import Decision
 
-    with _vault(home) as (place, vault):
+    with opened_vault(home) as (place, vault):
         _decide(place, vault, report_id, by, (Decision(finding, "amended", text, reason),))
 
 
@@ -144,7 +144,7 @@ def overrule(
     """
     from gaitkeeper_client.signing.statements import Decision
 
-    with _vault(home) as (place, vault):
+    with opened_vault(home) as (place, vault):
         _decide(place, vault, report_id, by, (Decision(finding, "overruled", text, reason, label),))
 
 
@@ -161,7 +161,7 @@ def pdf(
     from gaitkeeper_client.signing.standing import verified_standing
     from gaitkeeper_client.vault.events import record
 
-    with _vault(home) as (place, vault):
+    with opened_vault(home) as (place, vault):
         report, standing = verified_standing(place, vault, report_id)
         record(place, "vault-read", purpose="report", patient=report.pseudonym, report=report.id)
     path = output or Path(f"{report.id}.pdf")
@@ -170,7 +170,8 @@ def pdf(
 
 
 @contextmanager
-def _vault(home: Path | None) -> Iterator[tuple[SiteHome, Vault]]:
+def opened_vault(home: Path | None) -> Iterator[tuple[SiteHome, Vault]]:
+    """A site's home and its vault, open until the block ends."""
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.keys import unlock
     from gaitkeeper_client.vault.store import Vault
