@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,6 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_server.registry.registry import Registry
     from gaitkeeper_server.rounds.rehearsal import RehearsalReport
-    from gaitkeeper_server.rounds.rehearsal_score import Score, Scores
     from gaitkeeper_shared.models.bundle import ModelBundle
     from gaitkeeper_shared.rehearsal import RehearsalCohort, RehearsalProvider
     from gaitkeeper_shared.study import Study
@@ -43,6 +42,8 @@ def rehearse(
     The same server and client applications as in the deployment, on Flower's simulation engine. People are never on
     both sides of a split. Ends with the model, trained on the whole cohort, as a version of the registry.
     """
+    from gaitkeeper_server.cli.rehearse_words import as_json as report_json
+    from gaitkeeper_server.cli.rehearse_words import print_report
     from gaitkeeper_server.rounds.rehearsal import rehearse as run
     from gaitkeeper_server.rounds.rehearsal_plan import RehearsalOptions
     from gaitkeeper_shared.study import load_study
@@ -64,9 +65,9 @@ def rehearse(
     version = _register(registry, report, data, () if started is None else (started[0],))
     left_out = (*people.left_out, *(() if others is None else others.left_out))
     if as_json:
-        typer.echo(json.dumps(_as_json(report, loaded, version, left_out), indent=1, allow_nan=False))
+        typer.echo(json.dumps(report_json(report, loaded, version, left_out), indent=1, allow_nan=False))
     else:
-        _print(report, loaded, version, left_out)
+        print_report(report, loaded, version, left_out)
 
 
 def _provider() -> RehearsalProvider:
@@ -120,6 +121,8 @@ def _register(registry: Registry, report: RehearsalReport, study: bytes, parents
     """A new version in the registry; every rehearsal is a run of its own."""
     import secrets
 
+    from gaitkeeper_server.cli.rehearse_words import measures
+
     metrics = {
         "epsilon_spent": report.epsilon,
         "delta": report.delta,
@@ -128,99 +131,8 @@ def _register(registry: Registry, report: RehearsalReport, study: bytes, parents
     }
     for name, scores in (("cross_validation", report.cross_validation), ("holdout", report.holdout)):
         if scores is not None:
-            metrics[f"{name}_balanced_accuracy"] = scores.balanced_accuracy.value
-            metrics[f"{name}_auc"] = scores.auc.value
+            metrics |= {f"{name}_{what}": value.value for what, value in measures(scores).items()}
     finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
     if "epsilon_spent" not in finite:
         finite.pop("delta")  # without privacy there is no epsilon for it to belong to
     return registry.register(report.bundle, study, parents, finite, run=f"rehearsal-{secrets.token_hex(6)}")
-
-
-def _as_json(report: RehearsalReport, study: Study, version: int, left_out: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "schema": "gaitkeeper.rehearsal/1",
-        "epsilon": report.epsilon if math.isfinite(report.epsilon) else None,
-        "delta": report.delta,
-        "noise_multiplier": report.noise_multiplier,
-        "rounds": report.rounds,
-        "sites": len(report.sites),
-        "people_by_site": dict(report.sites),
-        "people": report.people,
-        "labels": dict(report.labels),
-        "model_version": version,
-        "cross_validation": _scores_json(report.cross_validation),
-        "holdout": _scores_json(report.holdout),
-        "seconds": round(report.seconds, 1),
-        "deployment_holdout": study.evaluation.holdout,
-        "left_out": list(left_out),
-    }
-
-
-def _scores_json(scores: Scores | None) -> dict[str, Any] | None:
-    if scores is None:
-        return None
-
-    def interval(score: Score) -> list[float | None]:
-        return [_finite(score.low), _finite(score.high)]
-
-    return {
-        "balanced_accuracy": _finite(scores.balanced_accuracy.value),
-        "balanced_accuracy_ci95": interval(scores.balanced_accuracy),
-        "auc": _finite(scores.auc.value),
-        "auc_ci95": interval(scores.auc),
-        "sd_over_seeds": scores.sd_over_seeds,
-        "n_people": scores.people,
-        "seeds": scores.seeds,
-        "chance": scores.chance,
-    }
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 4) if math.isfinite(value) else None
-
-
-def _print(report: RehearsalReport, study: Study, version: int, left_out: tuple[str, ...]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table(title=f"Rehearsal of {study.name}: {report.people} people at {len(report.sites)} sites")
-    for column in ("judged on", "people", "balanced accuracy", "95 % interval", "AUC", "95 % interval"):
-        table.add_column(column)
-    for what, scores in (("cross-validation", report.cross_validation), ("hold-out", report.holdout)):
-        if scores is not None:
-            table.add_row(
-                what,
-                str(scores.people),
-                f"{scores.balanced_accuracy.value:.2f}",
-                _range(scores.balanced_accuracy),
-                f"{scores.auc.value:.2f}",
-                _range(scores.auc),
-            )
-    console.print(table)
-    console.print("People: " + ", ".join(f"{count} {label}" for label, count in report.labels.items()))
-    for scores in (report.cross_validation, report.holdout):
-        if scores is not None:
-            seeds = f"; mean of {scores.seeds} seeds, standard deviation {scores.sd_over_seeds:.2f}"
-            console.print(f"Chance: {scores.chance:.2f}" + (seeds if scores.seeds > 1 else "; one seed only"))
-            break
-    if (kept := study.evaluation.holdout) > 0:
-        console.print(
-            f"Everybody trains here. In the deployment each site keeps {kept:.0%} of its patients out of training to "
-            "evaluate on: it learns from fewer people than this.",
-            highlight=False,
-        )
-    if math.isfinite(report.epsilon):
-        price = f"epsilon {report.epsilon:.2f} at delta {report.delta:g} per patient"
-        console.print(f"Privacy: {price}, noise multiplier {report.noise_multiplier:g}, {report.rounds} rounds")
-    else:
-        console.print("Privacy: NONE (no noise); only for comparison, no site would run this")
-    console.print(f"Time: {report.seconds:.0f} s. Registered as model version {version}.")
-    if left_out:
-        console.print(f"Left out ({len(left_out)}):")
-        for line in left_out[:10]:
-            console.print(f"  {line}", highlight=False)
-
-
-def _range(score: Score) -> str:
-    return f"{score.low:.2f} to {score.high:.2f}"

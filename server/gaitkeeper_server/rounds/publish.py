@@ -11,6 +11,7 @@ from datetime import datetime
 from statistics import fmean
 
 from gaitkeeper_server.registry.registry import MetricPoint, Registry
+from gaitkeeper_server.rounds.grades import grade_scores
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import Outcome, RoundRecord, RoundState, RunState, SiteOutcome
 from gaitkeeper_server.rounds.trained import trained_bundle
@@ -74,8 +75,10 @@ def pooled_accuracy(outcomes: list[SiteOutcome]) -> float | None:
 
 
 def final_metrics(journal: Journal, run: str) -> dict[str, float]:
-    """What is worth telling beside a version: rounds, sites, epsilon spent at which delta, the last noised accuracy."""
+    """What is worth telling beside a version: rounds, sites, epsilon spent at which delta, the last noised accuracy, or
+    error and rank correlation of a severity."""
     metrics: dict[str, float] = {}
+    study, _ = journal.study(run)
     for item in journal.rounds(run):
         included = [o for o in journal.outcomes(run, item.number) if o.outcome is Outcome.INCLUDED]
         if item.state is not RoundState.COMMITTED or not included:
@@ -85,6 +88,9 @@ def final_metrics(journal: Journal, run: str) -> dict[str, float]:
         metrics["delta"] = max(o.delta for o in included)
         if (accuracy := pooled_accuracy(included)) is not None:
             metrics["noised_accuracy"] = accuracy
+        if (graded := grade_scores(included, study.task.values)) is not None:
+            metrics["noised_mean_absolute_error"] = graded.mean_absolute_error
+            metrics["noised_rank_correlation"] = graded.rank_correlation
     metrics["rounds"] = float(journal.run(run).committed)
     return metrics
 

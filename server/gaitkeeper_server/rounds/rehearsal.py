@@ -26,6 +26,7 @@ from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.rehearsal_plan import PlannedRehearsal, RehearsalOptions, plan_rehearsal
 from gaitkeeper_server.rounds.rehearsal_repeat import repeat
 from gaitkeeper_server.rounds.rehearsal_score import Scores, score
+from gaitkeeper_server.rounds.rehearsal_severity import SeverityScores, severity_score
 from gaitkeeper_server.rounds.roster import Presence, Roster
 from gaitkeeper_server.rounds.states import RunState
 from gaitkeeper_server.rounds.trained import trained_bundle
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 ROLL_CALL_S = 300.0
 """Deadline for the simulated nodes to come up and tell their names: minutes where the machine is busy."""
 
+Judged = Scores | SeverityScores
+"""Scores of a task that tells labels apart, or of one that tells a severity."""
+
 Progress = Callable[[int, int], None]
 """Called with rounds done and in all."""
 
@@ -65,8 +69,8 @@ class RehearsalReport:
     sites: Mapping[str, int]
     people: int
     labels: Mapping[str, int]
-    cross_validation: Scores | None
-    holdout: Scores | None
+    cross_validation: Judged | None
+    holdout: Judged | None
     seconds: float
     bundle: ModelBundle
 
@@ -117,8 +121,8 @@ def rehearse(
         sites={site: len(members) for site, members in planned.plan.sites.items()},
         people=len(people),
         labels=_counts(study, people),
-        cross_validation=_cross_validated(planned, people, bundles, len(study.task.labels)) if options.folds else None,
-        holdout=_judged(holdout, [bundles[seed.whole] for seed in ours], len(study.task.labels)),
+        cross_validation=_cross_validated(planned, people, bundles, study) if options.folds else None,
+        holdout=_judged(holdout, [bundles[seed.whole] for seed in ours], study),
         seconds=time.monotonic() - started,
         bundle=ModelBundle(ModelSpec.of(study, study_hash(study_data)), bundles[ours[0].whole].weights),
     )
@@ -239,27 +243,33 @@ def _epsilon(journal: Journal, plan: RehearsalPlan) -> float:
 
 
 def _cross_validated(
-    planned: PlannedRehearsal, people: Sequence[RehearsalPerson], bundles: Mapping[str, ModelBundle], labels: int
-) -> Scores:
+    planned: PlannedRehearsal, people: Sequence[RehearsalPerson], bundles: Mapping[str, ModelBundle], study: Study
+) -> Judged:
     by_name = {person.person: index for index, person in enumerate(people)}
     by_seed = []
     for seed in planned.seeds:
-        probabilities = np.zeros((len(people), labels))
+        answers = np.zeros((len(people), 1 if study.task.values else len(study.task.labels)))
         for run, test in seed.folds:
             judged = [people[by_name[name]] for name in test]
-            probabilities[[by_name[name] for name in test]] = _probabilities(bundles[run], judged)
-        by_seed.append(probabilities)
-    return score(np.array([person.class_index for person in people]), by_seed, labels)
+            answers[[by_name[name] for name in test]] = _answers(bundles[run], judged)
+        by_seed.append(answers)
+    return _scored(people, by_seed, study)
 
 
-def _judged(people: Sequence[RehearsalPerson], bundles: Sequence[ModelBundle], labels: int) -> Scores | None:
+def _judged(people: Sequence[RehearsalPerson], bundles: Sequence[ModelBundle], study: Study) -> Judged | None:
     if not people:
         return None
-    classes = np.array([person.class_index for person in people])
-    return score(classes, [_probabilities(bundle, people) for bundle in bundles], labels)
+    return _scored(people, [_answers(bundle, people) for bundle in bundles], study)
 
 
-def _probabilities(bundle: ModelBundle, people: Sequence[RehearsalPerson]) -> FloatArray:
+def _scored(people: Sequence[RehearsalPerson], by_seed: Sequence[FloatArray], study: Study) -> Judged:
+    task, classes = study.task, np.array([person.class_index for person in people])
+    if task.values:
+        return severity_score(np.asarray(task.values)[classes], [answers[:, 0] for answers in by_seed])
+    return score(classes, by_seed, len(task.labels), study.training.class_weights, task.certain_from)
+
+
+def _answers(bundle: ModelBundle, people: Sequence[RehearsalPerson]) -> FloatArray:
     return np.stack([bundle.predict_person(person.windows) for person in people]).astype(np.float64)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import rankdata
 
+from gaitkeeper_server.rounds.rehearsal_calibration import Calibration, calibration
 from gaitkeeper_shared.arrays import FloatArray, IntArray
 
 _DRAWS = 20_000
@@ -40,6 +41,7 @@ class Scores:
     people: int
     seeds: int
     chance: float
+    calibration: Calibration
 
 
 def balanced_accuracy(classes: IntArray, probabilities: FloatArray) -> float:
@@ -65,8 +67,14 @@ def _binary_auc(positive: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], score
     return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def score(classes: IntArray, by_seed: Sequence[FloatArray], labels: int) -> Scores:
-    """Scores of the same (N,) people in each seed's (N, L) probabilities."""
+def score(
+    classes: IntArray,
+    by_seed: Sequence[FloatArray],
+    labels: int,
+    class_weights: Sequence[float] = (),
+    certain_from: float = 0.0,
+) -> Scores:
+    """Scores of the same (N,) people in each seed's (N, L) probabilities. The last two are the study's."""
     accuracies = [balanced_accuracy(classes, probabilities) for probabilities in by_seed]
     areas = [auc(classes, probabilities) for probabilities in by_seed]
     return Scores(
@@ -76,6 +84,7 @@ def score(classes: IntArray, by_seed: Sequence[FloatArray], labels: int) -> Scor
         people=int(classes.size),
         seeds=len(by_seed),
         chance=1.0 / labels,
+        calibration=calibration(classes, by_seed, class_weights, certain_from),
     )
 
 

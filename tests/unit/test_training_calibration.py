@@ -1,0 +1,154 @@
+"""Calibration rounds: the slow gradient by sharpness and offsets, clipped, weighed, noised; and what they are for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gaitkeeper_client.training.calibration import TYPICAL_LOGIT, calibrate_private
+from gaitkeeper_client.training.dataset import Person
+from gaitkeeper_client.training.dpsgd import PrivateSteps
+from gaitkeeper_server.rounds.bounds import largest_update
+from gaitkeeper_server.rounds.rehearsal_calibration import calibration
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.models.bundle import weights_of
+from gaitkeeper_shared.models.registry import GaitModel, build
+from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.privacy.plan import plan
+from gaitkeeper_shared.study import Input, parse_study
+
+WINDOW = Input(channels=("hip_flexion_left", "hip_flexion_right", "pelvis_speed"), rate_hz=10.0, window_s=1.0)
+LABELS = ("healthy", "ill", "other")
+
+
+def model_of(kind: str, trained: str, seed: int) -> GaitModel:
+    model = build(ModelSpec(kind, 4, 1, seed, trained, WINDOW, LABELS, "0" * 64))
+    with torch.no_grad():
+        model.head.weight *= 6.0
+    return model
+
+
+def people(count: int, seed: int) -> tuple[Person, ...]:
+    draw = np.random.default_rng(seed)
+    return tuple(
+        Person(f"p{i}", i % 3, (draw.normal(size=(1 + i % 3, 10, 3)) + i % 3).astype(np.float32)) for i in range(count)
+    )
+
+
+@pytest.mark.parametrize(("kind", "trained"), [("symmetry", "all"), ("lstm", "head"), ("lstm", "all")])
+@given(seed=st.integers(0, 99), count=st.integers(0, 5), clip=st.sampled_from([0.05, 0.5, 50.0]))
+@settings(max_examples=6, deadline=None)
+def test_a_step_is_the_clipped_sum_over_patients(kind: str, trained: str, seed: int, count: int, clip: float) -> None:
+    model, twin, drawn = model_of(kind, trained, seed), model_of(kind, trained, seed), people(count, seed)
+    weights = (1.0, 0.5, 0.8)
+    calibrate_private(model, drawn, PrivateSteps(1, 0.7, 0.9, clip, 1.0, 3.0, 0.0, weights), 2.0)
+    total = torch.zeros(4, dtype=torch.float64)
+    for person in drawn:
+        # Sharpness in units of the typical logit, then the offsets, as torch differentiates them.
+        place = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+        logits = twin(torch.from_numpy(person.windows)).detach().double()
+        mended = (1.0 + place[0] / TYPICAL_LOGIT) * logits + place[1:]
+        (-torch.log_softmax(mended, dim=1)[:, person.class_index].mean()).backward()  # type: ignore[no-untyped-call]
+        assert place.grad is not None
+        total += place.grad * weights[person.class_index] * min(1.0, clip / float(place.grad.norm()))
+    step = (2.0 * total / 3.0).float()
+    factor = 1.0 - step[0] / TYPICAL_LOGIT
+    torch.testing.assert_close(model.head.weight, twin.head.weight * factor, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(model.head.bias, twin.head.bias * factor - step[1:], atol=1e-4, rtol=1e-4)
+    for name, array in weights_of(model).items():
+        assert name.startswith("head.") or np.array_equal(array, weights_of(twin)[name])
+
+
+def test_an_empty_site_and_a_broken_patient_still_add_the_whole_noise() -> None:
+    broken = Person("bad", 0, np.full((1, 10, 3), np.nan, dtype=np.float32))
+    moves = []
+    for _ in range(400):
+        model = model_of("symmetry", "all", 1)
+        before = model.head.bias.detach().clone(), model.head.weight.detach().clone()
+        calibrate_private(model, (broken,), PrivateSteps(1, 1.0, 0.0, 0.5, 1.0, 4.0, 3.0), 1.0)
+        factor = float((model.head.weight.detach() / before[1]).flatten()[0])
+        moves.append([(factor - 1.0) * TYPICAL_LOGIT, *(model.head.bias.detach() - before[0] * factor).tolist()])
+    assert np.std(moves) == pytest.approx(3.0 * 0.5 / 4.0, rel=0.08)
+    assert np.abs(np.corrcoef(np.array(moves).T) - np.eye(4)).max() < 0.2
+
+
+def test_honest_updates_are_within_the_coordinators_bound() -> None:
+    study = parse_study(STUDY)
+    prices = plan(study)
+    model = model_of("symmetry", "all", 1)
+    before = weights_of(model)
+    steps = PrivateSteps(1, 0.5, 0.0, 0.5, 1.0, 4.0, prices.site_noise_multiplier)
+    calibrate_private(model, people(30, 1), steps, study.training.calibration_rate)
+    moved = sum(float(np.sum((array - before[name]) ** 2)) for name, array in weights_of(model).items()) ** 0.5
+    assert moved < largest_update(study, prices, before, 4)
+
+
+def test_overconfident_and_shifted_scores_become_probabilities() -> None:
+    draw = np.random.default_rng(2)
+    group = tuple(
+        Person(f"p{i}", i % 2, (0.4 * draw.normal(size=(1, 10, 3)) + 0.1 * (i % 2)).astype(np.float32))
+        for i in range(400)
+    )
+    model = build(ModelSpec("symmetry", 1, 1, 1, "all", WINDOW, ("healthy", "ill"), "0" * 64))
+    with torch.no_grad():
+        model.head.weight.copy_(torch.tensor([[0.0, -9.0], [0.0, 9.0]]))
+        model.head.bias.copy_(torch.tensor([2.0, -2.0]))
+    known, unseen = group[:200], group[200:]
+
+    def judged() -> tuple[float, float]:
+        with torch.no_grad():
+            rows = [model.objective.answers(model(torch.from_numpy(p.windows)))[0].double().numpy() for p in unseen]
+        found = calibration(np.array([p.class_index for p in unseen]), [np.stack(rows)], (), 0.6)
+        return found.expected_error, found.log_loss
+
+    before = judged()
+    for _ in range(12):
+        calibrate_private(model, known, PrivateSteps(1, 1.0, 0.0, 0.5, 1.0, 100.0, 1.2), 8.0)
+    after = judged()
+    assert after[0] < 0.6 * before[0]
+    assert after[1] < before[1]
+
+
+STUDY = b"""
+name = "calibration-test"
+[task]
+labels = ["healthy", "ill", "other"]
+certain_from = 0.6
+[input]
+channels = ["hip_flexion_left", "hip_flexion_right", "pelvis_speed"]
+[model]
+kind = "symmetry"
+[training]
+rounds = 5
+calibration = 2
+[privacy]
+epsilon = 8.0
+delta = 1e-2
+clip_norm = 0.5
+sample_rate = 0.5
+patients_per_site = 8
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"calibration = 2", b"calibration = 5"),
+        (b'kind = "symmetry"', b'kind = "lstm"\ntrained = "encoder"'),
+        (b"certain_from = 0.6", b"certain_from = 0.3"),
+        (b"certain_from = 0.6", b"certain_from = 1.0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(old: bytes, new: bytes) -> None:
+    with pytest.raises(GaitkeeperError) as error:
+        parse_study(STUDY.replace(old, new))
+    assert error.value.code == "study-bad-value"
+
+
+def test_calibration_is_in_the_price() -> None:
+    """The rounds that calibrate are of the study's rounds: all of them together cost what it promises."""
+    with_, without = plan(parse_study(STUDY)), plan(parse_study(STUDY.replace(b"calibration = 2", b"")))
+    assert with_ == without
