@@ -1,0 +1,99 @@
+"""Kept reports as FHIR: in the state that their verified signatures give them, and only with consent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from test_signing_reports import kept, signer
+from vault_fixtures import everything, facts_of, make_recording, make_site, someone
+
+from gaitkeeper_client.exchange.outbox import Outbox
+from gaitkeeper_client.exchange.sending import kept_document, queue
+from gaitkeeper_client.exchange.server import FhirServer, name_server
+from gaitkeeper_client.signing.decide import agree_with_the_rest, decide
+from gaitkeeper_client.signing.statements import Decision
+from gaitkeeper_client.signing.verification import verified
+from gaitkeeper_client.vault.consent import Consent
+from gaitkeeper_client.vault.home import SiteHome
+from gaitkeeper_client.vault.store import Vault
+from gaitkeeper_shared.cli import build_command
+from gaitkeeper_shared.errors import GaitkeeperError
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Any:
+    home, key = make_site(tmp_path / "site")
+    with Vault.open(home, key) as vault:
+        pseudonym = vault.add(someone(), make_recording(1), facts_of(1)).pseudonym
+        yield home, vault, kept(home, vault, pseudonym)
+
+
+def told(home: SiteHome, vault: Vault, report: str) -> dict[str, Any]:
+    entries = json.loads(kept_document(home, vault, report).data)["entry"]
+    return {entry["resource"]["resourceType"]: entry["resource"] for entry in entries}
+
+
+def test_a_kept_report_goes_out_as_it_stands_and_names_nobody(site: Any) -> None:
+    home, vault, report = site
+    draft = told(home, vault, report.id)
+    assert draft["DiagnosticReport"]["status"] == "preliminary"
+    assert draft["DiagnosticReport"]["subject"]["identifier"] == {
+        "system": "https://gaitkeeper.invalid/fhir/identifier/pseudonym/clinic-test",
+        "value": report.pseudonym,
+    }
+    assert "patient-1" not in json.dumps(draft)
+    doctor = signer(home)
+    decide(home, vault, report.id, doctor, (Decision("model", "overruled", "", "a knee", "ataxic"),))
+    assert told(home, vault, report.id)["DiagnosticReport"]["status"] == "preliminary"  # a part is undecided
+    decide(home, vault, report.id, doctor, agree_with_the_rest(verified(home, vault, report.id)))
+    final = told(home, vault, report.id)
+    assert final["DiagnosticReport"]["status"] == "final"
+    assert final["DiagnosticReport"]["conclusion"] == "ataxic"
+    assert final["Observation"]["interpretation"][0]["coding"][0]["code"] == "25136009"
+    assert final["Provenance"]["agent"][1]["who"]["display"] == "dr.adams, neurologist"
+    decide(home, vault, report.id, doctor, (Decision("model", "overruled", "", "seen again", ""),))
+    later = told(home, vault, report.id)["DiagnosticReport"]
+    assert (later["status"], "conclusion" in later) == ("amended", False)
+
+
+def test_without_consent_nothing_leaves(site: Any) -> None:
+    home, vault, report = site
+    vault.set_consent(report.pseudonym, Consent(frozenset()))
+    with pytest.raises(GaitkeeperError) as failed:
+        kept_document(home, vault, report.id)
+    assert failed.value.code == "consent-missing"
+
+
+def test_the_outbox_holds_nothing_of_a_patient_and_wants_a_named_server(site: Any) -> None:
+    home, _, report = site
+    with pytest.raises(GaitkeeperError, match="no FHIR server"):
+        queue(home, [report.id])
+    name_server(home, FhirServer("https://fhir.example/r4"))
+    assert queue(home, [report.id]) == 1
+    content = Outbox.of(home).path.read_bytes()
+    assert report.id.encode() in content
+    assert report.pseudonym.encode() not in content
+    assert b"walking" not in everything(home)
+
+
+def test_the_commands_write_what_they_say(site: Any, tmp_path: Path) -> None:
+    home, _, report = site
+
+    def run(*arguments: object) -> click.testing.Result:
+        return CliRunner().invoke(build_command(), [str(one) for one in arguments])
+
+    done = run("site", "report", "fhir", report.id, "--home", home.path, "--output", tmp_path / "x.json")
+    assert done.exit_code == 0, done.output
+    assert "draft" in done.output
+    assert json.loads((tmp_path / "x.json").read_bytes())["type"] == "transaction"
+    done = run("site", "report", "tables", report.id, "--home", home.path, "--output", tmp_path / "t")
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["curves.csv", "cycles.csv", "parameters.csv"]
+    done = run("site", "exchange", "codes", tmp_path / "codes.json")
+    assert json.loads((tmp_path / "codes.json").read_bytes())["resourceType"] == "CodeSystem"
+    assert run("site", "report", "fhir", "r-0", "--home", home.path).exit_code != 0
+    assert run("site", "exchange", "outbox", "--home", home.path).output.strip() == "0 report(s)."
