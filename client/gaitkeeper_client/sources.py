@@ -37,30 +37,54 @@ def analyse_file(
     that looks at a video, by default BlazePose. Raises a catalogue error (exit 2) for a file that cannot be read; a
     file that can be read and holds no usable walk gives an analysis with status ``refused``.
     """
-    from gaitkeeper_client.capture.container import check_exists
-    from gaitkeeper_client.lab.options import NOTHING_SAID, TAKEN_BY_VIDEO, check_apply
-    from gaitkeeper_client.lab.readers import check_kind, force_reader_of, reader_of
+    from gaitkeeper_client.lab.options import NOTHING_SAID
+    from gaitkeeper_client.lab.readers import Reader
 
     path = Path(path)
+    options = replace(options or NOTHING_SAID, height_m=height_m)
+    known = check_source(path, options, estimator)
+    if isinstance(known, Reader):
+        analysis = _analyse_points(path, known, options)
+    elif known is not None:
+        analysis = _analyse_forces(path, known)
+    else:
+        analysis = _analyse_video(path, height_m, on_progress, estimator)
+    if options.aid:
+        analysis = _with_aid(analysis, options.aid)
+    return analysis if options.belt_m_s is None else _with_belt(analysis, options.belt_m_s)
+
+
+def check_source(path: Path, options: ReadOptions, estimator: EstimatorChoice | None) -> Reader | ForceReader | None:
+    """What reads a recording, None for a video; before anything is read of it.
+
+    Raises ``height-unusable``, ``video-not-found``, ``video-empty``, ``lab-file-empty``, ``source-unknown``,
+    ``option-does-not-apply`` or ``pose-network-no-video``.
+    """
+    from gaitkeeper_client.capture.container import check_exists
+    from gaitkeeper_client.lab.options import TAKEN_BY_VIDEO, check_apply
+    from gaitkeeper_client.lab.readers import check_kind, force_reader_of, reader_of
+
+    height_m = options.height_m
     if height_m is not None and not (math.isfinite(height_m) and SHORTEST_M <= height_m <= TALLEST_M):
         raise GaitkeeperError("height-unusable", height=height_m, low=SHORTEST_M, high=TALLEST_M)
+    known = reader_of(path) or force_reader_of(path)
+    if known is not None and path.is_file() and path.stat().st_size == 0:
+        raise GaitkeeperError("lab-file-empty", path=path)
     if not path.is_dir():
         check_exists(path)
-    options = replace(options or NOTHING_SAID, height_m=height_m)
-    reader, force_reader = reader_of(path), force_reader_of(path)
-    known = reader or force_reader
     if known is None:
         check_kind(path)
     check_apply(path, known.title if known else "a video", options, known.takes if known else TAKEN_BY_VIDEO)
     if estimator is not None and estimator.network is not None and known:
         raise GaitkeeperError("pose-network-no-video", path=path)
-    if reader:
-        analysis = _analyse_points(path, reader, options)
-    elif force_reader:
-        analysis = _analyse_forces(path, force_reader)
-    else:
-        analysis = _analyse_video(path, height_m, on_progress, estimator)
-    return analysis if options.belt_m_s is None else _with_belt(analysis, options.belt_m_s)
+    return known
+
+
+def _with_aid(analysis: Analysis, aid: str) -> Analysis:
+    """The analysis of somebody who walked with an aid: its provenance says so, and that of its recording."""
+    source = {**analysis.source, "aid": aid}
+    recording = None if analysis.recording is None else replace(analysis.recording, source=source)
+    return replace(analysis, source=source, recording=recording)
 
 
 def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
@@ -150,10 +174,12 @@ def _analyse_video(
             "identity_switches_s": list(seen.switches_s),
             "height_m": height_m,
         }
+    from gaitkeeper_client.gait.perspective import Picture
     from gaitkeeper_client.gait.pipeline import analyse, nobody
 
     if seen.trajectories is None:
         return nobody(source)
     if not estimator.identity.has_feet:
         return _without_feet(source)
-    return analyse(seen.trajectories, height_m=height_m, source=source, camera=seen.camera)
+    picture = Picture(video.info.width, video.info.height)
+    return analyse(seen.trajectories, height_m=height_m, source=source, camera=seen.camera, picture=picture)

@@ -40,6 +40,12 @@ CAUTIONS: dict[str, Caution] = {
             "The {side} side is away from the camera and partly hidden: expect larger errors there.",
         ),
         Caution(
+            "set-square",
+            "an oblique view that is set square by the walk's own perspective",
+            "The camera stood about {azimuth:.0f} degrees off the side: the walk is set square by how the walker grows "
+            "on the way, and what the camera's lens is like is guessed.",
+        ),
+        Caution(
             "few-strides-for-coordination",
             f"fewer than {RELIABLE_STRIDES} strides for the phase coordination index",
             f"The index settles after about {RELIABLE_STRIDES} strides; here are {{n}}.",

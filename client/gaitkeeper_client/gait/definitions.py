@@ -12,7 +12,7 @@ Needs = Literal["times", "side", "space"]
 
 VIEWS: Mapping[Needs, str] = {
     "times": "side or oblique view, laboratory points, foot forces",
-    "side": "side view, laboratory points",
+    "side": "side view (oblique to 40 degrees where a video's perspective is known), laboratory points",
     "space": "laboratory points",
 }
 """From where a parameter can be measured, in words."""
@@ -43,6 +43,11 @@ class Definition:
     def sagittal(self) -> bool:
         """Whether it needs a side view (or laboratory points)."""
         return self.needs != "times"
+
+    @property
+    def of_steps(self) -> bool:
+        """Whether it is a length of steps, or a ratio of such."""
+        return self.name.startswith("step_length")
 
     @property
     def title(self) -> str:

@@ -37,8 +37,11 @@ _ROUNDS = 6
 
 
 def far_side(bout: Bout, view: View) -> Side | None:
-    """The side away from the camera in a side view; None from elsewhere. Who walks to the right shows the right one."""
-    if view.name != "side" or isinstance(bout.heading, tuple):
+    """The side away from the camera in a side view, or one that is set square; None from elsewhere.
+
+    Who walks to the right shows the right one.
+    """
+    if not (view.name == "side" or view.set_square) or isinstance(bout.heading, tuple):
         return None
     return "left" if bout.heading > 0 else "right"
 

@@ -134,12 +134,21 @@ def withheld(row: Definition, walks: Sequence[Walk]) -> Parameter | None:
         return refused(row.unit, "positions-needed")
     if row.needs == "space" and any(walk.space is None for walk in walks):
         return refused(row.unit, "space-needed", what=row.title)
-    views = sorted({walk.view.name for walk in walks if not walk.view.sagittal})
+    views = sorted({walk.view.name for walk in walks if not _fit(walk, row)})
     if views:
         return refused(row.unit, "view-unfit", what=row.title, view=", ".join(views))
     if row.length and any(walk.metres is None for walk in walks):
         return refused(row.unit, "scale-unknown")
     return None
+
+
+def _fit(walk: Walk, row: Definition) -> bool:
+    """Whether the view gives the parameter.
+
+    Set square, a foot that is farther from the walker's middle than thought stands before or behind along the way: by
+    as much one foot's steps look longer and the other's shorter, which only their mean is free of.
+    """
+    return walk.view.sagittal and not (walk.view.set_square and row.limb and row.of_steps)
 
 
 def finished(
@@ -162,6 +171,8 @@ def finished(
         said.append(caution("wide-interval", low=low, high=high))
     if (side := _hidden(row, walks)) is not None:
         said.append(caution("far-limb", side=side))
+    if row.needs == "side" and (oblique := [walk.view.azimuth_deg for walk in walks if walk.view.set_square]):
+        said.append(caution("set-square", azimuth=max(oblique)))
     return Parameter(row.unit, value, interval, n, notes=tuple(said))
 
 

@@ -17,10 +17,12 @@ from gaitkeeper_client.gait.events.choice import default_method, detect_all
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
+from gaitkeeper_client.gait.perspective import Picture
 from gaitkeeper_client.gait.quality import describe
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
 from gaitkeeper_client.gait.scale import metres_per_unit
-from gaitkeeper_client.gait.view import comes_nearer, estimate_view
+from gaitkeeper_client.gait.squaring import set_square, view_of
+from gaitkeeper_client.gait.view import View, comes_nearer, estimate_view
 from gaitkeeper_client.gait.walk import in_space
 from gaitkeeper_client.pose.camera import CameraMotion
 from gaitkeeper_shared.models.channels import feature_signals
@@ -38,12 +40,14 @@ def analyse(
     source: Mapping[str, Any],
     method: EventMethod | None = None,
     camera: CameraMotion | None = None,
+    picture: Picture | None = None,
 ) -> Analysis:
     """Analyse the walk of one person.
 
     ``height_m``: the person's height, which gives image points their scale. ``source``: provenance, JSON values only.
     ``method``: how events are found; by default the one that suits the trajectories.
     ``camera``: how the camera moved; None where that is not known, and it is taken to stand still.
+    ``picture``: the size of the camera's, without which a view that is not square to the walk cannot be set square.
     """
     if not _enough_to_see(trajectories):
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
@@ -54,8 +58,11 @@ def analyse(
     backwards = len(found_bouts) - len(bouts)
     # In a picture that moves no foot is at rest, as on a belt.
     resting = [replace(bout, constant_place=True) if moves_during(camera, bout) else bout for bout in bouts]
-    events = detect_all(chosen, resting)  # also those of turns, which belong to no straight walk
-    walks = tuple(_walk(bout, cleaned, events, height_m) for bout in bouts)
+    positions = cleaned.tracks.positions
+    views = [view_of(bout, positions, picture) for bout in resting]
+    seen = [set_square(bout, view) for bout, view in zip(bouts, views, strict=True)]
+    events = detect_all(chosen, [set_square(bout, view) for bout, view in zip(resting, views, strict=True)])
+    walks = tuple(_walk(bout, view, cleaned, events, height_m) for bout, view in zip(seen, views, strict=True))
     quality = describe(trajectories.sample_rate_hz, cleaned, walks) | describe_camera(camera, bouts)
     quality["event_method"] = chosen.name
     if backwards:
@@ -94,9 +101,9 @@ def _goes_backwards(bout: Bout, cleaned: CleanTracks) -> bool:
     return view.name != "front-or-rear" and walks_backwards(bout)
 
 
-def _walk(bout: Bout, cleaned: CleanTracks, found: Sequence[GaitEvent], height_m: float | None) -> Walk:
+def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEvent], height_m: float | None) -> Walk:
+    # Those found also in turns belong to no straight walk.
     events = tuple(event for event in found if bout.time_s[0] <= event.time_s <= bout.time_s[-1])
-    view = estimate_view(cleaned.tracks.positions[bout.start : bout.stop])
     return Walk(
         bout,
         events,
@@ -115,7 +122,9 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
         reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
     view = estimate_view(cleaned.tracks.positions)
     name = view.name.replace("-", " ")
-    unfit = [reason("view-unfit", what="Walking", view=f"{name}, about {view.azimuth_deg:.0f} degrees off the side")]
+    if view.name != "unknown":
+        name += f", about {view.azimuth_deg:.0f} degrees off the side"
+    unfit = [reason("view-unfit", what="Walking", view=name)]
     if not walks:
         if float(raw.time_s[-1] - raw.time_s[0]) < SHORTEST_BOUT_S:
             return [*reasons, reason("recording-too-short", what="A straight walk", needed=SHORTEST_BOUT_S)]

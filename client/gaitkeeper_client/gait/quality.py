@@ -14,7 +14,7 @@ from gaitkeeper_client.gait.parameters import Walk
 def describe(raw_rate_hz: float, cleaned: CleanTracks, walks: Sequence[Walk]) -> dict[str, Any]:
     """The ``quality`` object of the analysis (``docs/analysis-schema.md``): JSON values only."""
     tracks = cleaned.tracks
-    angles = [walk.view.azimuth_deg for walk in walks]
+    angles = [walk.view.azimuth_deg if math.isfinite(walk.view.azimuth_deg) else None for walk in walks]
     leg = walks[0].bout.leg if walks else math.nan
     return {
         "sample_rate_hz": raw_rate_hz,

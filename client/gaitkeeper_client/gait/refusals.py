@@ -34,7 +34,7 @@ TABLE: dict[str, Refusal] = {
             "no-person",
             "nobody is seen for at least half a second",
             "Nobody can be seen in the recording for at least {seconds:.1f} s.",
-            "Film one person from the side, whole body in the picture, in good light.",
+            "Record one person, the whole body seen throughout; a video from the side, in good light.",
         ),
         Refusal(
             "not-walking",
@@ -60,13 +60,13 @@ TABLE: dict[str, Refusal] = {
             "too-few-cycles",
             f"fewer than {FEWEST_CYCLES} complete gait cycles",
             "Only {cycles} complete gait cycle(s) can be seen and {needed} are needed: no gait cycle is repeated.",
-            "Film a longer walkway, or several passes.",
+            "Record a longer walkway, or several passes.",
         ),
         Refusal(
             "frame-rate-too-low",
             f"fewer than {LOWEST_RATE_HZ:g} samples per second",
-            "The recording has {rate:.1f} frames per second and at least {needed:g} are needed to time a step.",
-            "Set the camera to 30 frames per second or more.",
+            "The recording has {rate:.1f} samples per second and at least {needed:g} are needed to time a step.",
+            "Record with 30 samples per second or more.",
         ),
         Refusal(
             "view-unfit",
@@ -96,7 +96,7 @@ TABLE: dict[str, Refusal] = {
             "too-noisy",
             "the keypoints' noise is as large as what is to be measured",
             "{what} would tell of the keypoints' noise: {detail}.",
-            "Film closer, in better light, with 60 frames per second or more, or record laboratory markers.",
+            "Record with 60 samples per second or more, a video from nearer and in better light; or record markers.",
         ),
         Refusal(
             "recording-too-short",
@@ -150,7 +150,7 @@ TABLE: dict[str, Refusal] = {
             "too-few-strides",
             "fewer strides than the parameter needs",
             "Only {n} {of} can be seen and {needed} are needed.",
-            "Film a longer walkway, or several passes.",
+            "Record a longer walkway, or several passes.",
         ),
     )
 }

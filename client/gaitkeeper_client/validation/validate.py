@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
+from gaitkeeper_client.pose.estimators import EstimatorChoice
 from gaitkeeper_client.validation.agreement import (
     CurveAgreement,
     EventAgreement,
@@ -57,7 +59,18 @@ class LeftOut:
     why: str
 
 
-def validate_files(paths: Sequence[Path]) -> tuple[list[Validation], list[LeftOut]]:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What recordings do not say of themselves, as :func:`~gaitkeeper_client.sources.analyse_file` takes it."""
+
+    options: ReadOptions = NOTHING_SAID
+    estimator: EstimatorChoice | None = None
+
+
+NOTHING = Said()
+
+
+def validate_files(paths: Sequence[Path], said: Said = NOTHING) -> tuple[list[Validation], list[LeftOut]]:
     """Each recording against what it holds itself; one that cannot be used does not cost the others.
 
     Raises what :func:`validate_file` raises for the first one where none can be used.
@@ -67,7 +80,7 @@ def validate_files(paths: Sequence[Path]) -> tuple[list[Validation], list[LeftOu
     first: GaitkeeperError | None = None
     for path in paths:
         try:
-            done.append(validate_file(path))
+            done.append(validate_file(path, said=said))
         except GaitkeeperError as error:
             first = first or error
             left_out.append(LeftOut(path.name, error.code, error.message))
@@ -76,27 +89,29 @@ def validate_files(paths: Sequence[Path]) -> tuple[list[Validation], list[LeftOu
     return done, left_out
 
 
-def validate_file(path: Path, reference: Path | None = None, *, height_m: float | None = None) -> Validation:
+def validate_file(path: Path, reference: Path | None = None, *, said: Said = NOTHING) -> Validation:
     """Analyse a recording and hold the result against its own reference, or that in ``reference``.
 
     Raises ``validation-no-reference``, ``validation-reference-unknown``, and what the readers raise.
     """
     from gaitkeeper_client.gait.pipeline import analyse
-    from gaitkeeper_client.lab.readers import read_walk, reader_of
-    from gaitkeeper_client.sources import analyse_file
+    from gaitkeeper_client.lab.readers import Reader
+    from gaitkeeper_client.sources import analyse_file, check_source
 
-    if reader_of(path) is not None:
-        walk = read_walk(path)
+    known = check_source(path, said.options, said.estimator)
+    if isinstance(known, Reader):
+        walk = known.read(path, said.options)
         points: JointTrajectories | None = walk.trajectories
-        truth = named_reference(reference, path, points) if reference else own_reference(path, walk)
-        analysis = analyse(walk.trajectories, height_m=height_m, source={"kind": walk.kind})
+        mapping = said.options.mapping
+        truth = named_reference(reference, path, points, mapping) if reference else own_reference(path, walk)
+        analysis = analyse(walk.trajectories, height_m=said.options.height_m, source={"kind": walk.kind})
     else:
         if reference is None:
-            raise GaitkeeperError(
-                "validation-no-reference", path=path, detail="a video holds no measurement but itself"
-            )
+            what = "a video" if known is None else f"a file of {known.title}"
+            why = f"{what} holds no other measurement than the one that is to be judged"
+            raise GaitkeeperError("validation-no-reference", path=path, detail=why)
         points, truth = None, named_reference(reference, path, None)
-        analysis = analyse_file(path, height_m=height_m)
+        analysis = analyse_file(path, height_m=said.options.height_m, options=said.options, estimator=said.estimator)
     return compare(path.name, analysis, points, truth)
 
 
@@ -131,7 +146,7 @@ def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Referen
     from gaitkeeper_client.gait.bouts import find_bouts
     from gaitkeeper_client.gait.clean import clean
     from gaitkeeper_client.gait.hidden_leg import with_whole_legs
-    from gaitkeeper_client.gait.view import estimate_view
+    from gaitkeeper_client.gait.squaring import picture_of, set_square, view_of
 
     if truth.angle_time_s is None or (analysis.recording is None and points is None):
         return {}
@@ -141,8 +156,10 @@ def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Referen
         assert points is not None
         tracks = clean(points).tracks
     bouts = []
+    picture = picture_of(analysis)
     for bout in find_bouts(tracks):
-        whole = with_whole_legs(bout, estimate_view(tracks.positions[bout.start : bout.stop]))
+        view = view_of(bout, tracks.positions, picture)
+        whole = with_whole_legs(set_square(bout, view), view)
         bouts.append((bout.time_s, joint_angles(whole.points)))
     found = {}
     for name in (f"{angle}_{side}" for angle in ANGLES for side in SIDES):
