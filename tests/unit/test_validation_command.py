@@ -164,3 +164,36 @@ def test_one_reference_for_two_recordings_is_refused() -> None:
     done = CliRunner().invoke(app, ["a.trc", "b.trc", "--reference", "c.mot"])
     assert isinstance(done.exception, GaitkeeperError)
     assert done.exception.code == "validation-many-references"
+
+
+def test_what_a_file_does_not_say_is_given_as_to_analyze(tmp_path: Path) -> None:
+    """Markers under names of their own, against the force table beside them; and options of no use are refused."""
+    folder = DATA / "opencap-subject4"
+    odd = tmp_path / "odd.trc"
+    text = need(folder / "MarkerData/walking1.trc").read_text("utf-8")
+    odd.write_text(text.replace("L_ankle", "front").replace("r_ankle", "back"), encoding="utf-8")
+    mapping = tmp_path / "names.toml"
+    mapping.write_text('right_ankle = "back"\nleft_ankle = "front"\n', encoding="utf-8")
+    arguments = [str(odd), "--reference", str(folder / "ID/walking1_grf.mot"), "--json"]
+    without = CliRunner().invoke(app, arguments)
+    assert isinstance(without.exception, GaitkeeperError)
+    assert without.exception.code == "lab-points-missing"
+    with_names = CliRunner().invoke(app, [*arguments, "--mapping", str(mapping)])
+    assert with_names.exit_code == 0, with_names.output
+    strikes = json.loads(with_names.stdout)["foot_strike"]
+    assert (strikes["found"], strikes["f1_50ms"]) == (strikes["n"], 1.0)
+    for useless in (["--rate", "30"], ["--person", "2"], ["--estimator", str(tmp_path / "net.onnx")]):
+        failed = CliRunner().invoke(app, [*arguments, *useless])
+        assert isinstance(failed.exception, GaitkeeperError)
+        assert failed.exception.code in ("option-does-not-apply", "pose-network-no-video")
+
+
+def test_a_recording_that_measures_one_thing_only_has_nothing_to_be_held_against(tmp_path: Path) -> None:
+    gone, empty = tmp_path / "gone.mp4", tmp_path / "empty.c3d"
+    empty.touch()
+    forces = need(DATA / "gaitndd/control1m.mat")
+    for path, code in ((gone, "video-not-found"), (empty, "lab-file-empty"), (forces, "validation-no-reference")):
+        with pytest.raises(GaitkeeperError) as error:
+            validate_file(path)
+        assert error.value.code == code
+    assert "foot forces" in error.value.message

@@ -12,6 +12,21 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_client.pose.estimators import EstimatorChoice
 
+Height = Annotated[
+    float | None,
+    typer.Option("--height", metavar="M", help="The walker's height in metres: gives a video's lengths a scale."),
+]
+Aid = Annotated[
+    str | None,
+    typer.Option(
+        "--aid", metavar="WHAT", help="What the person walked with (two crutches, walker): no norm holds then."
+    ),
+]
+Age = Annotated[
+    float | None,
+    typer.Option("--age", metavar="YEARS", help="The walker's age: chooses the norms. Without it, those of adults."),
+]
+Sex = Annotated[str | None, typer.Option("--sex", metavar="f|m", help="The walker's sex: chooses the norms.")]
 Rate = Annotated[
     float | None,
     typer.Option("--rate", metavar="HZ", help="Frames a second, where the file does not say (OpenPose, DeepLabCut)."),

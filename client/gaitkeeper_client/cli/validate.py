@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from gaitkeeper_client.cli import source_options as given
 from gaitkeeper_shared.errors import GaitkeeperError
 
 app = typer.Typer()
@@ -42,6 +44,13 @@ def validate(
             help="The other measurement: forces or angles (.mot, .sto), a C3D file, or a simulation's truth (.json).",
         ),
     ] = None,
+    height: given.Height = None,
+    rate: given.Rate = None,
+    size: given.Size = None,
+    mapping: given.MappingFile = None,
+    person: given.Person = None,
+    estimator: given.Estimator = None,
+    skeleton: given.SkeletonName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="DIR", help="Write validation.json and validation.html there.")
@@ -50,16 +59,21 @@ def validate(
     """Compare foot strikes, foot offs and joint angles with force plates (20 N), a laboratory's events or its angles.
 
     Without --reference each file is compared with what it holds itself; of several, those that cannot be used are named
-    and left out. Exit status: 0 compared, 2 nothing could be compared.
+    and left out. What a file does not say of itself is given as to ``gaitkeeper analyze``, for all of them alike.
+
+    Exit status: 0 compared, 2 nothing could be compared.
     """
     if reference is not None and len(recordings) > 1:
         raise GaitkeeperError("validation-many-references", count=len(recordings))
-    from gaitkeeper_client.validation.validate import LeftOut, summary, validate_file, validate_files
+    from gaitkeeper_client.lab.options import check_options
+    from gaitkeeper_client.validation.validate import LeftOut, Said, summary, validate_file, validate_files
 
+    options = replace(check_options(rate=rate, size=size, mapping=mapping, person=person), height_m=height)
+    said = Said(options, given.estimator_choice(estimator, skeleton))
     if len(recordings) == 1:
-        results, left_out = [validate_file(recordings[0], reference)], list[LeftOut]()
+        results, left_out = [validate_file(recordings[0], reference, said=said)], list[LeftOut]()
     else:
-        results, left_out = validate_files(recordings)
+        results, left_out = validate_files(recordings, said)
     document = summary(results, left_out)
     if output is not None:
         from gaitkeeper_client.validation.page import write_validation

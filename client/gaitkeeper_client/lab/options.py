@@ -15,6 +15,9 @@ RATE_HZ = (1.0, 10_000.0)
 SIZE_PX = (16, 100_000)
 BELT_M_S = (0.05, 8.0)
 """From a treadmill that barely moves to one for sprinters."""
+LONGEST_AID = 80
+NO_AID = frozenset({"", "no", "none", "0"})
+"""What people write who mean that there was none."""
 _MOST_MAPPING_BYTES = 65_536
 
 
@@ -24,8 +27,8 @@ class ReadOptions:
 
     ``rate_hz``: the camera's. ``size_px``: width, height of the picture. ``mapping``: our joint to the file's own names
     (their mean is taken). ``person``: which of several people, by the file's own name or by number from 1 in order of
-    appearance. ``belt_m_s``: speed of the treadmill's belt. ``height_m``: the walker's; it is of use
-    for every kind of source.
+    appearance. ``belt_m_s``: speed of the treadmill's belt. ``height_m``: the walker's. ``aid``: what they walked with
+    (crutches, a walker, an orthosis), in the operator's words. The last two are of use for every kind of source.
     """
 
     rate_hz: float | None = None
@@ -34,6 +37,7 @@ class ReadOptions:
     person: str | None = None
     belt_m_s: float | None = None
     height_m: float | None = None
+    aid: str | None = None
 
     def given(self) -> frozenset[str]:
         """Names of the fields that say something."""
@@ -60,6 +64,7 @@ def check_options(
     mapping: Path | None = None,
     person: str | None = None,
     speed: float | None = None,
+    aid: str | None = None,
 ) -> ReadOptions:
     """Options as a person writes them. Raises ``option-unusable``, ``mapping-unreadable`` or ``mapping-wrong``.
 
@@ -73,7 +78,17 @@ def check_options(
     if person is not None and not person.strip():
         raise GaitkeeperError("option-unusable", option="--person", detail="it is empty", example="--person 1")
     joints = {} if mapping is None else read_mapping(mapping)
-    return ReadOptions(rate, joints, None if size is None else parse_size(size), person and person.strip(), speed)
+    pixels = None if size is None else parse_size(size)
+    return ReadOptions(rate, joints, pixels, person and person.strip(), speed, aid=check_aid(aid))
+
+
+def check_aid(aid: str | None) -> str | None:
+    """A walking aid in a few words; None for none. Raises ``option-unusable``."""
+    words = " ".join((aid or "").split())
+    if aid is not None and not (0 < len(words) <= LONGEST_AID and words.isprintable()):
+        detail = f"it is empty, or longer than {LONGEST_AID} characters"
+        raise GaitkeeperError("option-unusable", option="--aid", detail=detail, example="--aid 'two crutches'")
+    return None if words.lower() in NO_AID else words
 
 
 def parse_size(text: str) -> tuple[float, float]:
@@ -112,7 +127,7 @@ def read_mapping(path: Path) -> dict[str, tuple[str, ...]]:
 
 def check_apply(path: Path, kind: str, options: ReadOptions, applicable: frozenset[str]) -> None:
     """Raise ``option-does-not-apply`` for an option that this kind of source cannot use: it would change nothing."""
-    for name in sorted(options.given() - applicable - {"height_m"}):
+    for name in sorted(options.given() - applicable - {"height_m", "aid"}):
         raise GaitkeeperError("option-does-not-apply", option=OPTION_NAMES[name], path=path, kind=kind)
 
 

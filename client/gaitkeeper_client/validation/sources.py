@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,8 +46,12 @@ def own_reference(path: Path, walk: LabWalk) -> Reference:
     return reference
 
 
-def named_reference(path: Path, recording: Path, walk: JointTrajectories | None) -> Reference:
+def named_reference(
+    path: Path, recording: Path, walk: JointTrajectories | None, mapping: Mapping[str, tuple[str, ...]] | None = None
+) -> Reference:
     """The reference in a file of its own. ``walk``: the recording's 3-D points, which forces need to name the foot.
+
+    ``mapping``: of the recording's points, as for its reader.
 
     Raises ``validation-reference-unknown``, ``validation-no-reference`` and what the file's reader raises.
     """
@@ -54,7 +59,7 @@ def named_reference(path: Path, recording: Path, walk: JointTrajectories | None)
     if suffix == ".json":
         return _truth(path)
     if suffix in {".mot", ".sto"}:
-        return _table(path, recording, walk)
+        return _table(path, recording, walk, mapping)
     if suffix == ".c3d":
         from gaitkeeper_client.lab.c3d import read_c3d
 
@@ -62,7 +67,9 @@ def named_reference(path: Path, recording: Path, walk: JointTrajectories | None)
     raise GaitkeeperError("validation-reference-unknown", path=path)
 
 
-def _table(path: Path, recording: Path, walk: JointTrajectories | None) -> Reference:
+def _table(
+    path: Path, recording: Path, walk: JointTrajectories | None, mapping: Mapping[str, tuple[str, ...]] | None
+) -> Reference:
     from gaitkeeper_client.lab.mot import joint_angles, read_mot
 
     table = read_mot(path)
@@ -71,7 +78,7 @@ def _table(path: Path, recording: Path, walk: JointTrajectories | None) -> Refer
         return Reference("joint angles", (), (), table.time_s + shift, joint_angles(table, path))
     if walk is None or walk.dimensions != 3:
         raise GaitkeeperError("validation-no-reference", path=path, detail="forces need 3-D points to name the foot")
-    plates = _plates(path, recording, shift)
+    plates = _plates(path, recording, shift, mapping)
     reference = plate_reference(plates, walk)
     if not reference.events:
         why = "no foot is alone and whole on a steady force plate while the points are there"
@@ -79,7 +86,9 @@ def _table(path: Path, recording: Path, walk: JointTrajectories | None) -> Refer
     return reference
 
 
-def _plates(path: Path, recording: Path, shift: float) -> list[ForcePlate]:
+def _plates(
+    path: Path, recording: Path, shift: float, mapping: Mapping[str, tuple[str, ...]] | None
+) -> list[ForcePlate]:
     """The force table in the frame of the recording's points; a recording that is no TRC is taken to have y upwards."""
     from gaitkeeper_client.lab.joints import LabFrame, to_trajectories
     from gaitkeeper_client.lab.mot import ground_forces, read_mot
@@ -92,7 +101,7 @@ def _plates(path: Path, recording: Path, shift: float) -> list[ForcePlate]:
         raise GaitkeeperError("validation-no-reference", path=path, detail=why)
     frame = LabFrame((1, 1), 1.0)
     if recording.suffix.lower() == ".trc":
-        _, frame = to_trajectories(read_trc_markers(recording), recording)
+        _, frame = to_trajectories(read_trc_markers(recording), recording, mapping)
     plates = []
     for one in ground_forces(table, path):
         loaded = np.linalg.norm(one.force, axis=1) > 100.0
