@@ -106,17 +106,17 @@ class Users:
         from argon2.exceptions import InvalidHashError, VerificationError
 
         name = name.strip().lower()
-        self._brake(name, address)
+        self.brake(name, address)
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM users WHERE name = ?", (name,)).fetchone()
         stored = row["password"] if row is not None else _nobodys_hash()
         try:
             _hasher().verify(stored, password[:LONGEST_PASSWORD])
         except (VerificationError, InvalidHashError) as error:
-            self._failed(name, address)
+            self.failed(name, address)
             raise GaitkeeperError("console-wrong-password") from error
         if row is None or row["disabled_at"] is not None:
-            self._failed(name, address)
+            self.failed(name, address)
             raise GaitkeeperError("console-wrong-password")
         if _hasher().check_needs_rehash(stored):
             with self._database.write() as connection:
@@ -127,7 +127,8 @@ class Users:
         texts = {"pair": f"pair {name} {address}", "user": f"user {name}", "address": f"address {address}"}
         return {kind: hmac.digest(self._secret, text.encode(), "sha256") for kind, text in texts.items()}
 
-    def _brake(self, name: str, address: str) -> None:
+    def brake(self, name: str, address: str) -> None:
+        """Raises ``console-slow-down`` where too much was wrong of this name or from this address lately."""
         since = self._clock().timestamp() - WINDOW_S
         with self._database.read() as connection:
             for kind, subject in self._subjects(name, address).items():
@@ -135,7 +136,8 @@ class Users:
                 if connection.execute(query, (subject, since)).fetchone()[0] >= _LIMITS[kind]:
                     raise GaitkeeperError("console-slow-down", minutes=round(WINDOW_S / 60))
 
-    def _failed(self, name: str, address: str) -> None:
+    def failed(self, name: str, address: str) -> None:
+        """Count something wrong, such as a password."""
         now = self._clock().timestamp()
         with self._database.write() as connection:
             connection.execute("DELETE FROM failures WHERE at < ?", (now - WINDOW_S,))

@@ -17,6 +17,7 @@ _OURS = {
     "console.js": ("gaitkeeper_client.console", "static"),
     "upload.js": ("gaitkeeper_client.console", "static"),
     "heatmap.js": ("gaitkeeper_client.console", "static"),
+    "report.js": ("gaitkeeper_client.console", "static"),
     "mark.svg": ("gaitkeeper_client.console", "static"),
     "report.css": ("gaitkeeper_client.insight", "templates"),
 }

@@ -1,0 +1,63 @@
+"""Patients, and one patient with visits; the note that clinicians keep on somebody."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+from starlette.responses import RedirectResponse, Response
+
+from gaitkeeper_client.console.access import Posted, Served, needs
+from gaitkeeper_client.console.rendering import page
+from gaitkeeper_client.console.rights import Principal
+from gaitkeeper_client.signing.kept import list_for
+from gaitkeeper_client.vault.records import PatientFacts
+from gaitkeeper_shared.errors import GaitkeeperError
+
+router = APIRouter()
+Clinician = Annotated[Principal, Depends(needs("patients", person=True))]
+Pseudonym = Annotated[str, Path(pattern=r"^p-[0-9a-f]{16}$")]
+LONGEST_NOTE = 4_000
+HEADLINES = ("walking_speed", "cadence", "stride_time", "symmetry_index")
+"""What the list of visits shows of each."""
+
+
+@router.get("/patients")
+def patients(console: Served, who: Clinician) -> Response:
+    """Everybody in the vault; searching happens in the browser, so that no name is in an address."""
+    console.record("vault-read", who.name, purpose="list")
+    with console.vault() as vault:
+        found = vault.patients()
+    return page("patients.html.j2", who=who, site=console.name, title="Patients", patients=found)
+
+
+@router.get("/patients/{pseudonym}")
+def patient(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
+    """One patient: facts, note, visits."""
+    with console.vault() as vault:
+        found = vault.named(pseudonym)
+        allowed = found.allows("care")
+        console.record("vault-read", who.name, purpose="care", patient=pseudonym, allowed=allowed)
+        if not allowed:
+            raise GaitkeeperError("consent-missing", pseudonym=pseudonym, purpose="care")
+        visits = list_for(vault, pseudonym)[::-1]
+    shown = {"patient": found, "visits": visits, "headlines": HEADLINES, "longest": LONGEST_NOTE}
+    jobs = [job for job in console.queue.recent(pseudonym=pseudonym, since="9") if not job.ended]
+    return page("patient.html.j2", who=who, site=console.name, title="Patient", jobs=jobs, **shown)
+
+
+@router.post("/patients/{pseudonym}/note")
+def keep_note(console: Served, who: Clinician, fields: Posted, pseudonym: Pseudonym) -> Response:
+    """Replace the note on a patient; it is sealed with the patient's record."""
+    note = fields.get("note", "").replace("\r\n", "\n").strip()
+    if len(note) > LONGEST_NOTE or "\0" in note:
+        raise GaitkeeperError(
+            "console-bad-input", field="The note", detail=f"it is longer than {LONGEST_NOTE} characters"
+        )
+    with console.vault() as vault:
+        found = vault.named(pseudonym)
+        if not found.allows("care"):
+            raise GaitkeeperError("consent-missing", pseudonym=pseudonym, purpose="care")
+        vault.update_patient(PatientFacts(found.patient_id, extra={"note": note}))
+    console.record("patient-note-kept", who.name, patient=pseudonym)
+    return RedirectResponse(f"/patients/{pseudonym}", 303)

@@ -1,0 +1,98 @@
+"""A kept report in the forms that leave the vault: for pages, programs, records of the clinic and spreadsheets.
+
+Every signature is verified each time: what is shown as signed is signed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gaitkeeper_client.console.context import Console
+from gaitkeeper_client.exchange.fhir import fhir_document
+from gaitkeeper_client.exchange.kept import facts_of
+from gaitkeeper_client.exchange.tables import table_bytes, tables_of
+from gaitkeeper_client.insight.report import render_report
+from gaitkeeper_client.insight.standing import Standing
+from gaitkeeper_client.signing.kept import KeptReport
+from gaitkeeper_client.signing.standing import verified_standing
+from gaitkeeper_shared.errors import GaitkeeperError
+
+REPORT_ID = r"^r-[0-9a-f]{16}$"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A report as a file. ``name``: holds the report's id, nothing of the patient."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+def open_report(console: Console, report_id: str) -> tuple[KeptReport, Standing]:
+    """A report, verified. Raises ``report-unknown``, ``consent-missing`` where care was withdrawn since,
+    ``report-statement-wrong``, ``signature-*``."""
+    with console.vault() as vault:
+        report, standing = verified_standing(console.home, vault, report_id)
+        if not vault.named(report.pseudonym).allows("care"):
+            raise GaitkeeperError("consent-missing", pseudonym=report.pseudonym, purpose="care")
+    return report, standing
+
+
+def document_of(console: Console, report_id: str, kind: str, by: str) -> Document:
+    """A report as a file of a ``kind`` of :data:`KINDS`, with an entry in the audit log. Raises as
+    :func:`open_report`, and ``console-not-found`` for another kind."""
+    if kind not in KINDS:
+        raise GaitkeeperError("console-not-found")
+    report, standing = open_report(console, report_id)
+    suffix, media_type, make = KINDS[kind]
+    data = make(console, report, standing)
+    console.record("report-exported", by, patient=report.pseudonym, report=report.id, kind=kind, state=report.state)
+    return Document(f"{report.id}{suffix}", media_type, data)
+
+
+def _html(console: Console, report: KeptReport, standing: Standing) -> bytes:
+    return render_report(report.analysis, report.findings, patient=report.patient, standing=standing).encode("utf-8")
+
+
+def _json(console: Console, report: KeptReport, standing: Standing) -> bytes:
+    table = report.analysis.to_json() | {"report": standing.to_json()}
+    if report.findings is not None:
+        table["findings"] = report.findings.to_json()
+    return (json.dumps(table, indent=2, allow_nan=False) + "\n").encode("utf-8")
+
+
+def _fhir(console: Console, report: KeptReport, standing: Standing) -> bytes:
+    return fhir_document(report.analysis, report.findings, facts_of(report, console.name)).data
+
+
+def _parameters(console: Console, report: KeptReport, standing: Standing) -> bytes:
+    return table_bytes(tables_of(report.analysis)[0], "csv")
+
+
+def _pdf(console: Console, report: KeptReport, standing: Standing) -> bytes:
+    from gaitkeeper_client.insight.pdf_report import report_pdf
+
+    return report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing)
+
+
+KINDS: Mapping[str, tuple[str, str, Callable[[Console, KeptReport, Standing], bytes]]] = {
+    "pdf": (".pdf", "application/pdf", _pdf),
+    "html": (".html", "text/html; charset=utf-8", _html),
+    "fhir": (".fhir.json", "application/fhir+json", _fhir),
+    "csv": (".csv", "text/csv; charset=utf-8", _parameters),
+    "json": (".json", "application/json", _json),
+}
+"""By the word in an address: the file's suffix, its type, and what makes it."""
+
+
+def body_of(report: KeptReport, standing: Standing) -> str:
+    """The report's page without its frame, for a page of the console; every value in it is escaped already."""
+    text = render_report(report.analysis, report.findings, patient=report.patient, standing=standing)
+    _, begin, rest = text.partition("<main>")
+    inside, end, _ = rest.rpartition("</main>")
+    if not begin or not end:
+        raise RuntimeError("the report's template has no main part")
+    return inside
