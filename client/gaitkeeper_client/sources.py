@@ -174,10 +174,12 @@ def _analyse_video(
             "identity_switches_s": list(seen.switches_s),
             "height_m": height_m,
         }
+    from gaitkeeper_client.gait.perspective import Picture
     from gaitkeeper_client.gait.pipeline import analyse, nobody
 
     if seen.trajectories is None:
         return nobody(source)
     if not estimator.identity.has_feet:
         return _without_feet(source)
-    return analyse(seen.trajectories, height_m=height_m, source=source, camera=seen.camera)
+    picture = Picture(video.info.width, video.info.height)
+    return analyse(seen.trajectories, height_m=height_m, source=source, camera=seen.camera, picture=picture)
