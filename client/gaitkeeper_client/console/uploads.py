@@ -43,7 +43,7 @@ class Uploads:
     """The uploads of a site."""
 
     def __init__(self, home: SiteHome, key: SiteKey) -> None:
-        self._folder = home.path / "uploads"
+        self._folder = home.uploads
         self._work = home.run / "console-work"
         self._wrap_key = key.identify("console/upload")
 
@@ -100,10 +100,6 @@ class Uploads:
         """Overwrite what a killed worker left readable. Only where no worker is at work."""
         for path in self._work.glob("*") if self._work.is_dir() else ():
             shred(path)
-
-    def pseudonyms(self) -> tuple[str, ...]:
-        """Whose uploads are here."""
-        return tuple(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else ()
 
     def _of(self, job: Job) -> Path:
         # Both come from our own records; nothing else may become a path all the same.

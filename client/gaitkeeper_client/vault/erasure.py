@@ -62,6 +62,7 @@ def erase(home: SiteHome, vault: Vault, name: str, *, wait_s: float = BUSY_TIMEO
             with vault.index.transaction():
                 vault.index.remove_patient(row)
         forget(vault, files, pseudonym, wait_s)
+    _forget_uploads(home, pseudonym)
     record(home, "patient-erased", patient=pseudonym, recordings=len(recordings), documents=len(documents))
     _forget_updates(home, pseudonym)
     return Erased(pseudonym, len(recordings), len(documents), row is None, _backups_since(home, pseudonym))
@@ -76,6 +77,18 @@ def forget(vault: Vault, files: Iterable[Path], pseudonym: str, wait_s: float) -
         if time.monotonic() > deadline:
             raise GaitkeeperError("erasure-unfinished", pseudonym=pseudonym, path=vault.folder, seconds=wait_s)
         time.sleep(0.05)
+
+
+def _forget_uploads(home: SiteHome, pseudonym: str) -> None:
+    """Raw recordings that were handed in, with the keys that they are sealed by."""
+    folder = home.uploads / pseudonym
+    # The keys lie in the files of this name: they go first.
+    for path in sorted(folder.rglob("*"), key=lambda item: item.name != "facts.sealed"):
+        if path.is_file():
+            shred(path)
+    for path in (*folder.glob("*"), folder):
+        with contextlib.suppress(FileNotFoundError):
+            path.rmdir()
 
 
 def _forget_updates(home: SiteHome, pseudonym: str) -> None:

@@ -83,6 +83,11 @@ class SiteHome:
         return self.path / "vault"
 
     @property
+    def uploads(self) -> Path:
+        """Recordings that were handed in, sealed, a folder for each pseudonym; made when the first one comes."""
+        return self.path / "uploads"
+
+    @property
     def ledger(self) -> Path:
         """The privacy ledger (SQLite)."""
         return self.path / "ledger.sqlite"

@@ -1,0 +1,317 @@
+"""From an upload to a signed report: the queue and its workers, and what a hostile upload meets."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time as clock
+
+import pytest
+from console_fixtures import (
+    OCTETS,
+    Time,
+    bearer,
+    browser,
+    csrf_of,
+    events,
+    make_console,
+    signed_in,
+    upload,
+)
+from insight_walk_file import write_walk
+
+from gaitkeeper_client.console.context import Console
+from gaitkeeper_client.console.jobs import MOST_ATTEMPTS
+from gaitkeeper_client.console.serve import tidy
+from gaitkeeper_client.console.uploads import SEGMENT_BYTES
+from gaitkeeper_client.console.worker import settings_of, work
+from gaitkeeper_client.signing.clinicians import add_clinician
+from gaitkeeper_client.vault.erasure import erase
+from gaitkeeper_shared.errors import GaitkeeperError
+
+PATIENT = "Mrs <script>alert(1)</script> 1951"
+SIGNING = "sign with this one"
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A synthetic walk as a laboratory's file."""
+    path = tmp_path_factory.mktemp("walk") / "walk.bvh"
+    write_walk(path, seconds=7.0)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory, time: Time) -> Console:
+    made = make_console(tmp_path_factory.mktemp("console") / "site", time, upload_mb=20)
+    add_clinician(made.home, "anna", "neurologist", SIGNING, scrypt_n=2**10)
+    return made
+
+
+def _start_worker(console: Console) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "gaitkeeper_client.console.worker"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE)
+    assert worker.stdin is not None
+    worker.stdin.write(json.dumps(settings_of(console.home, None)).encode() + b"\n")
+    worker.stdin.flush()
+    return worker
+
+
+def _until(console: Console, job: str, *states: str) -> str:
+    deadline = clock.monotonic() + DEADLINE_S
+    while (state := console.queue.get(job).state) not in states:
+        assert clock.monotonic() < deadline, state
+        clock.sleep(0.02)
+    return state
+
+
+@pytest.fixture(scope="module")
+def done(console: Console, walk: bytes) -> dict[str, str]:
+    """Jobs by name, after a worker was killed in the middle of the first and another one did them all."""
+    client, key = browser(console), bearer(console, "upload")
+    jobs = {
+        "walk": upload(client, walk, key, patient=PATIENT, age=71, sex="female", note="<img src=x onerror=alert(2)>")
+    }
+    first = _start_worker(console)
+    _until(console, jobs["walk"], "running")
+    first.send_signal(signal.SIGKILL)
+    first.wait(10)
+    assert console.queue.get(jobs["walk"]).state == "running"
+    console.queue.take_back()
+    assert console.queue.get(jobs["walk"]).state == "queued"
+    jobs["nonsense"] = upload(client, b"HIERARCHY\nROOT nothing\n", key, patient="p2")
+    jobs["again"] = upload(client, walk, key, patient=PATIENT)
+    work(console, "console-worker-test", threading.Event(), until_empty=True)
+    return jobs
+
+
+def test_a_killed_worker_loses_no_upload_and_the_next_one_ends_it(console: Console, done: dict[str, str]) -> None:
+    job = console.queue.get(done["walk"])
+    assert (job.state, job.attempts, job.code) == ("done", 2, None)
+    assert job.report is not None
+    with console.vault() as vault:
+        patient = vault.named(PATIENT)
+        assert (patient.recordings, patient.age, patient.sex) == (1, 71, "female")
+    again = console.queue.get(done["again"])
+    assert again.state == "done"
+    nonsense = console.queue.get(done["nonsense"])
+    assert nonsense.state == "refused"
+    assert nonsense.message is not None
+    assert "console-work" not in nonsense.message
+    assert not any((console.home.run / "console-work").iterdir())
+    names = [event for event, _ in events(console)]
+    assert names.count("ingested") == 1
+    assert names.count("report-kept") >= 1
+
+
+def test_what_is_on_the_disk_is_sealed(console: Console, done: dict[str, str], walk: bytes) -> None:
+    files = [path for path in console.home.path.rglob("*") if path.is_file()]
+    assert any("uploads" in path.parts for path in files)  # the policy keeps raw recordings
+    for path in files:
+        data = path.read_bytes()
+        assert b"HIERARCHY" not in data, path
+        assert b"alert(1)" not in data, path
+        assert b"1951" not in data, path
+        assert path.stat().st_mode & 0o077 == 0 or path.name.startswith("audit"), path
+
+
+def test_a_report_is_read_decided_on_and_exported(console: Console, done: dict[str, str]) -> None:
+    client = signed_in(console, "anna")
+    report = str(console.queue.get(done["walk"]).report)
+    page = client.get(f"/reports/{report}")
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+    assert "<img src=x" not in page.text
+    assert " style=" not in page.text
+    assert "onerror" not in page.text or "&lt;img" in page.text
+    csrf = csrf_of(client)
+    items = len(re.findall(r'class="decision"', page.text))
+    fields = {f"verdict-{number}": "agreed" for number in range(items)} | {"passphrase": SIGNING}
+    assert client.post(f"/reports/{report}/decide", data=fields).status_code == 403  # no token
+    wrong = client.post(f"/reports/{report}/decide", data={**fields, "csrf": csrf, "passphrase": "not this one"})
+    assert 'role="alert"' in wrong.text
+    overruled = {**fields, "csrf": csrf, "verdict-0": "overruled"}
+    assert "a reason is needed" in client.post(f"/reports/{report}/decide", data=overruled).text
+    preliminary = client.get(f"/reports/{report}/download/fhir").json()
+    signed = client.post(f"/reports/{report}/decide", data={**overruled, "reason-0": "wrong shoe <b>", "text-0": "x"})
+    assert signed.status_code == 303
+    page = client.get(f"/reports/{report}").text
+    assert "wrong shoe &lt;b&gt;" in page
+    final = client.get(f"/reports/{report}/download/fhir").json()
+    status = [
+        next(entry["resource"]["status"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == kind)
+        for bundle, kind in ((preliminary, "DiagnosticReport"), (final, "DiagnosticReport"))
+    ]
+    assert status[0] == "preliminary"
+    assert status[1] in ("final", "amended")
+    for kind, begins in (("csv", b"parameter"), ("html", b"<!DOCTYPE html>"), ("json", b"{")):
+        answer = client.get(f"/reports/{report}/download/{kind}")
+        assert answer.content.lstrip(b"\xef\xbb\xbf").lower().startswith(begins.lower()[:1]), kind
+        assert answer.headers["content-disposition"] == f'attachment; filename="{report}.{kind}"'
+    told = [facts for event, facts in events(console) if event in ("report-exported", "report-read")]
+    assert all(facts["by"] == "anna" for facts in told)
+    assert "console-signing-failed" in [event for event, _ in events(console)]
+
+
+def test_a_programs_key_gets_results_and_nobody_gets_a_foreign_report(console: Console, done: dict[str, str]) -> None:
+    client, report = browser(console), str(console.queue.get(done["walk"]).report)
+    read, fhir = bearer(console, "read"), bearer(console, "fhir")
+    assert client.get(f"/api/v1/reports/{report}", headers=read).json()["status"] == "analysed"
+    assert client.get(f"/api/v1/reports/{report}/json", headers=read).json()["parameters"]["cadence"]["value"] > 50
+    assert client.get(f"/api/v1/reports/{report}/fhir", headers=read).status_code == 403
+    assert client.get(f"/api/v1/reports/{report}/fhir", headers=fhir).status_code == 200
+    assert client.get(f"/api/v1/reports/{report}", headers=fhir).status_code == 403
+    unknown = "r-0123456789abcdef"
+    assert client.get(f"/api/v1/reports/{unknown}", headers=read).status_code == 404
+    for bad in ("..%2f..%2fsite.toml", "r-0123", "%2e%2e", "r-0123456789abcdef%00", "' OR 1=1 --"):
+        assert client.get(f"/api/v1/reports/{bad}", headers=read).status_code in (404, 422), bad
+    for name in ("ivo", "otto"):
+        visitor = signed_in(console, name)
+        for path in (
+            f"/reports/{report}",
+            f"/reports/{report}/download/fhir",
+            "/patients",
+            f"/api/v1/reports/{report}",
+        ):
+            assert visitor.get(path).status_code == 403, (name, path)
+
+
+def test_pages_show_names_as_text_and_never_in_addresses(console: Console, done: dict[str, str]) -> None:
+    client = signed_in(console, "anna")
+    for path in ("/today", "/patients"):
+        text = client.get(path).text
+        assert "Mrs &lt;script&gt;" in text
+        assert "<script>alert" not in text
+        assert not [link for link in re.findall(r'(?:href|action)="([^"]*)"', text) if "1951" in link]
+    pseudonym = re.findall(r'href="/patients/(p-[0-9a-f]+)"', client.get("/patients").text)[0]
+    attack = "</textarea><script>alert(3)</script>"
+    note = client.post(f"/patients/{pseudonym}/note", data={"csrf": csrf_of(client), "note": attack})
+    assert note.status_code == 303
+    text = client.get(f"/patients/{pseudonym}").text
+    assert "<script>alert" not in text
+    assert text.count("&lt;script&gt;alert(3)") == 2
+    assert "alert(3)" not in console.home.audit_log.read_text()
+
+
+def test_uploads_go_on_where_they_broke_off_and_only_there(console: Console) -> None:
+    client, key = browser(console), bearer(console, "upload")
+    asked = {"patient": "p3", "file_name": "walk.mp4", "size": 100}
+    job = client.post("/api/v1/uploads", json=asked, headers=key).json()["id"]
+    path, head = f"/api/v1/uploads/{job}", b"\0\0\0\x18ftypisom" + b"\0" * 8
+
+    def send(data: bytes, offset: int, **more: str) -> int:
+        return client.patch(
+            path, content=data, headers={**key, **OCTETS, "upload-offset": str(offset), **more}
+        ).status_code
+
+    assert send(head, 5) == 409
+    assert send(head, 0) == 204
+    assert send(head, 0) == 409
+    assert client.head(path, headers=key).headers["upload-offset"] == "20"
+    assert send(b"x" * 81, 20) == 422
+    assert send(b"x" * 79, 20) == 204
+    assert send(b"", 99) == 204
+    assert client.get(f"/api/v1/jobs/{job}", headers=key).json()["state"] == "receiving"
+    assert client.delete(path, headers=key).status_code == 204
+    assert send(b"x", 99) == 409
+    assert client.delete(path, headers=key).status_code == 409
+
+
+HOSTILE = {
+    "html as a video": ("walk.mp4", b"<html><script>alert(1)</script>"),
+    "script as a table": ("walk.csv", b"<svg onload=alert(1)>"),
+    "zip as a video": ("walk.mov", b"PK\x03\x04" + b"\0" * 30),
+    "program as a video": ("walk.mkv", b"\x7fELF" + b"\0" * 30),
+    "binary as text": ("walk.trc", b"PathFileType\0\0"),
+    "no json": ("walk.json", b"MZ"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_file_that_is_not_what_it_says_gets_nowhere(console: Console, what: str) -> None:
+    client, key = browser(console), bearer(console, "upload")
+    name, data = HOSTILE[what]
+    asked = {"patient": "p4", "file_name": f"../../../../{name}", "size": len(data)}
+    job = client.post("/api/v1/uploads", json=asked, headers=key).json()["id"]
+    sent = client.patch(f"/api/v1/uploads/{job}", content=data, headers={**key, **OCTETS, "upload-offset": "0"})
+    assert (sent.status_code, sent.json()["code"]) == (415, "console-upload-kind")
+    assert console.queue.get(job).state == "refused"
+    assert not list((console.home.path / "uploads").rglob(job))
+
+
+def test_what_cannot_be_taken_is_refused_before_it_comes(console: Console) -> None:
+    client, key = browser(console), bearer(console, "upload")
+
+    def begin(**said: object) -> tuple[int, str]:
+        asked = {"patient": "p5", "file_name": "walk.mp4", "size": 100, **said}
+        answer = client.post("/api/v1/uploads", json=asked, headers=key)
+        return answer.status_code, answer.json().get("code", "")
+
+    assert begin(size=20_000_001) == (413, "console-upload-too-large")
+    assert begin(file_name="walk.exe") == (415, "console-upload-kind")
+    assert begin(file_name="walk") == (415, "console-upload-kind")
+    assert begin(consent="training") == (403, "consent-missing")
+    assert begin(consent="everything")[0] == 422
+    assert begin(height_m=9.0)[0] == 422
+    assert begin(recorded_at="yesterday")[0] == 422
+    assert begin(patient=" ")[0] == 422
+    assert begin(size="many")[0] == 422
+    assert begin(surprise=1)[0] == 422
+    large = b"x" * (SEGMENT_BYTES + 1)
+    headers = {**key, **OCTETS, "upload-offset": "0"}
+    assert client.patch(f"/api/v1/uploads/{'0' * 32}", content=large, headers=headers).status_code == 413
+    chunked = client.patch(f"/api/v1/uploads/{'0' * 32}", content=iter([large]), headers=headers)
+    assert chunked.status_code == 413
+    answer = client.post("/api/v1/uploads", content=b"{" * 300_000, headers={**key, "content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_poison_ends_and_what_nobody_finishes_goes(console: Console, time: Time) -> None:
+    client, key = browser(console), bearer(console, "upload")
+    job = upload(client, b"HIERARCHY\nROOT", key, patient="p6")
+    for _ in range(MOST_ATTEMPTS):
+        taken = console.queue.take("console-worker-dead")
+        assert taken is not None
+        assert taken.id == job
+        console.queue.take_back()
+    ended = console.queue.get(job)
+    assert (ended.state, ended.code) == ("failed", "console-job-poison")
+    page = signed_in(console, "anna")
+    assert page.post(f"/recordings/{job}/again", data={"csrf": csrf_of(page)}).status_code == 303
+    assert console.queue.get(job).state == "queued"
+    console.queue.end(job, "failed", error=GaitkeeperError("console-job-poison", attempts=3))
+    unfinished = client.post(
+        "/api/v1/uploads", json={"patient": "p7", "file_name": "walk.bvh", "size": 100}, headers=key
+    ).json()["id"]
+    time.pass_(hours=25)
+    tidy(console)
+    assert console.queue.get(unfinished).state == "abandoned"
+    assert list((console.home.path / "uploads").rglob(job))
+    time.pass_(days=8)
+    tidy(console)
+    assert not list((console.home.path / "uploads").rglob(job))
+
+
+def test_an_erased_patient_leaves_neither_recording_nor_job(console: Console, done: dict[str, str]) -> None:
+    pseudonym = console.queue.get(done["walk"]).pseudonym
+    report = str(console.queue.get(done["walk"]).report)
+    assert (console.home.path / "uploads" / pseudonym).is_dir()
+    with console.vault() as vault:
+        erase(console.home, vault, pseudonym)
+    assert not (console.home.path / "uploads" / pseudonym).exists()
+    tidy(console)
+    with pytest.raises(GaitkeeperError, match="nothing here"):
+        console.queue.get(done["walk"])
+    client = signed_in(console, "anna")
+    for path in (f"/patients/{pseudonym}", f"/reports/{report}"):
+        assert client.get(path).status_code == 404
