@@ -92,7 +92,7 @@ def federation_rules(study: Study) -> Iterator[tuple[bool, str, Any, str]]:
     yield from _policy_rules(federation)
     yield from _robust_rules(federation)
     for site, digest in federation.sites.items():
-        why = "it must be the SHA-256 of the site's public key, 64 lower-case hex digits; see 'gaitkeeper site peers'"
+        why = "it must be the SHA-256 of the site's public key; 'gaitkeeper coordinator members' prints the table"
         yield bool(_FINGERPRINT.fullmatch(digest)), f"federation.sites.{site}", digest, why
     if federation.sites:
         listed = set(federation.sites)

@@ -65,7 +65,7 @@ def test_the_default_policy_is_read_and_allows_an_approved_study(tmp_path: Path)
     policy.check_hours(NOON, STUDY)
     policy.check_patients(0, STUDY)
     assert policy.metrics_leave
-    assert len(in_plain_words(policy)) == 6
+    assert len(in_plain_words(policy)) == 7
     home.policy_file.write_text("mine")
     write_default_policy(home)
     assert home.policy_file.read_text() == "mine"

@@ -34,6 +34,7 @@ class StudyRules:
 
     ``max_local_epsilon``: for one site's updates alone, see ``privacy.plan.local_epsilon``. ``min_patients``: asked
     when the study is approved, never in a round, where a refusal would tell about single patients.
+    ``require_members``: whether a study under secure aggregation must list its members and their keys.
     """
 
     allowed: frozenset[str] | None
@@ -43,6 +44,7 @@ class StudyRules:
     max_local_epsilon: float
     require_secure: bool
     min_patients: int
+    require_members: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,15 @@ class Hours:
 class SitePolicy:
     """The whole policy. ``roots``: allowed roots' fingerprints, None: the enrolled one; ``hours``: None is always.
 
-    ``metrics_leave``: whether noised counts over held-out patients may leave.
+    ``metrics_leave``: whether noised counts over held-out patients may leave. ``take_new_peers``: whether this site
+    masks with one that it never masked with before and that no approved study lists.
     """
 
     studies: StudyRules
     roots: frozenset[str] | None
     hours: Hours | None
     metrics_leave: bool
+    take_new_peers: bool = True
 
     def check_study(self, study: Study, study_hash: str) -> None:
         """Raises ``policy-refuses``, naming the rule, for a study beyond the limits."""
@@ -86,6 +90,8 @@ class SitePolicy:
         _require(study.privacy.delta <= rules.max_delta, study, "studies.max_delta", "it asks for more")
         secure = study.federation.secure
         _require(secure or not rules.require_secure, study, "studies.require_secure", "its aggregation is plain")
+        named = bool(study.federation.sites) or not secure or not rules.require_members
+        _require(named, study, "studies.require_members", "it does not list its members")
         privacy = study.privacy
         # With local trust one site alone costs what the study promises; the accountant takes seconds to start.
         local = privacy.epsilon if privacy.trust == "local" else local_epsilon(study, plan(study))
@@ -160,6 +166,9 @@ def in_plain_words(policy: SitePolicy) -> tuple[str, ...]:
         "Coordinator: the one enrolled with." if policy.roots is None else f"Coordinators: {len(policy.roots)} roots.",
         f"Hours: {policy.hours}." if policy.hours else "Hours: always.",
         f"Noised counts of held-out patients leave: {'yes' if policy.metrics_leave else 'no, noise alone'}.",
+        ("Masks with" if policy.take_new_peers else "Does not mask with")
+        + " sites that are new here and that no approved study lists."
+        + (" A masked study must list its members." if rules.require_members else ""),
     )
 
 
@@ -169,7 +178,7 @@ def _require(holds: bool, study: Study, rule: str, why: str) -> None:
 
 
 def _policy(table: Mapping[str, Any]) -> SitePolicy:
-    _known(table, "", {"schema", "studies", "coordinators", "hours", "metrics"})
+    _known(table, "", {"schema", "studies", "coordinators", "hours", "metrics", "peers"})
     if table["schema"] != POLICY_SCHEMA:
         raise ValueError(f"schema must be {POLICY_SCHEMA!r}")
     studies, hours, metrics = table["studies"], table["hours"], table["metrics"]
@@ -177,7 +186,16 @@ def _policy(table: Mapping[str, Any]) -> SitePolicy:
     _known(table["coordinators"], "coordinators.", {"allowed"})
     _known(hours, "hours.", {"from", "until", "zone"})
     _known(metrics, "metrics.", {"may_leave"})
-    switches = {"metrics.may_leave": metrics["may_leave"], "studies.require_secure": studies["require_secure"]}
+    # Not in the policies of earlier versions, which took every new peer and told so.
+    peers, members = table.get("peers", {"new": "pin"}), studies.get("require_members", False)
+    _known(peers, "peers.", {"new"})
+    if peers["new"] not in ("pin", "refuse"):
+        raise ValueError("peers.new must be 'pin' or 'refuse'")
+    switches = {
+        "metrics.may_leave": metrics["may_leave"],
+        "studies.require_secure": studies["require_secure"],
+        "studies.require_members": members,
+    }
     for name, value in switches.items():
         if type(value) is not bool:
             raise ValueError(f"{name} must be true or false")
@@ -189,9 +207,10 @@ def _policy(table: Mapping[str, Any]) -> SitePolicy:
         _number(studies["max_local_epsilon"], "studies.max_local_epsilon"),
         studies["require_secure"],
         _whole(studies["min_patients"], "studies.min_patients"),
+        members,
     )
     roots = _hashes(table["coordinators"]["allowed"], "coordinators.allowed", "enrolled")
-    return SitePolicy(rules, roots, _hours(hours), metrics["may_leave"])
+    return SitePolicy(rules, roots, _hours(hours), metrics["may_leave"], peers["new"] == "pin")
 
 
 def _known(table: Any, prefix: str, names: set[str]) -> None:

@@ -114,8 +114,8 @@ class SiteMasking:
             said = proof.place
             if (said.study_hash, said.run, said.round) != (place.study_hash, place.run, place.round):
                 raise GaitkeeperError("secure-refused", why=f"the proof that {proof.site} lied is of another round")
-            threshold = masked_study(runtime, place).federation.shares_needed
-            check_false_deal(proof, threshold, self._membership())
+            study = masked_study(runtime, place)
+            check_false_deal(proof, study.federation.shares_needed, self._membership().of_study(study))
         return tuple(members_digest([*members, *liars[first:]]) for first in range(len(liars)))
 
     def _prepare(
@@ -134,7 +134,8 @@ class SiteMasking:
     def _begin(self, place: Place, study: Study) -> None:
         while len(self._open) >= _OPEN_ATTEMPTS:
             del self._open[next(iter(self._open))]
-        attempt = MaskedAttempt(place, MaskingRules.of(study), self._identity(), self._membership())
+        membership = self._membership().of_study(study)
+        attempt = MaskedAttempt(place, MaskingRules.of(study), self._identity(), membership)
         self._open[place] = _Open(attempt)
 
     def _known(self, place: Place) -> _Open:

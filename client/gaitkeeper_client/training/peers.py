@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFiles
+from gaitkeeper_client.consortium.policy import load_policy
 from gaitkeeper_client.training.masked import SiteMasking
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
@@ -31,13 +32,24 @@ class PeerPins:
     stays the same when its certificate is renewed, so that another one is noticed.
     """
 
-    def __init__(self, path: Path, told: Callable[[str, str], None] = lambda site, digest: None) -> None:
-        """``told``: called with a name that was not known, and the SHA-256 of its key, before both are pinned."""
-        self._path, self._told = path, told
+    def __init__(
+        self, path: Path, told: Callable[[str, str], None] = lambda site, digest: None, *, take_new: bool = True
+    ) -> None:
+        """``told``: called with a name that was not known, and the SHA-256 of its key, before both are pinned.
 
-    def check(self, site: str, key: bytes) -> None:
-        """Return where ``key`` (DER) is what ``site`` had before, or its first. Raises ``secure-peer-untrusted``."""
+        ``take_new``: whether a name that was not known is pinned at all where no approved study lists it.
+        """
+        self._path, self._told, self._take_new = path, told, take_new
+
+    def check(self, site: str, key: bytes, *, listed: bool = False) -> None:
+        """Return where ``key`` (DER) is what ``site`` had before, or its first. Raises ``secure-peer-untrusted``.
+
+        ``listed``: a study that people here approved names the site with this key.
+        """
         pinned, digest = self._read(), hashlib.sha256(key).hexdigest()
+        if site not in pinned and not (listed or self._take_new):
+            why = f"it is new here (key {digest}), no approved study lists it, and this site's policy takes no new ones"
+            raise GaitkeeperError("secure-peer-untrusted", site=site, why=why)
         if site not in pinned:
             _LOG.warning("first masked round with %s: its key %s is pinned; compare by telephone", site, digest)
             self._told(site, digest)
@@ -72,7 +84,7 @@ def masking_of_home(home: SiteHome) -> SiteMasking:
         if fingerprint(root) != CoordinatorConnection.load(home).root_sha256:
             detail = "it is not the root that was pinned"
             raise GaitkeeperError("certificate-unusable", what=files.root_certificate, detail=detail)
-        return Membership(root, pins=PeerPins(home.path / PEERS_FILE, told))
+        return Membership(root, pins=PeerPins(home.path / PEERS_FILE, told, take_new=load_policy(home).take_new_peers))
 
     def told(peer: str, digest: str) -> None:
         record(home, "peer-pinned", peer=peer, key=digest)

@@ -28,7 +28,7 @@ _PUBLISHED_WITHIN_S = 300.0
 
 def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper coordinator``."""
-    for command in (start, train, runs, pause, resume, stop):
+    for command in (start, train, runs, pause, resume, stop, members):
         app.command()(command)
 
 
@@ -49,7 +49,11 @@ def train(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for a run of a signed study over all enrolled sites. The running coordinator conducts it."""
+    """Ask for a run of a signed study over all enrolled sites. The running coordinator conducts it.
+
+    With --wait the exit status is 0 only for a run that succeeded: 3 where it ended on fewer sites than it asked
+    (degraded; its model is registered and marked so), 4 where it failed or was stopped.
+    """
     from gaitkeeper_server.daemon import is_running, journal_path
     from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.rounds.journal import Journal
@@ -72,6 +76,8 @@ def train(
     if wait and not record.published:
         minutes = _PUBLISHED_WITHIN_S / 60
         raise GaitkeeperError("run-unpublished", run=record.run, state=record.state, minutes=minutes)
+    if wait and record.state == "degraded":
+        raise GaitkeeperError("run-degraded", run=record.run, detail=record.detail)
 
 
 def runs(
@@ -125,6 +131,26 @@ def resume(run: RunId, home: Home = None) -> None:
 def stop(run: RunId, home: Home = None) -> None:
     """End a run for good; the round that is open does not count."""
     _wish(home, run, "stop")
+
+
+def members(home: Home = None) -> None:
+    """Print the enrolled sites and their keys as the table [federation.sites] of a study.
+
+    A study with that table is for these sites: nobody else takes part, and under secure aggregation each of them
+    refuses to mask with anybody else, also with one that the coordinator's own root has certified.
+    """
+    from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_server.rounds.request import key_of
+    from gaitkeeper_server.store import CoordinatorStore
+
+    place = CoordinatorHome.resolve(home)
+    place.config()
+    enrolled = CoordinatorStore(place.store).enrolled_sites()
+    if not enrolled:
+        raise GaitkeeperError("no-sites")
+    typer.echo("[federation.sites]              # compare each key with its clinic over the telephone")
+    for site in enrolled:
+        typer.echo(f'{site.name} = "{key_of(site)}"')
 
 
 def _wish(home: Path | None, run: str, wish: str) -> None:

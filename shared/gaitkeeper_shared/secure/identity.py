@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.trust.certificates import check_issued, read_certificate
+from gaitkeeper_shared.study import Study
+from gaitkeeper_shared.trust.certificates import check_issued, public_key_digest, read_certificate
 from gaitkeeper_shared.trust.clock import Clock, utc_now
 
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
@@ -36,16 +38,32 @@ class SiteIdentity:
 class Pins(Protocol):
     """The keys that peers had the first time."""
 
-    def check(self, site: str, key: bytes) -> None:
-        """Return where ``key`` (DER) is what ``site`` had before, or its first. Raises ``secure-peer-untrusted``."""
+    def check(self, site: str, key: bytes, *, listed: bool = False) -> None:
+        """Return where ``key`` (DER) is what ``site`` had before, or its first. Raises ``secure-peer-untrusted``.
+
+        ``listed``: a study that people here approved names the site with this key.
+        """
         ...
 
 
 class Membership:
     """Checks what comes in a site's name against certificates of the consortium's root."""
 
-    def __init__(self, root: x509.Certificate, *, pins: Pins | None = None, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        root: x509.Certificate,
+        *,
+        pins: Pins | None = None,
+        clock: Clock = utc_now,
+        listed: Mapping[str, str] | None = None,
+    ) -> None:
+        """``listed``: SHA-256 of each member's public key by its name; None or nothing: whoever the root certified."""
         self._root, self._pins, self._clock = root, pins, clock
+        self._listed = dict(listed or {})
+
+    def of_study(self, study: Study) -> Membership:
+        """The same, for a study that may list its members: then nobody else is one, whatever the root certified."""
+        return Membership(self._root, pins=self._pins, clock=self._clock, listed=study.federation.sites)
 
     def check(self, site: str, certificate: bytes, message: bytes, signature: bytes) -> None:
         """Return only where ``site`` signed ``message``. Raises ``secure-peer-untrusted``."""
@@ -64,5 +82,9 @@ class Membership:
         except (GaitkeeperError, ValueError, InvalidSignature, x509.ExtensionNotFound) as error:
             why = error.message if isinstance(error, GaitkeeperError) else str(error) or "its signature does not hold"
             raise GaitkeeperError("secure-peer-untrusted", site=site, why=why) from error
+        if self._listed and self._listed.get(site) != public_key_digest(present):
+            what = "its key is not the one of" if site in self._listed else "it is not among"
+            raise GaitkeeperError("secure-peer-untrusted", site=site, why=f"{what} the members that the study lists")
         if self._pins is not None:
-            self._pins.check(site, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+            der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            self._pins.check(site, der, listed=bool(self._listed))

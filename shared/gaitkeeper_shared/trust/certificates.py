@@ -164,9 +164,12 @@ def pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
-def public_key_digest(request: x509.CertificateSigningRequest) -> str:
-    """SHA-256 of the request's public key (DER, SubjectPublicKeyInfo), in hex."""
-    key = request.public_key()
+def public_key_digest(certificate: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """SHA-256 of the public key of a certificate or of a request (DER, SubjectPublicKeyInfo), in hex.
+
+    It stays the same when the certificate is renewed.
+    """
+    key = certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
