@@ -33,6 +33,19 @@ class LabelProbability:
 
 
 @dataclass(frozen=True, slots=True)
+class SeverityEstimate:
+    """How severe a model finds a walk: ``value``, on a scale from ``scale_low`` to ``scale_high``, and the ``grade``
+    nearest to it. ``lowest``, ``highest``: the range that :attr:`Findings.spread` names; None where there is none."""
+
+    value: float
+    grade: str
+    scale_low: float
+    scale_high: float
+    lowest: float | None
+    highest: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class HeatmapRow:
     """One joint of one side over the gait cycle (``side`` is empty for the trunk, which is laid on the left cycle).
 
@@ -154,7 +167,12 @@ class StudyFacts:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Which model spoke: the ``version`` and ``sha256`` of its release, and the study that it was trained in."""
+    """Which model spoke: the ``version`` and ``sha256`` of its release, and the study that it was trained in.
+
+    ``calibrated``: whether its scores were made probabilities in the study. ``certain_from``: least probability at
+    which the study lets a label be proposed. ``values``: what the labels are worth, of a model that tells a severity.
+    ``personal_people``: patients of this site to whom its own head was fitted; 0 for the release's head.
+    """
 
     version: str
     kind: str
@@ -167,15 +185,20 @@ class ModelCard:
     created_at: str = ""
     notes: str = ""
     study: StudyFacts | None = None
+    calibrated: bool = False
+    certain_from: float = 0.0
+    values: tuple[float, ...] = ()
+    personal_people: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """The model's part of a report.
 
-    ``decided``: ``leading`` is what it says. ``undecided``: the walk's windows disagree or no label stands out; the
-    probabilities are shown, no label is named. ``withheld``: too little to judge at all. ``no_model``: the site has no
-    active release.
+    ``decided``: ``leading`` is what it says, or ``severity``, of a model that tells how severe a walk is.
+    ``undecided``: the walk's windows disagree, no label stands out or is certain enough, or a severity's range is too
+    wide; the numbers are shown, no label is named. ``withheld``: too little to judge at all. ``no_model``: the site has
+    no active release.
 
     ``agreement``: share of the windows that have the leading label on top, or of the drawings of strides, as ``spread``
     says; None for one window. ``explanations``: by joint and gait phase, where the model can be followed back to
@@ -194,6 +217,7 @@ class Findings:
     spread: Spread = "windows"
     measured: tuple[MeasuredExplanation, ...] = ()
     unexplained: Reason | None = None
+    severity: SeverityEstimate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; key ``findings`` of ``gaitkeeper site analyze --json``."""

@@ -13,6 +13,7 @@ from gaitkeeper_client.insight.charts.heatmap import heatmap_charts
 from gaitkeeper_client.insight.cycle_figures import foot_off_percent
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight, LabelProbability
 from gaitkeeper_client.insight.measured_view import LARGEST_RESIDUAL, MeasuredView, measured_view
+from gaitkeeper_client.insight.severity import severity_words
 from gaitkeeper_client.insight.wording import CHANNELS, number
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 from gaitkeeper_shared.skeleton import SIDES
@@ -82,6 +83,10 @@ def verdict(findings: Findings) -> str:
         return "The model's answer is withheld."
     if findings.status == "undecided":
         return "The model does not know."
+    if findings.severity is not None:
+        found = findings.severity
+        span = "" if found.lowest is None else f" (range {found.lowest:.1f} to {found.highest:.1f})"
+        return f"The model estimates a severity of {severity_words(found)}{span}."
     top = findings.probabilities[0]
     return f"The model proposes “{top.label}” with a score of {top.probability:.0%}; {_certainty(findings)}."
 
@@ -114,6 +119,8 @@ def _model(findings: Findings) -> tuple[tuple[str, str], ...]:
     ]
     if card.study is not None:
         facts.insert(3, ("Study", card.study.title or card.study.name))
+    if card.personal_people:
+        facts.append(("Head", f"this site's own, fitted to {card.personal_people} of its patients; it never left"))
     optional = (("Weights (SHA-256)", card.sha256), ("Released", card.created_at), ("Release notes", card.notes))
     return tuple(facts + [(title, text) for title, text in optional if text])
 

@@ -7,6 +7,7 @@ The rules for saying nothing are simple and fixed, so that a clinician can know 
 - ``nothing-measured``: the model reads measurements, and none could be taken; nothing is said.
 - ``windows-disagree``: fewer than :data:`LEAST_AGREEMENT` of the windows have the leading label on top.
 - ``strides-disagree``: fewer than :data:`LEAST_DRAWN_AGREEMENT` of the drawings of the strides have it on top.
+- ``not-certain-enough``: the leading label's mean probability is below the study's ``task.certain_from``.
 - ``no-clear-label``: the leading label's mean probability is less than :data:`LEAST_MARGIN` above the next one.
 - ``unfamiliar-walk``: more than :data:`MOST_OUTSIDE` of all values lie further from the channel's centre than
   :data:`OUTSIDE_SPREADS` times its published half-range, or :data:`MOST_LIMITED` or more of the model's measurements of
@@ -62,6 +63,7 @@ def card_of(
     created_at: str = "",
     notes: str = "",
     study: StudyFacts | None = None,
+    personal_people: int = 0,
 ) -> ModelCard:
     """What a report says about a model, from its bundle and its release."""
     spec = bundle.spec
@@ -77,6 +79,10 @@ def card_of(
         created_at=created_at,
         notes=notes,
         study=study,
+        calibrated=spec.calibrated,
+        certain_from=spec.certain_from,
+        values=spec.values,
+        personal_people=personal_people,
     )
 
 
@@ -119,7 +125,9 @@ def judge(analysis: Analysis, bundle: ModelBundle, card: ModelCard) -> Findings:
     if walk is None:
         return Findings("withheld", card, windows=count, reasons=(_nothing_measured(model),), limits=limits)
     scores = _scores(model, bundle, walk)
-    doubts = _doubts(scores, walk, card.labels)
+    if card.values:
+        return _severity_findings(scores, walk, card)
+    doubts = _doubts(scores, walk, card)
     explanations, measured = _explanations(model, bundle, recording, walk, scores.mean)
     return Findings(
         status="undecided" if doubts else "decided",
@@ -192,11 +200,34 @@ def _probabilities(scores: _Scores, labels: tuple[str, ...]) -> tuple[LabelProba
     return tuple(sorted(table, key=lambda item: -item.probability))
 
 
-def _doubts(scores: _Scores, walk: _Walk, labels: tuple[str, ...]) -> tuple[Reason, ...]:
-    mean = scores.mean
+def _severity_findings(scores: _Scores, walk: _Walk, card: ModelCard) -> Findings:
+    from gaitkeeper_client.insight.severity import estimated, unclear
+
+    found = estimated(card, scores.per_window, scores.span)
+    doubts = tuple(doubt for doubt in (unclear(found), _unfamiliar(walk)) if doubt is not None)
+    return Findings(
+        status="undecided" if doubts else "decided",
+        model=card,
+        windows=walk.windows.shape[0],
+        reasons=doubts,
+        limits=limits_of(card),
+        spread=scores.spread,
+        unexplained=Reason("severity-unexplained", "There is no explanation: a severity is not followed back yet."),
+        severity=found,
+    )
+
+
+def _doubts(scores: _Scores, walk: _Walk, card: ModelCard) -> tuple[Reason, ...]:
+    mean, labels = scores.mean, card.labels
     second, first = (int(index) for index in np.argsort(mean)[-2:])
     doubts = [_disagreement(scores)]
-    if mean[first] - mean[second] < LEAST_MARGIN:
+    if mean[first] < card.certain_from:
+        message = (
+            f"'{labels[first]}' has a probability of {mean[first]:.0%}, and the study names a label from "
+            f"{card.certain_from:.0%} on only: below that, too many would be wrong."
+        )
+        doubts.append(Reason("not-certain-enough", message))
+    elif mean[first] - mean[second] < LEAST_MARGIN:
         message = (
             f"'{labels[first]}' ({mean[first]:.0%}) and '{labels[second]}' ({mean[second]:.0%}) are less than "
             f"{LEAST_MARGIN * 100:.0f} points apart: no label stands out."

@@ -16,6 +16,23 @@ _SEES_FORCE = (
 )
 
 
+_UNCALIBRATED = "A probability is the model's own score for one walk. It has not been calibrated on any patients."
+_CALIBRATED = (
+    "Probabilities were fitted, under the same privacy, to the patients whom the study was trained on, as if its "
+    "labels were as frequent as it weighs them; they are off where the patients or the shares of the labels are others."
+)
+_SEVERITY = "A severity is an estimate on the study's own scale; it never lies beyond the ends of that scale."
+_PERSONAL = (
+    " The head that turns the model's features into them was then fitted to {people} patients of this site alone, who "
+    "are few, and was not judged by anybody else."
+)
+
+
+def _score(card: ModelCard) -> str:
+    words = _SEVERITY if card.values else (_CALIBRATED if card.calibrated else _UNCALIBRATED)
+    return words + (_PERSONAL.format(people=card.personal_people) if card.personal_people else "")
+
+
 def limits_of(card: ModelCard) -> tuple[str, ...]:
     """What every reader of a finding has to know; stated, never computed away."""
     labels = ", ".join(card.labels)
@@ -32,7 +49,7 @@ def limits_of(card: ModelCard) -> tuple[str, ...]:
         "This is not a diagnosis. The model proposes; a clinician decides.",
         f"The model can only choose among: {labels}. It has no label for anything else, and will fit another disorder "
         "to the nearest of these.",
-        "A probability is the model's own score for one walk. It has not been calibrated on this clinic's patients.",
+        _score(card),
         f"{origin}; how accurate it is for people unlike those of the study, for other {tools} or for walking aids is "
         "unknown.",
         f"Noise was added in training to protect each patient{noise}; that costs accuracy.",

@@ -86,7 +86,7 @@ def measure(
 
 
 def drawn_probabilities(model: GaitModel, measured: Measured) -> FloatArray | None:
-    """(D, N, L) probabilities with the strides drawn anew; None where they cannot be."""
+    """(D, N, L) probabilities, or (D, N, 1) severities, with the strides drawn anew; None where they cannot be."""
     import torch
 
     if measured.drawn is None:
@@ -95,7 +95,7 @@ def drawn_probabilities(model: GaitModel, measured: Measured) -> FloatArray | No
     with torch.inference_mode():
         flat = torch.from_numpy(measured.drawn.reshape(draws * count, width))
         logits = model.head(model.encoder.features_of(flat))
-        values: FloatArray = torch.softmax(logits, dim=1).numpy().astype(np.float64)
+        values: FloatArray = model.objective.answers(logits).numpy().astype(np.float64)
     return values.reshape(draws, count, -1)
 
 
