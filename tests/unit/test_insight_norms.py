@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaitkeeper_client.gait.analysis import Parameter
 from gaitkeeper_client.insight.charts.curves import SideCurve
+from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.deviations import deviations
-from gaitkeeper_client.insight.norms import norm_curve, norm_range, speed_band
+from gaitkeeper_client.insight.norms import chosen_norm, norm_curve, norm_range, speed_band
+from gaitkeeper_client.insight.parameter_view import parameters_view
 from gaitkeeper_client.insight.reference import reference_cycle
 from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, number
 from gaitkeeper_shared.arrays import FloatArray
@@ -61,6 +66,42 @@ def test_ranges_narrow_with_what_is_known() -> None:
     symmetry = norm_range("symmetry_index")
     assert symmetry is not None
     assert symmetry.low is None
+
+
+@pytest.mark.parametrize(
+    ("who", "ranges", "said"),
+    [
+        ({}, True, "The age was not given"),
+        ({"sex": "male"}, True, "18 to 80, men"),
+        ({"age": 9.0, "sex": "f"}, False, "of adults, and the walker is 9"),
+        ({"age": 2.5}, False, "begins at 4 years"),
+        ({"age": 17.9}, False, "of adults"),
+        ({"age": 18.0, "sex": "f"}, True, "this age and sex"),
+        ({"age": 80.9, "sex": "x"}, True, "both sexes together"),
+        ({"age": 85.0, "sex": "f"}, False, "end at 80"),
+        ({"age": 40.0, "sex": "f", "aid": "two crutches"}, False, "Walked with two crutches"),
+    ],
+)
+def test_one_norm_is_chosen_and_said(who: dict[str, Any], ranges: bool, said: str) -> None:
+    """No adult's range stands beside a child, nor beside somebody who leans on something."""
+    choice = chosen_norm(**who)
+    assert choice.ranges is ranges
+    assert said in choice.why
+    assert (norm_range("walking_speed", **who) is not None) is ranges
+    table = parameters_view(
+        {"cadence": Parameter("steps/min", 110.0)}, PatientContext("P", who.get("age")), who.get("aid", "")
+    )
+    assert (table.groups[0].rows[0].norm != "–") is ranges
+    assert bool(table.norm_sources) is ranges
+
+
+def test_a_figure_that_nobody_checked_is_printed_as_such() -> None:
+    found = norm_range("walking_speed", sex="m", age=45)
+    assert found is not None
+    assert "not checked against the publication" in found.citation
+    assert "Bohannon 1997" in found.citation
+    checked = dataclasses.replace(found, checked="page 1", compared="")
+    assert checked.citation.endswith("(checked: page 1)")
 
 
 @given(st.sampled_from(sorted(PARAMETERS)), st.sampled_from(["", "f", "m", "other"]), st.floats(0, 120))

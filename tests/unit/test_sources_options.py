@@ -8,7 +8,7 @@ import pytest
 from lab_fixtures import HEIGHT_PX, RATE_HZ, WIDTH_PX, WRITERS, walk, write_dlc, write_trc
 
 from gaitkeeper_client.gait.belt import with_belt
-from gaitkeeper_client.lab.options import ReadOptions, check_options, parse_size, read_mapping
+from gaitkeeper_client.lab.options import ReadOptions, check_aid, check_options, parse_size, read_mapping
 from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_client.vault.cohort import read_cohort
 from gaitkeeper_client.vault.ingest import source_digest
@@ -176,7 +176,7 @@ def test_a_cohort_says_of_each_file_what_it_does_not(tmp_path: Path) -> None:
         "p3,op,healthy,60,f,1.7,,25,,,,,",
     )
     first, second, third = read_cohort(path)
-    assert first.options == ReadOptions(29.97, {"left_hip": ("L",)}, (1920.0, 1080.0), "mouse1", 1.2)
+    assert first.options == ReadOptions(29.97, {"left_hip": ("L",)}, (1920.0, 1080.0), "mouse1", 1.2, aid="walker")
     assert first.facts.extra == {"aid": "walker"}
     assert (second.options, third.path) == (ReadOptions(rate_hz=30.0, person="mouse2"), tmp_path / "op")
     assert source_digest(first.path, "mouse1") != source_digest(second.path, "mouse2")
@@ -189,3 +189,15 @@ def test_what_a_cohort_says_is_checked_with_its_line(tmp_path: Path, cells: str)
     with pytest.raises(GaitkeeperError, match="line 2") as caught:
         read_cohort(path)
     assert caught.value.code == "cohort-bad-row"
+
+
+def test_a_walking_aid_stays_with_the_walk(tmp_path: Path) -> None:
+    """Into provenance and recording; whoever writes none has none."""
+    assert [check_aid(text) for text in (None, "none", " No ", "0")] == [None] * 4
+    assert check_aid("two  crutches\t(left, right)") == "two crutches (left, right)"
+    for text in ("", "   ", "x" * 81, "a\u202eb"):
+        assert code_of(lambda text=text: check_aid(text)) == "option-unusable"  # type: ignore[misc]
+    trc = write_trc(tmp_path / "walk.trc", walk(4.0))
+    analysis = analyse_file(trc, options=check_options(aid="walker"))
+    assert analysis.recording is not None
+    assert analysis.source["aid"] == analysis.recording.source["aid"] == "walker"

@@ -18,10 +18,10 @@ app = typer.Typer()
 @app.command()
 def analyze(
     recording: Annotated[Path, typer.Argument(metavar="RECORDING")],
-    height: Annotated[
-        float | None,
-        typer.Option("--height", metavar="M", help="The walker's height in metres: gives a video's lengths a scale."),
-    ] = None,
+    height: given.Height = None,
+    age: given.Age = None,
+    sex: given.Sex = None,
+    aid: given.Aid = None,
     rate: given.Rate = None,
     size: given.Size = None,
     mapping: given.MappingFile = None,
@@ -52,12 +52,13 @@ def analyze(
     from gaitkeeper_client.sources import analyse_file
 
     beside.check_tables(tables)
-    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
+    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
+    walker = given.check_walker(age, sex, height)
     network = given.estimator_choice(estimator, skeleton)
     with progress(recording.name) as on_progress:
         analysis = analyse_file(recording, height_m=height, on_progress=on_progress, options=options, estimator=network)
     folder = output if output is not None else given.result_folder(recording)
-    document = write_results(folder, analysis, pdf=pdf)
+    document = write_results(folder, analysis, patient=walker, pdf=pdf)
     others = beside.write_beside(analysis, folder, fhir=fhir, tables=tables)
     if as_json:
         typer.echo(document, nl=False)

@@ -44,6 +44,7 @@ def analyze(
     mapping: given.MappingFile = None,
     person: given.Person = None,
     speed: given.Speed = None,
+    aid: given.Aid = None,
     estimator: given.Estimator = None,
     skeleton: given.SkeletonName = None,
     output: Annotated[
@@ -81,7 +82,7 @@ def analyze(
 
     place = SiteHome.resolve(home)
     place.config()
-    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
+    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
     network = given.estimator_choice(estimator, skeleton)
     moment = _moment(recorded_at)
     key = None if patient is None else unlock(place)  # once: it may ask for a passphrase

@@ -10,6 +10,7 @@ import typer
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from gaitkeeper_client.insight.context import PatientContext
     from gaitkeeper_client.pose.estimators import EstimatorChoice
 
 Height = Annotated[
@@ -77,3 +78,17 @@ def estimator_choice(network: Path | None, skeleton: str | None) -> EstimatorCho
 def result_folder(recording: Path) -> Path:
     """Where results go if nobody says: beside where the command runs, under the recording's own name."""
     return Path(f"{recording.resolve().stem or 'recording'}-gait")
+
+
+def check_walker(age: float | None, sex: str | None, height_m: float | None) -> PatientContext:
+    """What the options say of a person whom no vault knows. Raises ``option-unusable``."""
+    from gaitkeeper_client.insight.context import PatientContext
+    from gaitkeeper_client.vault.cohort import check_age, parse_sex
+
+    option, example = "--age", "--age 67"
+    try:
+        check_age(age)
+        option, example = "--sex", "--sex f"
+        return PatientContext("not given", age, parse_sex(sex or "") or "", height_m)
+    except ValueError as error:
+        raise GaitkeeperError("option-unusable", option=option, detail=str(error), example=example) from error

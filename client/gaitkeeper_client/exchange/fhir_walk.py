@@ -24,7 +24,8 @@ def panel(analysis: Analysis, facts: ReportFacts, subject: Json | None, device: 
         code = codes.absent_code(analysis.reasons[0].code) if analysis.reasons else "unknown"
         resource["dataAbsentReason"] = absent(code, text)
     else:
-        components = [_component(name, one, facts) for name, one in analysis.parameters.items()]
+        aid = str(analysis.source.get("aid") or "")
+        components = [_component(name, one, facts, aid) for name, one in analysis.parameters.items()]
         if components:
             resource["component"] = components
     if notes := _notes(analysis, facts):
@@ -53,7 +54,7 @@ def with_time_and_subject(resource: Json, facts: ReportFacts, subject: Json | No
     return resource
 
 
-def _component(name: str, parameter: Parameter, facts: ReportFacts) -> Json:
+def _component(name: str, parameter: Parameter, facts: ReportFacts, aid: str) -> Json:
     component: Json = {"code": concept(*codes.parameter_codes(name))}
     if parameter.refused is not None or parameter.value is None:
         reason = parameter.refused
@@ -67,7 +68,7 @@ def _component(name: str, parameter: Parameter, facts: ReportFacts) -> Json:
         extensions.insert(0, interval(codes.INTERVAL, *parameter.ci95, unit))
     component["extension"] = extensions
     who = facts.subject
-    norm = norm_range(name, sex=who.sex if who else "", age=who.age if who else None)
+    norm = norm_range(name, sex=who.sex if who else "", age=who.age if who else None, aid=aid)
     if norm is not None:
         ends = {"low": norm.low, "high": norm.high}
         component["referenceRange"] = [

@@ -1,4 +1,5 @@
-"""Published ranges of parameters, from ``norms.toml``; the curves are those of ``gait.norms``."""
+"""Published ranges of parameters, from ``norms.toml``, and which of them hold for a walk; the curves are those of
+``gait.norms``."""
 
 from __future__ import annotations
 
@@ -10,22 +11,91 @@ from typing import Any, Literal
 
 from gaitkeeper_client.gait.norms import NormCurve, Source, curve_origin, norm_curve, speed_band
 
-__all__ = ["NormCurve", "NormRange", "Sex", "Source", "curve_origin", "norm_curve", "norm_range", "speed_band"]
+__all__ = [
+    "NormChoice",
+    "NormCurve",
+    "NormRange",
+    "Sex",
+    "Source",
+    "chosen_norm",
+    "curve_origin",
+    "norm_curve",
+    "norm_range",
+    "speed_band",
+]
 
 Sex = Literal["f", "m", ""]
+ADULT_FROM, ADULT_TO = 18, 80
+"""Years for which ranges are on file; they are no ranges of anybody younger or older."""
+CURVES_FROM = 4
+"""Years of the youngest people whose joint curves are on file."""
 
 
 @dataclass(frozen=True, slots=True)
 class NormRange:
     """Where about 95 % of healthy adults lie; ``low`` or ``high`` is None for a one-sided range.
 
-    ``who``: the people it holds for, in words.
+    ``who``: the people it holds for, in words. ``checked``: where the figures were held against the publication, empty
+    where they were not. ``compared``: what else they were held against.
     """
 
     low: float | None
     high: float | None
     who: str
     source: Source
+    checked: str = ""
+    compared: str = ""
+
+    @property
+    def citation(self) -> str:
+        """The publication, and how far its figures were checked."""
+        doi = f", doi:{self.source.doi}" if self.source.doi else ""
+        how = f"checked: {self.checked}" if self.checked else "figures not checked against the publication"
+        return f"{self.source.text}{doi} ({how}{f'. {self.compared}' if self.compared else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class NormChoice:
+    """Which published norms are printed beside a walk. ``ranges``: whether those of adults are. ``why``: in words."""
+
+    ranges: bool
+    why: str
+
+
+def chosen_norm(*, sex: str = "", age: float | None = None, aid: str = "") -> NormChoice:
+    """Norms by what is known of the walker: ranges of adults for adults alone, and none with a walking aid."""
+    if aid:
+        return NormChoice(
+            False,
+            f"Walked with {aid}: norms are of people who walk without an aid and do not hold. No range is shown; the "
+            "joint curves' norm is for orientation only.",
+        )
+    if age is None:
+        who = {"f": "women", "m": "men"}.get(_letter(sex), "both sexes")
+        return NormChoice(
+            True,
+            f"The age was not given: ranges are those of adults of {ADULT_FROM} to {ADULT_TO}, {who}, all ages "
+            "together. They hold for no child.",
+        )
+    if age < ADULT_FROM:
+        curves = (
+            "The joint curves' norm is of children and adolescents."
+            if age >= CURVES_FROM
+            else f"The joint curves' norm begins at {CURVES_FROM} years and does not hold either."
+        )
+        return NormChoice(
+            False, f"The ranges on file are of adults, and the walker is {age:.0f}: none is shown. {curves}"
+        )
+    if age >= ADULT_TO + 1:
+        return NormChoice(
+            False, f"The ranges on file end at {ADULT_TO} years, and the walker is {age:.0f}: none is shown."
+        )
+    if _letter(sex):
+        return NormChoice(True, "Ranges are those of adults of this age and sex, where published.")
+    return NormChoice(
+        True,
+        "Ranges are those of adults of this age, both sexes together: the sex was not given, or has no norm.",
+    )
 
 
 @cache
@@ -33,14 +103,16 @@ def _table() -> dict[str, Any]:
     return tomllib.loads((resources.files("gaitkeeper_client.insight") / "norms.toml").read_text("utf-8"))
 
 
-def norm_range(parameter: str, *, sex: str = "", age: float | None = None) -> NormRange | None:
-    """The range of a parameter for this sex and age, the union over what is not known; None without a norm."""
-    wanted = sex.strip().lower()[:1]
+def norm_range(parameter: str, *, sex: str = "", age: float | None = None, aid: str = "") -> NormRange | None:
+    """The range of a parameter for this sex and age, the union over what is not known; None where none holds."""
+    if not chosen_norm(sex=sex, age=age, aid=aid).ranges:
+        return None
+    wanted = _letter(sex)
     rows = [
         row
         for row in _table()["ranges"]
         if parameter in row["parameters"]
-        and (wanted not in ("f", "m") or row["sex"] in (wanted, ""))
+        and (not wanted or row["sex"] in (wanted, ""))
         and (age is None or row["age"][0] <= age < row["age"][1] + 1)
     ]
     if not rows:
@@ -51,16 +123,23 @@ def norm_range(parameter: str, *, sex: str = "", age: float | None = None) -> No
     return NormRange(
         low=None if _open(lows) else min(lows),
         high=None if _open(highs) else max(highs),
-        who=_who(rows, wanted, age),
+        who=_who(rows, wanted),
         source=Source(source["text"], source["doi"]),
+        checked=source["checked"],
+        compared=source["compared"],
     )
+
+
+def _letter(sex: str) -> str:
+    first = sex.strip().lower()[:1]
+    return first if first in ("f", "m") else ""
 
 
 def _open(limits: list[float]) -> bool:
     return any(limit in (float("inf"), float("-inf")) for limit in limits)
 
 
-def _who(rows: list[dict[str, Any]], wanted: str, age: float | None) -> str:
+def _who(rows: list[dict[str, Any]], wanted: str) -> str:
     people = {"f": "women", "m": "men"}.get(wanted, "adults") if any(row["sex"] for row in rows) else "adults"
     low, high = min(row["age"][0] for row in rows), max(row["age"][1] for row in rows)
     return f"{people} {low} to {high}"

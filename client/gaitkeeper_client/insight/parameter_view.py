@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 from gaitkeeper_client.gait.analysis import Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.insight.context import PatientContext
-from gaitkeeper_client.insight.norms import NormRange, norm_range
+from gaitkeeper_client.insight.norms import NormRange, chosen_norm, norm_range
 from gaitkeeper_client.insight.wording import ALWAYS_SHOWN, GROUPS, PAIRS, PARAMETERS, UNITS, number, title_of
 from gaitkeeper_shared.skeleton import SIDES
 
 _ELSEWHERE = "Others"
+
+
+class _Who(TypedDict):
+    """What chooses a norm."""
+
+    sex: str
+    age: float | None
+    aid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +92,30 @@ class ParametersView:
     groups: tuple[ParameterGroup, ...]
     pairs: tuple[SidePair, ...]
     withheld: tuple[Withheld, ...]
+    norm_choice: str
+    """Whose norms are shown beside the values, or why none."""
     norm_sources: tuple[str, ...]
     far: str
     """What the mark of far limbs means; empty where none is."""
 
 
-def parameters_view(found: Mapping[str, Parameter], patient: PatientContext) -> ParametersView:
-    """The parameters of an analysis, whichever it has."""
+def parameters_view(found: Mapping[str, Parameter], patient: PatientContext, aid: str = "") -> ParametersView:
+    """The parameters of an analysis, whichever it has. ``aid``: what the patient walked with."""
+    who: _Who = {"sex": patient.sex, "age": patient.age, "aid": aid}
     grouped = {name for names in GROUPS.values() for name in names}
     paired = {f"{stem}_{side}" for stem in PAIRS for side in SIDES}
     others = tuple(name for name in found if name not in grouped | paired)
     groups, sources = [], []
     for title, names in (*GROUPS.items(), (_ELSEWHERE, others)):
         shown = [name for name in names if name in found and _has_line(name, found[name])]
-        norms = {name: norm_range(name, sex=patient.sex, age=patient.age) for name in shown}
-        sources += [_cited(norm) for norm in norms.values() if norm is not None]
+        norms = {name: norm_range(name, **who) for name in shown}
+        sources += [norm.citation for norm in norms.values() if norm is not None]
         if shown:
             groups.append(ParameterGroup(title, tuple(_row(name, found[name], norms[name]) for name in shown)))
     pairs = tuple(pair for stem in PAIRS if (pair := _pair(stem, found)) is not None)
     far = next((note.message for one in found.values() for note in one.notes if note.code == _FAR), "")
-    return ParametersView(tuple(groups), pairs, _withheld(found), tuple(dict.fromkeys(sources)), far)
+    cited = tuple(dict.fromkeys(sources))
+    return ParametersView(tuple(groups), pairs, _withheld(found), chosen_norm(**who).why, cited, far)
 
 
 _FAR, _WIDE = "far-limb", "wide-interval"
@@ -119,10 +132,6 @@ def _has(parameter: Parameter, code: str) -> bool:
 
 def _has_line(name: str, parameter: Parameter) -> bool:
     return parameter.refused is None or name in ALWAYS_SHOWN or name not in PARAMETERS
-
-
-def _cited(norm: NormRange) -> str:
-    return f"{norm.source.text}{f', doi:{norm.source.doi}' if norm.source.doi else ''}"
 
 
 def _withheld(found: Mapping[str, Parameter]) -> tuple[Withheld, ...]:

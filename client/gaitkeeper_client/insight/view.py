@@ -19,7 +19,7 @@ from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, key_fra
 from gaitkeeper_client.insight.departures import departures
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
-from gaitkeeper_client.insight.norms import curve_origin, norm_curve, speed_band
+from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curve, speed_band
 from gaitkeeper_client.insight.parameter_view import ParametersView, parameters_view
 from gaitkeeper_client.insight.standing import DRAFT, Standing, StandingView, standing_view
 from gaitkeeper_client.insight.texts import Texts, texts
@@ -58,6 +58,7 @@ class ReportView:
     quality: tuple[Fact, ...]
     cautions: tuple[str, ...]
     parameters: ParametersView
+    aid: str
     angles: tuple[AngleView, ...]
     profile: Markup | None
     deviations: tuple[str, ...]
@@ -91,11 +92,12 @@ def report_view(
         headline=_headline(analysis),
         quality=_facts(analysis.quality, _hidden(analysis.quality)),
         cautions=_cautions(analysis),
-        parameters=parameters_view(analysis.parameters, patient),
+        parameters=parameters_view(analysis.parameters, patient, _aid(analysis)),
+        aid=_aid(analysis),
         angles=_angles(analysis, band),
         profile=_profile(analysis, band) if speed is not None else None,
         deviations=tuple(one.sentence for one in departures(analysis)),
-        curve_norm=_curve_norm(band, speed),
+        curve_norm=_curve_norm(band, speed, patient.age, _aid(analysis)),
         timeline=_timeline(analysis),
         figures=stick_figures(frames) if frames else None,
         findings=findings_view(findings, analysis.cycles),
@@ -104,15 +106,30 @@ def report_view(
     )
 
 
-def _curve_norm(band: str, speed: float | None) -> str:
-    """Whose curves the norm is, and why these."""
+def _aid(analysis: Analysis) -> str:
+    """What the operator noted that the patient walked with."""
+    return str(analysis.source.get("aid") or "")
+
+
+def _curve_norm(band: str, speed: float | None, age: float | None, aid: str) -> str:
+    """Whose curves the norm is, why these, and whether they hold."""
     origin = curve_origin()
     name = band.replace("_", " ")
     if speed is None:
         why = f"“{name}” speed, because this walk's speed is not known: slow walking alone changes these curves"
     else:
         why = f"“{name}” speed, matched to this walk (dimensionless speed {speed:.2f})"
-    return f"{origin.source.text}, doi:{origin.source.doi}, at {why}; {origin.population}. {origin.note}"
+    text = f"{origin.source.text}, doi:{origin.source.doi}, at {why}; {origin.population}. {origin.note}"
+    return f"{text} {_hold(age, aid)}".rstrip()
+
+
+def _hold(age: float | None, aid: str) -> str:
+    """Where the curves' norm is not that of such a walk."""
+    if aid:
+        return f"It does not hold for walking with {aid}: for orientation only."
+    if age is not None and age < CURVES_FROM:
+        return f"It does not hold for a child under {CURVES_FROM} years: for orientation only."
+    return ""
 
 
 def _profile(analysis: Analysis, band: str) -> Markup | None:
@@ -150,6 +167,8 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     cycles = len(analysis.cycles)
     if analysis.status == "analysed" and cycles < 6:
         notes.append(f"Only {cycles} gait cycles were seen: intervals are wide, and a single odd step weighs much.")
+    if aid := _aid(analysis):
+        notes.append(f"Walked with {aid}: compare only with walks with the same aid; no published norm holds.")
     if _above(quality, "filled_share", 0.1):
         notes.append(f"{quality['filled_share']:.0%} of the values were filled in across gaps.")
     if _above(quality, "swapped_share", 0.02):

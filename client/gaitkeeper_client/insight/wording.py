@@ -195,6 +195,7 @@ FACTS: dict[str, str] = {
     "noise_leg_lengths": "Tracking noise, of the leg's length",
     "constant_place": "On the spot (treadmill)",
     "event_method": "Method for foot strikes and foot offs",
+    "aid": "Walked with",
     "sha256": "SHA-256 of the source",
     "fps": "Frames per second",
 }

@@ -263,7 +263,9 @@ class _Picker:
         forward = _unit(forward - (forward * rightwards).sum(axis=1, keepdims=True) * rightwards)
         up = np.cross(rightwards, forward)
         down = self._ankles() - front
-        if np.nanmedian((up * down).sum(axis=1)) > 0.0:
+        falls = (up * down).sum(axis=1)
+        falls = falls[np.isfinite(falls)]
+        if falls.size and np.median(falls) > 0.0:
             up = -up  # left-handed axes
         centre = front - forward * (0.24 * depth + 0.0099 / unit) - up * (0.30 * width + 0.0109 / unit)
         aside = rightwards * (0.33 * width + 0.0073 / unit)

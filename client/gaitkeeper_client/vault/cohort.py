@@ -2,8 +2,8 @@
 
 Columns: ``patient, path, label, age, sex, height_m, recorded_at`` in any order; ``consent`` may be there too (care,
 training, care+training or none), and what a file may not say of itself: ``rate_hz, picture_size, mapping,
-person_in_file, belt_m_s``; further columns (``aid``...) are kept as text. ``path`` (and ``mapping``) is relative to the
-cohort's own folder. Comma, semicolon or tab; UTF-8 with or without byte-order mark.
+person_in_file, belt_m_s``; ``aid`` (what the person walked with) and further columns are kept as text. ``path`` (and
+``mapping``) is relative to the cohort's own folder. Comma, semicolon or tab; UTF-8 with or without byte-order mark.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ COLUMNS: tuple[str, ...] = ("patient", "path", "label", "age", "sex", "height_m"
 CONSENT = "consent"
 OPTIONS: tuple[str, ...] = ("rate_hz", "picture_size", "mapping", "person_in_file", "belt_m_s")
 """What a row may say of its file, as the options of ``gaitkeeper analyze`` do; ``mapping`` is a path like ``path``."""
+AID = "aid"
+"""What the person walked with, in a few words: kept with the walk, too, and for audits as every further column."""
 COHORT_NAME = "cohort.csv"
 MOST_REPORTED = 10
 AGE_YEARS = (0.0, 120.0)
@@ -157,6 +159,7 @@ def _options(folder: Path, values: Mapping[str, str]) -> ReadOptions:
             mapping=folder / given["mapping"] if "mapping" in given else None,
             person=given.get("person_in_file"),
             speed=_number(given.get("belt_m_s", ""), "belt_m_s"),
+            aid=values.get(AID) or None,
         )
     except GaitkeeperError as error:
         raise ValueError(error.message.rstrip(".")) from error
