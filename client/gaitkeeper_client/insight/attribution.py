@@ -68,7 +68,7 @@ def complete_attributions(
         origin, step = reference[rows], windows[rows] - reference[rows]
         begins = (origin + start[:, None, None] * step).astype(np.float32)
         ends = (origin + end[:, None, None] * step).astype(np.float32)
-        pieces = _integrated_gradients(odds, ends, begins)
+        pieces = integrated_gradients(odds, ends, begins)
         error = np.abs(evaluate(odds, ends) - evaluate(odds, begins) - pieces.sum(axis=(1, 2)))
         settled = (error <= allowed[rows]) | (halvings == MOST_HALVINGS)
         np.add.at(total, rows[settled], pieces[settled])
@@ -81,14 +81,17 @@ def complete_attributions(
     return total, missing / max(float(np.abs(gap).sum()), 1e-6)
 
 
-def _integrated_gradients(odds: LogOdds, windows: Float32Array, reference: Float32Array) -> FloatArray:
+def integrated_gradients(
+    odds: LogOdds, windows: Float32Array, reference: Float32Array, steps: int = STEPS
+) -> FloatArray:
+    """Attributions (N, T, C) of (N, T, C) windows from ``steps`` points on each line; they need not add up."""
     import torch
     from captum.attr import IntegratedGradients
 
     result = IntegratedGradients(odds).attribute(
         torch.from_numpy(windows),
         baselines=torch.from_numpy(reference),
-        n_steps=STEPS,
+        n_steps=steps,
         internal_batch_size=max(BATCH, windows.shape[0]),
     )
     attributions: FloatArray = result.detach().numpy().astype(np.float64)

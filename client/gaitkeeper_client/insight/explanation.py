@@ -5,9 +5,10 @@ straight line from a **reference walk** to the patient's walk. The reference is 
 curves, laid phase by phase under the patient's own gait cycles, so that a contribution is always one of a *difference
 from normal walking*. Values outside complete cycles and unknown values are left as they are: they contribute nothing.
 
-Saliency of recurrent models is known to fade over time (arXiv:2010.13924). Two checks therefore stand beside every
-explanation: the completeness residual, and whether replacing what is marked moves the model more than replacing as much
-drawn at random.
+Saliency of recurrent models is known to fade over time (arXiv:2010.13924). Three checks therefore stand beside every
+explanation: the completeness residual; whether replacing what is marked moves the model more than replacing as much
+drawn at random; and the map after temporal saliency rescaling. How far explanations of a release can be trusted at all
+is tested once for the release (:mod:`.certificate`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gaitkeeper_client.insight.findings import DeletionCheck, Explanation, Heatm
 from gaitkeeper_client.insight.heatmap import Placement, heatmap, highlights, place
 from gaitkeeper_client.insight.phases import SidePhases, side_phases
 from gaitkeeper_client.insight.reference import reference_values
+from gaitkeeper_client.insight.rescaling import rescaling
 from gaitkeeper_shared.arrays import Float32Array, FloatArray
 from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import SIDES
@@ -68,6 +70,7 @@ def explain(
         mapped=placement.mapped,
         cycles=sum(int(phases[side].durations_s.size) for side in SIDES),
         deletion=_deletion(odds, windows, reference, rows, placement),
+        rescaled=rescaling(odds, windows, reference, placement, rows),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gaitkeeper_client.gait.analysis import Reason
+from gaitkeeper_client.insight.certificate import Certificate
 from gaitkeeper_shared.typed_json import from_json
 
 PHASE_BINS = 20
@@ -64,7 +65,8 @@ class Highlight:
     """A stretch of the heatmap that stands out, and how the patient differs there from the reference walk.
 
     ``share``: of all absolute contributions. ``deviation``: patient less reference, mean over the stretch, in the
-    ``unit`` of the feature channel ``channel`` that contributes most there.
+    ``unit`` of the feature channel ``channel`` that contributes most there. ``ci95``: 95 % interval of the contribution
+    over the gait cycles, None where fewer than three were seen there.
     """
 
     joint: str
@@ -76,6 +78,23 @@ class Highlight:
     channel: str
     deviation: float
     unit: str
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rescaling:
+    """The map after temporal saliency rescaling (arXiv:2010.13924), which has no sign and does not add up.
+
+    ``shares``: of all relevance, in the rows and columns of the heatmap. ``agreement``: rank correlation with the size
+    of the contributions. ``joint`` to ``to_percent``: the cell with most relevance.
+    """
+
+    shares: tuple[tuple[float, ...], ...]
+    agreement: float
+    joint: str
+    side: str
+    from_percent: float
+    to_percent: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +128,7 @@ class Explanation:
     mapped: float
     cycles: int
     deletion: DeletionCheck | None
+    rescaled: Rescaling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +238,7 @@ class Findings:
     measured: tuple[MeasuredExplanation, ...] = ()
     unexplained: Reason | None = None
     severity: SeverityEstimate | None = None
+    certificate: Certificate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; key ``findings`` of ``gaitkeeper site analyze --json``."""

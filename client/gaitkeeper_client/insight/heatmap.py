@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from gaitkeeper_client.insight.findings import PHASE_BINS, HeatmapRow, Highlight
 from gaitkeeper_client.insight.phases import SidePhases
@@ -71,22 +72,27 @@ def heatmap(attributions: FloatArray, placement: Placement) -> tuple[HeatmapRow,
         # Channels of one joint add up: their bins and cycles are the same.
         total = attributions[..., columns].sum(axis=-1)
         bins, cycles = placement.bins[..., columns][..., 0], placement.cycles[..., columns][..., 0]
-        mean, error = _over_cycles(total, bins, cycles)
+        mean, error = _mean_and_error(_over_cycles(total, bins, cycles))
         scale = placement.samples_per_bin[index]
         errors = tuple(None if np.isnan(value) else float(value * scale) for value in error)
         result.append(HeatmapRow(joint, side, tuple(float(value * scale) for value in mean), errors))
     return tuple(result)
 
 
-def _over_cycles(values: FloatArray, bins: IntArray, cycles: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Mean over cycles of the mean in each column, and its standard error (NaN below two cycles)."""
+def _over_cycles(values: FloatArray, bins: IntArray, cycles: IntArray) -> FloatArray:
+    """(K, bins) mean of the values of each cycle in each column, NaN where it has none."""
     known = bins >= 0
     count = int(cycles.max(initial=-1)) + 1
     flat = cycles[known] * PHASE_BINS + bins[known]
     sums = np.bincount(flat, weights=values[known], minlength=max(count, 1) * PHASE_BINS)
     sizes = np.bincount(flat, minlength=max(count, 1) * PHASE_BINS)
     with np.errstate(invalid="ignore", divide="ignore"):
-        table = (sums / sizes).reshape(-1, PHASE_BINS)
+        table: FloatArray = (sums / sizes).reshape(-1, PHASE_BINS)
+    return table
+
+
+def _mean_and_error(table: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean over cycles in each column, and its standard error (NaN below two cycles)."""
     seen = np.isfinite(table)
     number = seen.sum(axis=0)
     filled = np.where(seen, table, 0.0)
@@ -122,8 +128,24 @@ def highlights(
         step = 100.0 / PHASE_BINS
         begin, stop = (start % PHASE_BINS) * step, ((end - 1) % PHASE_BINS + 1) * step
         unit = CHANNEL_BY_NAME[name].unit
-        found.append(Highlight(row.joint, row.side, begin, stop, contribution, share, name, deviation, unit))
+        interval = _interval(index, (start, end), placement, attributions)
+        found.append(Highlight(row.joint, row.side, begin, stop, contribution, share, name, deviation, unit, interval))
     return tuple(sorted(found, key=lambda item: -item.contribution)[:HIGHLIGHTS])
+
+
+def _interval(
+    row: int, stretch: tuple[int, int], placement: Placement, attributions: FloatArray
+) -> tuple[float, float] | None:
+    """95 % interval of a stretch's contribution over the cycles that cover all of it; None below three."""
+    columns = placement.row_of_channel == row
+    bins, cycles = placement.bins[..., columns][..., 0], placement.cycles[..., columns][..., 0]
+    table = _over_cycles(attributions[..., columns].sum(axis=-1), bins, cycles)
+    sums = table[:, np.arange(*stretch) % PHASE_BINS].sum(axis=1) * placement.samples_per_bin[row]
+    known = sums[np.isfinite(sums)]
+    if known.size < 3:
+        return None
+    reach = float(student_t.ppf(0.975, known.size - 1) * known.std(ddof=1) / np.sqrt(known.size))
+    return float(known.mean()) - reach, float(known.mean()) + reach
 
 
 def _stretch(values: FloatArray) -> tuple[int, int]:
