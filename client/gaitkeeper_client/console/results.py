@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.exchange.fhir import fhir_document
 from gaitkeeper_client.exchange.kept import facts_of
@@ -73,9 +75,9 @@ def _parameters(console: Console, report: KeptReport, standing: Standing) -> byt
 
 
 def _pdf(console: Console, report: KeptReport, standing: Standing) -> bytes:
-    from gaitkeeper_client.insight.pdf_report import report_pdf
+    from gaitkeeper_client.insight.pdf_report import render_report_pdf
 
-    return report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing)
+    return render_report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing)
 
 
 KINDS: Mapping[str, tuple[str, str, Callable[[Console, KeptReport, Standing], bytes]]] = {
@@ -88,11 +90,15 @@ KINDS: Mapping[str, tuple[str, str, Callable[[Console, KeptReport, Standing], by
 """By the word in an address: the file's suffix, its type, and what makes it."""
 
 
-def body_of(report: KeptReport, standing: Standing) -> str:
-    """The report's page without its frame, for a page of the console; every value in it is escaped already."""
-    text = render_report(report.analysis, report.findings, patient=report.patient, standing=standing)
-    _, begin, rest = text.partition("<main>")
-    inside, end, _ = rest.rpartition("</main>")
+def body_of(report: KeptReport, standing: Standing) -> Markup:
+    """The report's page without its frame, for a page of the console."""
+    return inside(render_report(report.analysis, report.findings, patient=report.patient, standing=standing))
+
+
+def inside(page: str) -> Markup:
+    """The main part of one of our own finished pages; every value in it was escaped when it was made."""
+    _, begin, rest = page.partition("<main>")
+    body, end, _ = rest.rpartition("</main>")
     if not begin or not end:
-        raise RuntimeError("the report's template has no main part")
-    return inside
+        raise RuntimeError("a page of ours has no main part")
+    return Markup(body)  # noqa: S704

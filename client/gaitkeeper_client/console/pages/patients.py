@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import RedirectResponse, Response
 
 from gaitkeeper_client.console.access import Posted, Served, needs
+from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.rendering import page
+from gaitkeeper_client.console.results import inside
 from gaitkeeper_client.console.rights import Principal
+from gaitkeeper_client.followup.course import Course, course_in
+from gaitkeeper_client.followup.page import render_course
 from gaitkeeper_client.signing.kept import list_for
 from gaitkeeper_client.vault.records import PatientFacts
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -41,9 +45,35 @@ def patient(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
         if not allowed:
             raise GaitkeeperError("consent-missing", pseudonym=pseudonym, purpose="care")
         visits = list_for(vault, pseudonym)[::-1]
-    shown = {"patient": found, "visits": visits, "headlines": HEADLINES, "longest": LONGEST_NOTE}
+    shown: dict[str, Any] = {"patient": found, "visits": visits, "headlines": HEADLINES, "longest": LONGEST_NOTE}
     jobs = [job for job in console.queue.recent(pseudonym=pseudonym, since="9") if not job.ended]
     return page("patient.html.j2", who=who, site=console.name, title="Patient", jobs=jobs, **shown)
+
+
+@router.get("/patients/{pseudonym}/course")
+def course(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
+    """What changed over the visits, and whether that is more than error; every signature is verified."""
+    found = _course(console, who, pseudonym)
+    body = inside(render_course(found, now=console.clock()))
+    shown: dict[str, Any] = {"pseudonym": pseudonym, "body": body, "draft": found.draft}
+    return page("course.html.j2", who=who, site=console.name, title="Over time", **shown)
+
+
+@router.get("/patients/{pseudonym}/course.pdf")
+def course_pdf(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
+    """The same on paper."""
+    from gaitkeeper_client.followup.pdf_page import render_course_pdf
+
+    data = render_course_pdf(_course(console, who, pseudonym), now=console.clock())
+    console.record("report-exported", who.name, patient=pseudonym, kind="course-pdf")
+    headers = {"content-disposition": f'attachment; filename="{pseudonym}-over-time.pdf"'}
+    return Response(data, media_type="application/pdf", headers=headers)
+
+
+def _course(console: Console, who: Principal, pseudonym: str) -> Course:
+    with console.vault() as vault:
+        console.record("vault-read", who.name, purpose="follow-up", patient=pseudonym)
+        return course_in(console.home, vault, pseudonym)
 
 
 @router.post("/patients/{pseudonym}/note")

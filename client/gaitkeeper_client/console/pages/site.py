@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
@@ -54,12 +54,13 @@ class StudyCard:
 def overview(console: Served, who: Insider) -> Response:
     """The site at a glance: what runs, what is agreed, what is allowed."""
     console.record("console-looked", who.name, what="site")
-    policy, problem = (), None
+    policy: tuple[str, ...] = ()
+    problem = None
     try:
         policy = policy_words(load_policy(console.home))
     except GaitkeeperError as error:
         problem = error
-    shown = {"now": site_status(console.home), "policy": policy, "problem": problem}
+    shown: dict[str, Any] = {"now": site_status(console.home), "policy": policy, "problem": problem}
     verdicts = study_verdicts(console.home)
     waiting = sum(not job.ended for job in console.queue.recent(since="9"))
     return page("site.html.j2", who=who, site=console.name, title="Site", verdicts=verdicts, waiting=waiting, **shown)
@@ -107,7 +108,7 @@ def budget(console: Served, who: Insider) -> Response:
     console.record("console-looked", who.name, what="budget")
     ledger, cap = open_ledger(console.home), budget_cap(console.home)
     patients = spending.by_patient(ledger, cap, None)
-    shown = {
+    shown: dict[str, Any] = {
         "cap": cap,
         "entries": len(ledger.entries),
         "studies": spending.by_study(console.home, ledger),
@@ -130,7 +131,12 @@ def deployments(console: Served, who: Insider) -> Response:
         except GaitkeeperError as error:
             problem = error
     history = deque((item for item in _entries(console) if item.event in _RELEASE_EVENTS), maxlen=50)
-    shown = {"active": active, "problem": problem, "refused": read_refusal(console.home), "history": [*history][::-1]}
+    shown: dict[str, Any] = {
+        "active": active,
+        "problem": problem,
+        "refused": read_refusal(console.home),
+        "history": [*history][::-1],
+    }
     return page("deployments.html.j2", who=who, site=console.name, title="Model", **shown)
 
 
@@ -154,7 +160,7 @@ def audit(console: Served, who: Auditor) -> Response:
     except GaitkeeperError as error:
         problem = error
     lines = [(item, printable(_facts(item), 400)) for item in reversed(entries)]
-    shown = {"lines": lines, "head": head, "problem": problem, "last": LAST_ENTRIES}
+    shown: dict[str, Any] = {"lines": lines, "head": head, "problem": problem, "last": LAST_ENTRIES}
     return page("audit.html.j2", who=who, site=console.name, title="Audit log", **shown)
 
 
@@ -166,7 +172,7 @@ def _studies(console: Console, who: Principal, problem: GaitkeeperError | None) 
         offers = at_site.known_offers(console.home)
         refused = offers.refused
         cards = [StudyCard(offer, in_plain_words(offer.study), _refusal(console, offer)) for offer in offers.offers]
-    shown = {"cards": cards, "refused": refused, "enrolled": enrolled, "problem": problem}
+    shown: dict[str, Any] = {"cards": cards, "refused": refused, "enrolled": enrolled, "problem": problem}
     return page("studies.html.j2", who=who, site=console.name, title="Studies", **shown)
 
 

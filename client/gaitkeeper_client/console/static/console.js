@@ -61,7 +61,17 @@ function searchable(field) {
   });
 }
 
+// What is wider than its place can be scrolled by the keyboard, too.
+function reachable(box) {
+  if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", "0"); else box.removeAttribute("tabindex");
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  const boxes = [...document.querySelectorAll(".scroll")];
+  const measure = () => boxes.forEach(reachable);
+  measure();
+  window.addEventListener("resize", measure);
+  document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", measure));
   const table = document.querySelector("table.jobs[data-poll='1']");
   if (table) poll(table);
   document.querySelectorAll("input[data-search]").forEach(searchable);
