@@ -80,4 +80,15 @@ def _labels(done: Sequence[Validation]) -> str:
             rows.append([one.name, kind, *(cell(row[key]) for key in EVENT_COLUMNS)])
     text = "## Events that the laboratories marked\n\n"
     text += "Marked by hand or by a coordinate method: less sure than force plates, but complete.\n\n"
-    return text + table(("recording", "event", *EVENT_COLUMNS), rows)
+    text += table(("recording", "event", *EVENT_COLUMNS), rows)
+    for one in done:
+        if one.reference == "events of the file":
+            text += f"\n{one.name}: {' '.join(one.notes)}\n"
+    return text + PARKINSON
+
+
+PARKINSON = """
+The marks of the patient with Parkinson's disease (figshare_pd) were made by the coordinate method of Zeni 2008: agreement
+with them says that two methods agree, and no more. Six of the seven plates in its file can be read; the patient's steps
+are so short that no foot stands whole and alone on one of them, so that there is no truth in this file.
+"""

@@ -77,6 +77,39 @@ def test_two_feet_on_a_plate_count_for_nothing() -> None:
     assert plate_reference([plate(rim=(1.0, 1.0, 0.5, 0.5))], walk).events == ()
 
 
+def test_a_plate_that_both_feet_tread_on_shows_the_first_to_come_and_the_last_to_go() -> None:
+    """Short steps: the second foot comes down on the plate before the first has left it."""
+    walk, stride = walked()
+    after = next(
+        one
+        for one in walk_truth(Walk(draw_patient("p", "healthy", 3), 5.0)).strides
+        if one.side == "right" and stride.strike_s < one.strike_s < stride.foot_off_s
+    )
+    one = plate(rim=(0.08, 1.0, 0.3, 0.3))
+    load, centre = np.zeros(one.time_s.size), np.zeros((one.time_s.size, 3))
+    for step in (stride, after):
+        phase = (one.time_s - step.strike_s) / (step.foot_off_s - step.strike_s)
+        own = np.where((phase > 0) & (phase < 1), 700.0 * np.minimum(1.0, 20.0 * np.minimum(phase, 1 - phase)), 0.0)
+        amid = int(np.searchsorted(walk.time_s, 0.5 * (step.strike_s + step.foot_off_s)))
+        foot = 0.5 * sum(joint(walk.positions, f"{step.side}_{part}")[amid] for part in ("heel", "toe"))
+        load, centre = load + own, centre + own[:, None] * foot
+    centre = centre / np.maximum(load, 1.0)[:, None]
+    force = np.stack([np.zeros_like(load), np.zeros_like(load), load], axis=1)
+    shared = dataclasses.replace(one, force=force, pressure_centre=centre)
+    found = {(event.side, event.type): event.time_s for event in plate_reference([shared], walk).events}
+    assert found == {
+        ("left", "foot_strike"): pytest.approx(stride.strike_s, abs=0.002),
+        ("right", "foot_off"): pytest.approx(after.foot_off_s, abs=0.002),
+    }
+
+
+def test_plates_that_show_no_whole_foot_say_what_they_showed() -> None:
+    walk, _ = walked()
+    (note,) = plate_reference([plate(rim=(-0.03, -0.03, 0.08, 0.08))], walk).notes
+    assert note.startswith("Its force plates were loaded 1 time(s), and never by one whole foot alone")
+    assert "heel or toe" in note
+
+
 def test_one_foot_on_two_plates_counts_for_nothing() -> None:
     walk, _ = walked()
     assert plate_reference([plate(), plate()], walk).events == ()

@@ -1,8 +1,8 @@
 """C3D (https://www.c3d.org): markers, events and force plates of Vicon, Qualisys and others.
 
 Traps that are handled: times of events count from the recording's own beginning, not from the first frame that was
-kept; events without a context, or with side and type in one word; markers that were not seen; a force-plate block that
-contradicts itself (markers and events are then still good, and a note says so).
+kept; events without a context, or with side and type in one word; markers that were not seen; force plates whose entry
+contradicts itself or names no channel (each costs itself alone, and a note says so).
 """
 
 from __future__ import annotations

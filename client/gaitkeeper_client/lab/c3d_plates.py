@@ -27,17 +27,30 @@ def read_plates(file: C3dFile, frame: LabFrame) -> tuple[tuple[ForcePlate, ...],
     used = file.parameters.number("FORCE_PLATFORM", "USED")
     if not used or file.analog.size == 0:
         return (), ()
-    plates = []
+    plates, broken, unwired = [], [], []
     for number in range(int(min(used, 64))):
         try:
             plates.append(_plate(file, number, frame))
         except _NoPlate:
-            continue
-    left_out = int(used) - len(plates)
-    if not left_out:
-        return tuple(plates), ()
-    many = f"{left_out} of its {int(used)} force plates were" if plates else "its force plates were"
-    return tuple(plates), (f"The file's force-plate block contradicts itself; {many} left out.",)
+            (unwired if _is_unwired(file, number) else broken).append(number + 1)
+    notes = []
+    if unwired:
+        notes.append(f"Force plate {_numbers(unwired)} of {int(used)} has no channel in the file and was left out.")
+    if broken:
+        notes.append(f"Force plate {_numbers(broken)} of {int(used)} contradicts itself and was left out.")
+    return tuple(plates), tuple(notes)
+
+
+def _is_unwired(file: C3dFile, number: int) -> bool:
+    """Whether no analog channel is named for a plate: the laboratory has it, and did not record it."""
+    try:
+        return not _column(file, "CHANNEL", number).any()
+    except _NoPlate:
+        return False
+
+
+def _numbers(plates: list[int]) -> str:
+    return ", ".join(str(number) for number in plates)
 
 
 def _plate(file: C3dFile, number: int, frame: LabFrame) -> ForcePlate:

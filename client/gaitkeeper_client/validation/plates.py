@@ -2,13 +2,16 @@
 
 A foot bears weight while the vertical force exceeds :data:`THRESHOLD_N` (the usual 20 N; to 50 N a strike moves by 4 to
 6 ms and an off by about 10). A contact counts only if one foot, and all of it, is on the plate; its side is that of the
-nearest foot. Whatever began before the recording or did not end in it has no strike or no off.
+nearest foot. Where short steps put both feet on a plate, it still shows the strike of the foot that came down on it
+while it was empty, and the off of the one that left it so. Whatever began before the recording or did not end in it has
+no strike or no off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +37,8 @@ NEAR_GROUND_M = 0.04
 RESTS_M_S = 0.3
 """A foot no higher than this above its lowest place, and no faster, presses on the ground."""
 EDGE_M = 0.01
+AT_AN_END_S = 0.15
+"""Of a load that two feet made: its first and its last foot are alone for at least so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ def plate_reference(plates: Iterable[ForcePlate], walk: JointTrajectories) -> Re
         for number, plate in enumerate(every, start=1)
         if not is_steady(plate)
     )
-    contacts = [contact for plate in steady for contact in plate_contacts(plate, walk)]
+    loads = [load for plate in steady for load in _loads(plate, walk)]
+    contacts = [contact for load in loads for contact in load.contacts]
     contacts = [one for one in contacts if not any(_overlap(one, other) for other in contacts if other is not one)]
     events, spans = [], []
     for contact in contacts:
@@ -69,7 +75,16 @@ def plate_reference(plates: Iterable[ForcePlate], walk: JointTrajectories) -> Re
                 events.append(GaitEvent(time_s, contact.side, kind, 1.0))
                 spans.append(Span(contact.side, kind, contact.start_s - AROUND_S, contact.end_s + AROUND_S))
     in_order = tuple(sorted(events, key=lambda event: event.time_s))
+    if loads and not events:
+        notes = (*notes, _unusable(loads))
     return Reference("force plates", in_order, tuple(spans), notes=notes)
+
+
+def _unusable(loads: Sequence[_Load]) -> str:
+    """Why no load of any plate gives an event."""
+    reasons = Counter(load.why or "a foot that stands beside the plate with its heel or toe" for load in loads)
+    told = "; ".join(f"{count} of {reason}" for reason, count in reasons.most_common())
+    return f"Its force plates were loaded {len(loads)} time(s), and never by one whole foot alone: {told}."
 
 
 def is_steady(plate: ForcePlate) -> bool:
@@ -88,20 +103,61 @@ def _overlap(one: Contact, other: Contact) -> bool:
 
 def plate_contacts(plate: ForcePlate, walk: JointTrajectories) -> tuple[Contact, ...]:
     """Clean contacts of single feet with one plate, in order of time."""
+    return tuple(contact for load in _loads(plate, walk) for contact in load.contacts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """A time during which a plate was loaded. ``why``: what keeps it from being a contact; empty where it is one."""
+
+    contacts: tuple[Contact, ...] = ()
+    why: str = ""
+
+
+def _loads(plate: ForcePlate, walk: JointTrajectories) -> list[_Load]:
     force = plate.force[:, 2] - _offset(plate.force[:, 2])
     found = []
     for start, stop in _loaded(plate.time_s, force):
         start_s, end_s = _crossing(plate.time_s, force, start), _crossing(plate.time_s, force, stop)
-        if not SHORTEST_S <= end_s - start_s <= LONGEST_S or force[start:stop].max() < LEAST_PEAK_N:
-            continue
-        side = _side(plate, walk, start, stop)
-        if side is None or _shared(plate, walk, side, start_s, end_s):
-            continue
-        first, last = walk.time_s[0] + CLIP_EDGE_S, walk.time_s[-1] - CLIP_EDGE_S
-        strike = start_s if start_s >= first and _holds(plate, walk, f"{side}_heel", start_s, end_s) else None
-        off = end_s if end_s <= last and _holds(plate, walk, f"{side}_toe", start_s, end_s) else None
-        found.append(Contact(side, start_s, end_s, strike, off))
-    return tuple(found)
+        if end_s - start_s < SHORTEST_S or force[start:stop].max() < LEAST_PEAK_N:
+            continue  # somebody brushed it
+        if stop == force.size:
+            end_s = float(plate.time_s[-1])
+        found.append(_load(plate, walk, start_s, end_s))
+    return found
+
+
+def _load(plate: ForcePlate, walk: JointTrajectories, start_s: float, end_s: float) -> _Load:
+    quarter = 0.25 * (end_s - start_s)
+    side = _side(plate, walk, start_s + quarter, end_s - quarter)
+    if side is None:
+        return _Load(why="no foot that the centre of pressure is near")
+    amid_s, reach_s = 0.5 * (start_s + end_s), 0.15 * (end_s - start_s)
+    if end_s - start_s <= LONGEST_S and not _shared(plate, walk, side, start_s, end_s):
+        strike = start_s if _holds(plate, walk, f"{side}_heel", amid_s, reach_s) else None
+        off = end_s if _holds(plate, walk, f"{side}_toe", amid_s, reach_s) else None
+        return _within(walk, Contact(side, start_s, end_s, strike, off))
+    first = _end_of_shared(plate, walk, start_s, start_s + AT_AN_END_S, "heel")
+    last = _end_of_shared(plate, walk, end_s - AT_AN_END_S, end_s, "toe")
+    found = [_within(walk, Contact(first, start_s, start_s + SHORTEST_S, start_s, None))] if first else []
+    found += [_within(walk, Contact(last, end_s - SHORTEST_S, end_s, None, end_s))] if last else []
+    contacts = tuple(contact for load in found for contact in load.contacts)
+    return _Load(contacts, "" if contacts else "both feet, or of the edge of one")
+
+
+def _end_of_shared(plate: ForcePlate, walk: JointTrajectories, from_s: float, to_s: float, part: str) -> Side | None:
+    """Which foot made the beginning (the end) of a load, if it did so alone and with its heel (toe) on the plate."""
+    side = _side(plate, walk, from_s, to_s)
+    if side is None or _shared(plate, walk, side, from_s - AT_AN_END_S, to_s + AT_AN_END_S):
+        return None
+    return side if _holds(plate, walk, f"{side}_{part}", 0.5 * (from_s + to_s), 0.5 * AT_AN_END_S) else None
+
+
+def _within(walk: JointTrajectories, contact: Contact) -> _Load:
+    """The contact without an event at the very ends of the recording."""
+    strike = contact.strike_s if contact.start_s >= walk.time_s[0] + CLIP_EDGE_S else None
+    off = contact.off_s if contact.end_s <= walk.time_s[-1] - CLIP_EDGE_S else None
+    return _Load((replace(contact, strike_s=strike, off_s=off),))
 
 
 def _offset(force: FloatArray) -> float:
@@ -133,10 +189,10 @@ def _crossing(time_s: FloatArray, force: FloatArray, at: int) -> float:
     return float(time_s[at - 1] + np.clip(share, 0.0, 1.0) * (time_s[at] - time_s[at - 1]))
 
 
-def _side(plate: ForcePlate, walk: JointTrajectories, start: int, stop: int) -> Side | None:
-    """Whose middle of the foot is nearest to the centre of pressure amid the contact; None where neither is near."""
-    middle = slice(start + (stop - start) // 4, stop - (stop - start) // 4)
-    times, centre = plate.time_s[middle], plate.pressure_centre[middle, :2]
+def _side(plate: ForcePlate, walk: JointTrajectories, from_s: float, to_s: float) -> Side | None:
+    """Whose middle of the foot is nearest to the centre of pressure in that time; None where neither is near."""
+    inside = (plate.time_s >= from_s) & (plate.time_s <= to_s)
+    times, centre = plate.time_s[inside], plate.pressure_centre[inside, :2]
     distances: dict[Side, float] = {}
     for side in ("left", "right"):
         foot = 0.5 * (joint(walk.positions, f"{side}_heel") + joint(walk.positions, f"{side}_toe"))[:, :2]
@@ -148,11 +204,11 @@ def _side(plate: ForcePlate, walk: JointTrajectories, start: int, stop: int) -> 
     return side if distances[side] <= LARGEST_MISS_M else None
 
 
-def _holds(plate: ForcePlate, walk: JointTrajectories, part: str, start_s: float, end_s: float) -> bool:
+def _holds(plate: ForcePlate, walk: JointTrajectories, part: str, at_s: float, reach_s: float) -> bool:
     """Whether the heel (toe), on which a contact begins (ends), stands on the plate; true where that is unknown."""
     if not np.isfinite(plate.corners).all():
         return True
-    amid = np.abs(walk.time_s - 0.5 * (start_s + end_s)) <= 0.15 * (end_s - start_s)
+    amid = np.abs(walk.time_s - at_s) <= reach_s
     return bool(_on(plate.corners, joint(walk.positions, part)[amid], -EDGE_M).all())
 
 

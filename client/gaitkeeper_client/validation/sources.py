@@ -16,6 +16,10 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
 
 LOWEST_FORCE_RATE_HZ = 90.0
+LABELS = (
+    "The reference is what the laboratory marked, and the file does not say how it found it. Marked by a coordinate "
+    "method, as is common, it is itself 10 to 50 ms away from a force plate: this is agreement, not accuracy."
+)
 MILLIMETRES = 20.0
 """No laboratory is so many metres long: a centre of pressure farther out is in millimetres."""
 
@@ -30,6 +34,7 @@ def own_reference(path: Path, walk: LabWalk) -> Reference:
     if reference.events:
         reference = replace(reference, labels=walk.events, notes=notes)
     elif walk.events:
+        notes = (*notes, LABELS)
         reference = Reference("events of the file", walk.events, spans_of_labels(walk.events), notes=notes)
     if walk.kind == "c3d":
         from gaitkeeper_client.lab.c3d import read_c3d_angles
