@@ -91,7 +91,7 @@ def analyze(
         analysis = analyse_file(
             recording, height_m=context.height_m, on_progress=on_progress, options=options, estimator=network
         )
-    findings = findings_at(place, analysis)
+    findings = findings_at(place, analysis, key)
     folder = output if output is not None else given.result_folder(recording)
     kept = None if key is None or not keep else _keep(place, key, context, analysis, findings, moment)
     standing = standing_of(kept) if kept is not None else None

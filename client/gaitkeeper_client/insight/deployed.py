@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.insight.certificates import digest_of, read_certificate
 from gaitkeeper_client.insight.findings import Findings, StudyFacts
 from gaitkeeper_client.insight.inference import card_of, judge
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -14,17 +16,30 @@ from gaitkeeper_shared.trust.release import Manifest
 
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import SiteKey
+    from gaitkeeper_client.vault.personal import PersonalHead
 
 NO_MODEL = Findings("no_model")
 """For a site at which no release was ever activated."""
 
 
-def released_findings(analysis: Analysis, manifest: Manifest, model: bytes, study: Study | None) -> Findings:
+@dataclass(frozen=True, slots=True)
+class DeployedModel:
+    """The model that a site runs: the release's ``version``, and its weights with the site's own head in them."""
+
+    version: int
+    bundle: ModelBundle
+
+
+def released_findings(
+    analysis: Analysis, manifest: Manifest, model: bytes, study: Study | None, head: PersonalHead | None = None
+) -> Findings:
     """What a release, whose signatures and hash the caller has checked, says about a walk.
 
-    ``study``: the one that the model comes from, None where the site was never offered it. Raises ``model-damaged``.
+    ``study``: the one that the model comes from, None where the site was never offered it. ``head``: this site's own,
+    in the place of the release's. Raises ``model-damaged``.
     """
-    bundle = ModelBundle.from_bytes(model)
+    bundle = _asked(model, head)
     card = card_of(
         bundle,
         str(manifest.version),
@@ -32,12 +47,17 @@ def released_findings(analysis: Analysis, manifest: Manifest, model: bytes, stud
         created_at=manifest.created_at,
         notes=manifest.notes,
         study=_study_facts(manifest.study, study),
+        personal_people=0 if head is None else len(head.facts.people),
     )
     return judge(analysis, bundle, card)
 
 
-def findings_at(home: SiteHome, analysis: Analysis) -> Findings:
-    """What a site's active release says. Raises ``release-damaged`` or ``signature-*``: then it is not asked."""
+def findings_at(home: SiteHome, analysis: Analysis, key: SiteKey | None = None) -> Findings:
+    """What a site's active release says, with the site's own head where it has one.
+
+    ``key``: the site's, opened; without it, it is opened where a head is there. Raises ``release-damaged`` or
+    ``signature-*``: then it is not asked.
+    """
     from gaitkeeper_client.consortium.releases import active_release
     from gaitkeeper_client.consortium.studies import find_offer
 
@@ -48,7 +68,36 @@ def findings_at(home: SiteHome, analysis: Analysis) -> Findings:
         study = find_offer(home, release.manifest.study_hash).study
     except GaitkeeperError:  # a model may come from a study that this site was never offered
         study = None
-    return released_findings(analysis, release.manifest, release.model, study)
+    head = _own_head(home, key, release.manifest.model_sha256)
+    found = released_findings(analysis, release.manifest, release.model, study, head)
+    if not found.explanations:
+        return found
+    return replace(found, certificate=read_certificate(home, digest_of(_asked(release.model, head))))
+
+
+def model_at(home: SiteHome, key: SiteKey | None = None) -> DeployedModel | None:
+    """What a site's walks are asked of; None where no release was ever activated. Raises as :func:`findings_at`."""
+    from gaitkeeper_client.consortium.releases import active_release
+
+    release = active_release(home)
+    if release is None:
+        return None
+    head = _own_head(home, key, release.manifest.model_sha256)
+    return DeployedModel(release.version, _asked(release.model, head))
+
+
+def _asked(model: bytes, head: PersonalHead | None) -> ModelBundle:
+    bundle = ModelBundle.from_bytes(model)
+    return bundle if head is None else ModelBundle(bundle.spec, {**bundle.weights, **head.weights})
+
+
+def _own_head(home: SiteHome, key: SiteKey | None, release_sha256: str) -> PersonalHead | None:
+    from gaitkeeper_client.vault.keys import unlock
+    from gaitkeeper_client.vault.personal import has_head, usable_head
+
+    if not has_head(home):
+        return None
+    return usable_head(home, key or unlock(home), release_sha256)
 
 
 def _study_facts(name: str, study: Study | None) -> StudyFacts:

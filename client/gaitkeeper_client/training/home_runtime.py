@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gaitkeeper_client.training.dataset import SiteDataset, person_of, split
+from gaitkeeper_client.training.dataset import Person, SiteDataset, person_of, split
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome, read_table
 from gaitkeeper_client.vault.keys import SiteKey, unlock
@@ -43,7 +43,7 @@ class HomeRuntime:
         self.home = home
         self.site = home.config().name
         self._key = key if key is not None else unlock(home)
-        self.ledger = open_ledger(home)
+        self.ledger = open_ledger(home, self._key)
         self._cached: _Cached | None = None
 
     @property
@@ -77,6 +77,11 @@ class HomeRuntime:
             self._cached = _Cached(study_hash, state, self._load(study))
         dataset = self._cached.dataset
         return dataset if load_policy(self.home).metrics_leave else SiteDataset(dataset.train, ())
+
+    def everybody(self, study: Study) -> tuple[Person, ...]:
+        """All whom :meth:`dataset` knows, held out or not: for what stays at this site."""
+        dataset = self._load(study)
+        return (*dataset.train, *dataset.held_out)
 
     @contextmanager
     def _refusals_recorded(self, study: Study) -> Iterator[None]:

@@ -23,10 +23,14 @@ class Objective:
     values: tuple[float, ...] = ()
 
     def loss(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean over the (N, O) outputs: cross entropy, or half the squared error, against (N,) label indices."""
+        """Mean of :meth:`losses`."""
+        return self.losses(outputs, labels).mean()
+
+    def losses(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """(N,) of (N, O) outputs: cross entropy, or half the squared error, against (N,) label indices."""
         if self.values:
-            return 0.5 * (outputs[:, 0] - self._targets(labels, outputs)).square().mean()
-        return nn.functional.cross_entropy(outputs, labels)
+            return 0.5 * (outputs[:, 0] - self._targets(labels, outputs)).square()
+        return nn.functional.cross_entropy(outputs, labels, reduction="none")
 
     def errors(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """(N, O) derivative of each window's own loss by its outputs."""
