@@ -9,6 +9,7 @@ from typing import Any
 from gaitkeeper_client.gait.bouts import turns
 from gaitkeeper_client.gait.clean import CleanTracks
 from gaitkeeper_client.gait.parameters import Walk
+from gaitkeeper_shared.models.channels import height_drift
 
 
 def describe(raw_rate_hz: float, cleaned: CleanTracks, walks: Sequence[Walk]) -> dict[str, Any]:
@@ -33,7 +34,17 @@ def describe(raw_rate_hz: float, cleaned: CleanTracks, walks: Sequence[Walk]) ->
         "turns": [{"start_s": start, "end_s": end} for start, end in turns([walk.bout for walk in walks])],
         "constant_place": bool(walks) and all(walk.bout.constant_place for walk in walks),
         "metres_per_unit": walks[0].metres if walks else None,
+        "height_drift_leg_lengths": _height_drift(walks),
     }
+
+
+def _height_drift(walks: Sequence[Walk]) -> float | None:
+    """Of the longest straight walk; the feature signals do not have it, but who made the recording might."""
+    if not walks:
+        return None
+    longest = max(walks, key=lambda walk: walk.bout.duration_s).bout
+    drift = height_drift(longest.time_s, longest.points)
+    return drift if math.isfinite(drift) else None
 
 
 def _way(walk: Walk) -> str:
