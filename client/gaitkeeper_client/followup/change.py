@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from gaitkeeper_client.followup.rules import ChangeRule, change_rules
 from gaitkeeper_client.followup.visits import Z95, Visit
@@ -96,7 +95,7 @@ def _change(rule: ChangeRule, earlier: Visit, later: Visit, patient: PatientCont
     error = math.sqrt(before.sd**2 + after.sd**2 + 2.0 * day_sd**2)
     mdc = Z95 * error
     verdict: Verdict = "within_error" if abs(difference) <= mdc else direction(rule, before.value, after.value, patient)
-    p_value = float(2.0 * stats.norm.sf(abs(difference) / error)) if error > 0.0 else float(difference == 0.0)
+    p_value = two_sided(difference, error)
     return dataclasses.replace(
         plain,
         mdc=mdc,
@@ -105,6 +104,11 @@ def _change(rule: ChangeRule, earlier: Visit, later: Visit, patient: PatientCont
         repeated=before.repeated or after.repeated,
         p_value=p_value,
     )
+
+
+def two_sided(difference: float, error: float) -> float:
+    """How probable a difference at least as large is where nothing changed; normal errors."""
+    return math.erfc(abs(difference) / error / math.sqrt(2.0)) if error > 0.0 else float(difference == 0.0)
 
 
 def _day_sd(rule: ChangeRule, visits: Sequence[Visit]) -> float | None:

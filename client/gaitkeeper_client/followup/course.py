@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy import stats
-
-from gaitkeeper_client.followup.change import Change, Trend, Verdict, by_name, changes, trend
+from gaitkeeper_client.followup.change import Change, Trend, Verdict, by_name, changes, trend, two_sided
 from gaitkeeper_client.followup.risk import Flag, flags
 from gaitkeeper_client.followup.rules import change_rules
 from gaitkeeper_client.followup.score import MobilityScore, mobility_score
@@ -91,5 +89,5 @@ def _score_change(visits: Sequence[Visit], scores: Sequence[MobilityScore], inde
     verdict: Verdict = "within_error"
     if abs(difference) > Z95 * error:
         verdict = "improved" if difference > 0.0 else "worse"
-    p_value = float(2.0 * stats.norm.sf(abs(difference) / error)) if error > 0.0 else None
+    p_value = two_sided(difference, error)
     return Change(SCORE, before.value, after.value, difference, Z95 * error, verdict, day_sd=day_sd, p_value=p_value)

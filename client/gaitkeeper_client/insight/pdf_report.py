@@ -1,0 +1,163 @@
+"""The report as PDF: the same view, texts and charts as ``report.html``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.insight.findings import Findings
+from gaitkeeper_client.insight.pdf import Sheet
+from gaitkeeper_client.insight.report import UNNAMED, write_page
+from gaitkeeper_client.insight.standing import DRAFT, Standing
+from gaitkeeper_client.insight.texts import Texts, texts
+from gaitkeeper_client.insight.view import PatientContext, ReportView, report_view
+
+
+def render_report_pdf(
+    analysis: Analysis,
+    findings: Findings | None = None,
+    *,
+    patient: PatientContext = UNNAMED,
+    now: datetime | None = None,
+    standing: Standing = DRAFT,
+) -> bytes:
+    """The report as PDF. ``standing``: what clinicians decided, verified; a draft says so across each page."""
+    words = texts()
+    view = report_view(analysis, findings, patient, now, standing, words)
+    title = words("pdf.title", patient=view.patient.pseudonym, created=view.created)
+    sheet = Sheet(title, view.standing.footer, words("pdf.mark") if view.standing.draft else "")
+    _head(sheet, view, words)
+    if view.analysed:
+        _parameters(sheet, view, words)
+        _angles(sheet, view, words)
+        _walk(sheet, view, words)
+    _model(sheet, view, words)
+    _decisions(sheet, view, words)
+    _provenance(sheet, view, words)
+    return sheet.render()
+
+
+def write_report_pdf(
+    analysis: Analysis,
+    path: Path,
+    findings: Findings | None = None,
+    *,
+    patient: PatientContext = UNNAMED,
+    now: datetime | None = None,
+    standing: Standing = DRAFT,
+) -> None:
+    """Write :func:`render_report_pdf`, all or nothing, for its owner alone. Raises ``report-not-written``."""
+    write_page(path, render_report_pdf(analysis, findings, patient=patient, now=now, standing=standing))
+
+
+def _head(sheet: Sheet, view: ReportView, words: Texts) -> None:
+    sheet.paragraph(view.standing.banner, "draft" if view.standing.draft else "signed")
+    sheet.heading(words("pdf.report"), 1)
+    patient = view.patient
+    about = [words("pdf.patient", patient=patient.pseudonym)]
+    about += [words("pdf.age", age=f"{patient.age:.0f}")] if patient.age is not None else []
+    about += [words("pdf.sex", sex=patient.sex)] if patient.sex else []
+    about += [words("pdf.height", height=f"{patient.height_m:.2f}")] if patient.height_m else []
+    sheet.paragraph(" · ".join([*about, words("pdf.made", created=view.created, version=view.version)]))
+    sheet.facts([(fact.title, fact.text) for fact in view.headline] if view.analysed else [])
+    sheet.heading(words("pdf.quality"))
+    for code, message in view.reasons:
+        sheet.paragraph(words("pdf.refused", code=code, message=message), "care")
+    sheet.bullets(view.cautions, "care")
+    sheet.facts([(fact.title, fact.text) for fact in view.quality])
+
+
+def _parameters(sheet: Sheet, view: ReportView, words: Texts) -> None:
+    sheet.heading(words("pdf.parameters"))
+    header = (words("pdf.parameter"), words("pdf.value"), words("pdf.interval"), words("pdf.norm"))
+    for group in view.parameters.groups:
+        sheet.heading(group.title, 3)
+        rows = []
+        for row in group.rows:
+            notes = [words("pdf.care", note=note) for note in row.notes]
+            if row.refused:
+                rows.append([[row.title], words("pdf.withheld", why=row.refused), "", row.norm])
+                continue
+            wide = f" {words('pdf.wide')}" if row.wide else ""
+            interval = f"{row.interval} (n = {row.n}){wide}"
+            norm = f"{row.norm} ({row.mark})" if row.mark else row.norm
+            rows.append([[row.title, *notes], [f"{row.value} {row.unit}".strip()], interval, norm])
+        sheet.table(header, rows, (34, 30, 22, 14))
+    if view.parameters.pairs:
+        sheet.heading(words("pdf.sides"), 3)
+        header = (words("pdf.parameter"), words("pdf.left"), words("pdf.right"), words("pdf.left_right"))
+        rows = [
+            [
+                [f"{pair.title}{f' ({pair.unit})' if pair.unit else ''}", *pair.notes],
+                *(f"{side.value} ({side.interval})" if side.value else "–" for side in (pair.left, pair.right)),
+                pair.difference,
+            ]
+            for pair in view.parameters.pairs
+        ]
+        sheet.table(header, rows, (34, 26, 26, 14))
+    for item in view.parameters.withheld:
+        sheet.paragraph(words("pdf.also_withheld", names=item.titles, why=item.reason), "note")
+    sheet.paragraph(words("pdf.norms", sources="; ".join(view.parameters.norm_sources)), "note")
+
+
+def _angles(sheet: Sheet, view: ReportView, words: Texts) -> None:
+    if not view.angles:
+        return
+    sheet.heading(words("pdf.angles"))
+    sheet.paragraph(words("pdf.angles_legend"), "note")
+    sheet.charts([(angle.title, str(angle.chart)) for angle in view.angles], columns=3)
+    sheet.bullets(view.deviations)
+    if view.profile is not None:
+        sheet.charts([(words("pdf.profile"), str(view.profile))], columns=1 if view.figures is None else 2)
+    sheet.paragraph(words("pdf.curve_norm", norm=view.curve_norm), "note")
+
+
+def _walk(sheet: Sheet, view: ReportView, words: Texts) -> None:
+    charts = [(words("pdf.contact"), view.timeline), (words("pdf.figures"), view.figures)]
+    shown = [(caption, str(chart)) for caption, chart in charts if chart is not None]
+    if shown:
+        sheet.heading(words("pdf.walk"))
+        sheet.charts(shown, columns=1)
+
+
+def _model(sheet: Sheet, view: ReportView, words: Texts) -> None:
+    found = view.findings
+    sheet.heading(words("pdf.model"))
+    sheet.paragraph(found.verdict, "strong")
+    sheet.bullets(found.reasons, "care")
+    if found.bars is not None:
+        sheet.charts([("", str(found.bars))])
+        sheet.paragraph(found.range_note, "note")
+    for one in found.explanations:
+        sheet.heading(words("pdf.explanation", label=one.label), 3)
+        sheet.bullets(one.sentences)
+        sheet.charts([("", str(chart)) for chart in one.charts])
+        sheet.bullets([words("pdf.passed" if good else "pdf.failed", text=text) for text, good in one.checks], "note")
+    for other in found.measured:
+        sheet.heading(words("pdf.measured", label=other.label), 3)
+        rows = [
+            [[row.title, *row.notes], f"{row.value} {row.unit}".strip(), row.interval, row.reference, row.contribution]
+            for row in other.rows
+        ]
+        names = ("pdf.parameter", "pdf.value", "pdf.interval", "pdf.compared", "pdf.adds")
+        sheet.table([words(name) for name in names], rows, (34, 18, 22, 14, 12))
+    if found.unexplained:
+        sheet.paragraph(found.unexplained, "care")
+    sheet.bullets(found.limits, "note")
+    sheet.facts(found.model)
+
+
+def _decisions(sheet: Sheet, view: ReportView, words: Texts) -> None:
+    sheet.heading(words("standing.assessment"))
+    sheet.paragraph(view.standing.lead, "body" if view.standing.draft else "strong")
+    rows = [[row.finding, [row.verdict, *row.notes, row.by]] for row in view.standing.rows]
+    sheet.table((words("standing.finding"), words("standing.decision")), rows, (55, 45))
+    if view.standing.proof:
+        sheet.paragraph(view.standing.proof, "note")
+
+
+def _provenance(sheet: Sheet, view: ReportView, words: Texts) -> None:
+    sheet.heading(words("pdf.provenance"), 3)
+    sheet.facts([(fact.title, fact.text) for fact in view.provenance])
+    sheet.paragraph(words("followup.footer", version=view.version), "note")
