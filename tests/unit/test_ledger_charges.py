@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gaitkeeper_client.vault.ledger import Charge, Ledger, RoundKey, StoredReply
+from gaitkeeper_client.vault.ledger import Charge, Ledger, LedgerKeys, RoundKey, StoredReply
 from gaitkeeper_client.vault.ledger_chain import LedgerChain
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.accounting import Budget, Spend, epsilon, noise_multiplier
@@ -190,7 +190,8 @@ def test_a_closed_round_is_never_answered(tmp_path: Path) -> None:
 
 def test_an_anchor_never_counts_fewer_entries_than_it_did(tmp_path: Path) -> None:
     """Another process anchors between the commit of this one and its anchor: ``slow`` is late with what it knew."""
-    slow = LedgerChain(tmp_path / "ledger.sqlite", tmp_path / "keys" / "ledger.witness", lambda: datetime.now(UTC))
+    witness = tmp_path / "keys" / "ledger.witness"
+    slow = LedgerChain(tmp_path / "ledger.sqlite", witness, lambda: datetime.now(UTC), KEYS)
     with slow.writing() as database:
         slow.append(database, key(1), "train", SPEND, ["a"], "")
     witnessed(tmp_path).charge(key(2), [train("a")])
@@ -258,8 +259,12 @@ def test_an_anchor_that_is_gone_or_broken_closes_the_ledger(tmp_path: Path) -> N
         Ledger(path)
 
 
-def witnessed(folder: Path) -> Ledger:
-    return Ledger(folder / "ledger.sqlite", witness=folder / "keys" / "ledger.witness")
+KEYS = LedgerKeys(bytes(range(32)), bytes(range(32, 64)))
+
+
+def witnessed(folder: Path, *, adopt: bool = False) -> Ledger:
+    """A ledger as a site has it: with a witness, and sealed."""
+    return Ledger(folder / "ledger.sqlite", witness=folder / "keys" / "ledger.witness", keys=KEYS, adopt=adopt)
 
 
 def test_a_ledger_that_is_gone_is_never_made_anew(tmp_path: Path) -> None:
@@ -293,7 +298,7 @@ def test_another_ledger_in_its_place_is_noticed(tmp_path: Path) -> None:
     witnessed(tmp_path).charge(key(1), [train("a")])
     folder = tmp_path / "other"
     folder.mkdir()
-    Ledger(folder / "ledger.sqlite").charge(key(1), [train("nobody")])
+    Ledger(folder / "ledger.sqlite", keys=KEYS).charge(key(1), [train("nobody")])
     for name in ("ledger.sqlite", "ledger.anchor"):
         shutil.copy(folder / name, tmp_path / name)
     with pytest.raises(GaitkeeperError, match="witness"):
@@ -338,7 +343,7 @@ def _killed_at(path: Path, number: int, fatal: int) -> tuple[int, bytes]:
 
         def trace(frame, event, argument):  # type: ignore[no-untyped-def]
             nonlocal seen
-            if not frame.f_code.co_filename.endswith(("ledger.py", "ledger_chain.py", "durable.py")):
+            if not frame.f_code.co_filename.endswith(("ledger.py", "ledger_chain.py", "ledger_seal.py", "durable.py")):
                 return None
             if event == "line":
                 seen += 1
@@ -368,7 +373,7 @@ def _kills_at_every_line(folder: Path) -> int:
     """Kill a charge before every line of its path, looking at the ledger after each; how many kills there were."""
     first = folder / "first" / "ledger.sqlite"
     first.parent.mkdir()
-    Ledger(first).charge(key(0), [DEAR_NOISE])  # imports and caches what the children need
+    witnessed(first.parent).charge(key(0), [DEAR_NOISE])  # imports and caches what the children need
     status, said = _killed_at(first, 1, -1)
     assert status == 0
     lines = int(said.split()[-1])
@@ -384,6 +389,7 @@ def _kills_at_every_line(folder: Path) -> int:
         assert kinds in ([], ["train"], ["train", "reply"])
         if b"trained" in said:
             assert "train" in kinds
+        assert ledger.seals_checked
         if b"sent" in said:
             assert ledger.reply(key(number)) == StoredReply(b"body", b"")
     return kills

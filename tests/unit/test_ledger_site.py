@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -23,7 +25,9 @@ from gaitkeeper_client.training.refusals import LOCAL
 from gaitkeeper_client.training.site_round import run_round
 from gaitkeeper_client.vault.home import SiteHome, create_home, write_table
 from gaitkeeper_client.vault.keys import SiteKey, create_key, unlock
+from gaitkeeper_client.vault.ledger import RoundKey
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
+from gaitkeeper_client.vault.rotation import rotate_key
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.cli import build_command
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -133,6 +137,27 @@ def test_a_home_whose_ledger_is_gone_does_not_begin_a_new_one(home: SiteHome) ->
         HomeRuntime(home)
     assert error.value.code == "ledger-lost"
     assert not home.ledger.exists()
+
+
+def test_a_ledger_of_before_the_seals_trains_once_it_was_sealed_and_a_rotation_keeps_the_newest_answer(
+    home: SiteHome,
+) -> None:
+    runtime = HomeRuntime(home)
+    assert run_round(runtime, order(1), weights()).report.status == "trained"
+    kept = runtime.ledger.reply(RoundKey(HASH, "run", 1))
+    with closing(sqlite3.connect(home.ledger)) as database, database:
+        database.execute("DROP TABLE seals")
+        database.execute("UPDATE replies SET body = ?, state = ?", (kept.body, kept.state))  # type: ignore[union-attr]
+    with pytest.raises(GaitkeeperError, match="seal-ledger"):
+        HomeRuntime(home)
+    assert run("site", "budget", "--home", str(home.path)) == (4, "ledger-unsealed")
+    status, output = run("site", "seal-ledger", "--home", str(home.path))
+    assert (status, "sealed now" in output) == (0, True)
+    assert [entry.event for entry in AuditLog(home.audit_log).entries()][-1] == "ledger-sealed"
+    assert "already" in run("site", "seal-ledger", "--home", str(home.path))[1]
+    rotate_key(home, unlock(home), None)
+    assert HomeRuntime(home).ledger.reply(RoundKey(HASH, "run", 1)) == kept
+    assert run_round(HomeRuntime(home), order(2), weights()).report.status == "trained"
 
 
 def test_the_installed_client_app_answers_a_message_and_never_raises(

@@ -72,7 +72,7 @@ def charge(home: SiteHome, number: int) -> None:
     prices = plan(parse_study(STUDY))
     assert prices.train is not None
     charges = [Charge("train", ("p-1", "p-2"), prices.train, prices.train_budget)]
-    open_ledger(home).charge(RoundKey(study_hash(STUDY), "run", number), charges)
+    open_ledger(home, unlock(home)).charge(RoundKey(study_hash(STUDY), "run", number), charges)
 
 
 # -- rotation
@@ -188,7 +188,7 @@ def test_verify_finds_any_flipped_byte(site: tuple[SiteHome, SiteKey]) -> None:
 
 
 def test_a_flipped_byte_beside_the_vault_is_found_and_never_a_traceback(site: tuple[SiteHome, SiteKey]) -> None:
-    home, _ = site
+    home, key = site
     for number in (1, 2, 3):
         charge(home, number)
     audit_anchor = home.audit_log.with_name("audit.log.anchor")
@@ -201,10 +201,10 @@ def test_a_flipped_byte_beside_the_vault_is_found_and_never_a_traceback(site: tu
             changed[place] ^= 1 << generator.randrange(8)
             path.write_bytes(changed)
             # Of the ledger's database an unused byte may change; of the chains none.
-            assert check_records(home) or path == home.ledger, (path.name, place)
+            assert check_records(home, key) or path == home.ledger, (path.name, place)
             for other, data in kept.items():
                 other.write_bytes(data)
-    assert check_records(home) == ()
+    assert check_records(home, key) == ()
 
 
 def test_a_patient_taken_out_by_hand_is_noticed_and_not_sealed_as_ours(site: tuple[SiteHome, SiteKey]) -> None:
@@ -226,7 +226,7 @@ def test_a_patient_taken_out_by_hand_is_noticed_and_not_sealed_as_ours(site: tup
 
 def test_an_erased_patients_updates_leave_the_ledger_and_the_charges_stay(site: tuple[SiteHome, SiteKey]) -> None:
     home, key = site
-    prices, ledger = plan(parse_study(STUDY)), open_ledger(home)
+    prices, ledger = plan(parse_study(STUDY)), open_ledger(home, key)
     assert prices.train is not None
     with Vault.open(home, key) as vault:
         gone, stays = vault.named("patient-1").pseudonym, vault.named("patient-0").pseudonym

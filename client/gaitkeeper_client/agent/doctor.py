@@ -60,9 +60,11 @@ def _weights() -> Iterable[Finding]:
 
 
 def _ledger(home: SiteHome) -> Iterable[Finding]:
-    from gaitkeeper_client.vault.ledger import open_ledger
+    from gaitkeeper_client.vault.ledger import ledger_at_hand
 
-    yield Finding("ledger", "well", f"{len(open_ledger(home).entries)} charges, an unbroken chain")
+    ledger = ledger_at_hand(home)
+    seals = "each sealed by this site" if ledger.seals_checked else "its seals unchecked, which takes the passphrase"
+    yield Finding("ledger", "well", f"{len(ledger.entries)} charges, an unbroken chain, {seals}")
 
 
 def _policy(home: SiteHome) -> Iterable[Finding]:

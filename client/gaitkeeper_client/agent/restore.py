@@ -20,7 +20,7 @@ from gaitkeeper_client.vault.backup import LEDGER_FILES, unpack
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.keys import SiteKey
-from gaitkeeper_client.vault.ledger import Charge, Ledger, RoundKey, open_ledger
+from gaitkeeper_client.vault.ledger import Charge, Ledger, LedgerKeys, RoundKey, open_ledger
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -86,8 +86,8 @@ def _settle(
     try:
         AuditLog(draft.audit_log).verify()
         if ledger_from is not None:
-            _continue_ledger(draft, ledger_from)
-        ledger = open_ledger(draft)
+            _continue_ledger(draft, key, ledger_from)
+        ledger = open_ledger(draft, key, adopt=True)  # the archive vouches for it
     except GaitkeeperError as error:
         if error.code == "restore-ledger-older":
             raise
@@ -104,19 +104,21 @@ def _settle(
     return Restored(config.name, len(patients), sum(patient.recordings for patient in patients), tuple(closed))
 
 
-def _continue_ledger(draft: SiteHome, newest: Path) -> None:
-    """Take the newest ledger, where it continues the backup's. Raises ``restore-ledger-older``."""
+def _continue_ledger(draft: SiteHome, key: SiteKey, newest: Path) -> None:
+    """Take the newest ledger, where it continues the backup's and is sealed if that is. Raises
+    ``restore-ledger-older``."""
 
     def refuse(detail: str) -> GaitkeeperError:
         return GaitkeeperError("restore-ledger-older", path=newest, detail=detail)
 
-    old = open_ledger(draft).entries if draft.ledger.exists() else ()
+    known = open_ledger(draft, key, adopt=True) if draft.ledger.exists() else None
+    old, unsealed = ((), False) if known is None else (known.entries, known.adopted > 0)
     trial = draft.run / "ledger"
     make_private_folder(trial)
     try:
         for name in LEDGER_FILES:
             write_durably(trial / name, (newest / name).read_bytes())
-        new = Ledger(trial / LEDGER_FILES[0]).entries
+        new = Ledger(trial / LEDGER_FILES[0], keys=LedgerKeys.of(key), adopt=unsealed).entries
         if new[: len(old)] != old:
             raise refuse(f"it has {len(new)} entries that differ from the backup's {len(old)}")
         for name in LEDGER_FILES:

@@ -93,9 +93,9 @@ def _try(problems: list[str], read: Any) -> Any:
 
 def _studies(home: SiteHome) -> tuple[StudyStatus, ...]:
     from gaitkeeper_client.consortium.studies import known_offers
-    from gaitkeeper_client.vault.ledger import open_ledger
+    from gaitkeeper_client.vault.ledger import ledger_at_hand
 
-    ledger = open_ledger(home)
+    ledger = ledger_at_hand(home)
     return tuple(
         StudyStatus(
             offer.study.name,
@@ -110,9 +110,9 @@ def _studies(home: SiteHome) -> tuple[StudyStatus, ...]:
 
 
 def _last_round(home: SiteHome) -> RoundStatus | None:
-    from gaitkeeper_client.vault.ledger import open_ledger
+    from gaitkeeper_client.vault.ledger import ledger_at_hand
 
-    entries = open_ledger(home).entries
+    entries = ledger_at_hand(home).entries
     if not entries:
         return None
     last = entries[-1]

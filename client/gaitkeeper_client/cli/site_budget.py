@@ -13,6 +13,7 @@ from gaitkeeper_client.cli.site_vault import AsJson, Home
 
 if TYPE_CHECKING:
     from gaitkeeper_client.agent.spending import NextStudy, PatientSpent, SiteSpent, StudySpent
+    from gaitkeeper_client.vault.ledger import Ledger
     from gaitkeeper_shared.privacy.accounting import Budget
 
 
@@ -32,11 +33,11 @@ def budget(
     from gaitkeeper_client.agent import spending
     from gaitkeeper_client.training.home_runtime import budget_cap
     from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.ledger import open_ledger
+    from gaitkeeper_client.vault.ledger import ledger_at_hand
 
     place = SiteHome.resolve(home)
     place.config()
-    ledger = open_ledger(place)
+    ledger = ledger_at_hand(place)
     cap = budget_cap(place)
     studies = spending.by_study(place, ledger)
     coming = None if study is None else spending.coming_study(study)
@@ -46,6 +47,7 @@ def budget(
         table = {
             "schema": "gaitkeeper.budget/1",
             "entries": len(ledger.entries),
+            "seals_checked": ledger.seals_checked,
             "cap": None if cap is None else asdict(cap),
             "studies": [asdict(item) for item in studies],
             "all_studies": asdict(together),
@@ -54,7 +56,7 @@ def budget(
         }
         typer.echo(json.dumps(table, indent=1))
         return
-    _print(studies, patients, together, coming, cap, len(ledger.entries))
+    _print(studies, patients, together, coming, cap, ledger)
 
 
 def _print(
@@ -63,9 +65,10 @@ def _print(
     together: SiteSpent,
     coming: NextStudy | None,
     cap: Budget | None,
-    entries: int,
+    ledger: Ledger,
 ) -> None:
-    typer.echo(f"The ledger is whole: {entries} entries.")
+    seals = "" if ledger.seals_checked else " Whose they are was not checked: that takes the site's passphrase."
+    typer.echo(f"The ledger is whole: {len(ledger.entries)} entries.{seals}")
     for item in studies:
         limit = "" if item.limit is None else f" of {item.limit:g}"
         name = item.study or "a study that is no longer approved"

@@ -1,4 +1,4 @@
-"""``gaitkeeper site`` retention, rotate-key, passphrase, backup and restore: what keeps a site's data in order."""
+"""``gaitkeeper site`` retention, rotate-key, seal-ledger, passphrase, backup, restore: what keeps a site in order."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper site``."""
     app.command()(retention)
     app.command("rotate-key")(rotate_key)
+    app.command("seal-ledger")(seal_ledger)
     app.command()(passphrase)
     app.command()(backup)
     app.command()(restore)
@@ -78,6 +79,27 @@ def rotate_key(home: Home = None) -> None:
     place, key, secret = _stopped(home, "a new key")
     run(place, key, secret)
     typer.echo("The site has a new key, and so has every patient. Make a new backup: gaitkeeper site backup FILE")
+
+
+def seal_ledger(home: Home = None) -> None:
+    """Seal a privacy ledger whose entries carry no seals of this site's key: one that an older version wrote.
+
+    Nobody can tell such a ledger from one that was written by somebody else. Seal it only where this site has never run
+    a version with seals, and its files were in nobody else's hands. Stop the site first.
+    """
+    from gaitkeeper_client.vault.events import record
+    from gaitkeeper_client.vault.ledger import open_ledger
+
+    place, key, _ = _stopped(home, "seals in its ledger")
+    if not place.ledger.exists():
+        typer.echo("This site has no ledger yet; the one that it begins will be sealed.")
+        return
+    ledger = open_ledger(place, key, adopt=True)
+    if ledger.adopted:
+        record(place, "ledger-sealed", entries=ledger.adopted)
+        typer.echo(f"{ledger.adopted} entries are sealed now; the audit log says so.")
+    else:
+        typer.echo(f"The ledger is sealed already: all {len(ledger.entries)} entries by this site.")
 
 
 def passphrase(

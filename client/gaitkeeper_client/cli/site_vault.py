@@ -100,6 +100,7 @@ def ingest(
     failed, 3 every recording was refused.
     """
     from gaitkeeper_client.lab.options import check_options
+    from gaitkeeper_client.vault.artefacts import artefacts_of
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.ingest import ingest as run
     from gaitkeeper_client.vault.ingest import plan
@@ -122,7 +123,13 @@ def ingest(
             on_progress=advance,
             estimator=network,
         )
-    _print_json(_summary_json(summary)) if as_json else _print_summary(summary)
+        found = artefacts_of(vault) if summary.count("stored") else ()
+    if as_json:
+        _print_json({**_summary_json(summary), "artefacts": [dataclasses.asdict(item) for item in found]})
+    else:
+        _print_summary(summary)
+    for item in found:
+        typer.secho(f"Warning: {item.words}", fg="yellow", err=True)
     raise typer.Exit(summary.exit_status)
 
 
@@ -151,8 +158,9 @@ def verify(home: Home = None, as_json: AsJson = False) -> None:
     from gaitkeeper_client.vault.store import Vault
 
     place = SiteHome.resolve(home)
-    with Vault.open(place, unlock(place)) as vault:
-        found = (*vault.verify(), *check_records(place))
+    key = unlock(place)
+    with Vault.open(place, key) as vault:
+        found = (*vault.verify(), *check_records(place, key))
         count = sum(patient.recordings for patient in vault.patients()) if not found else 0
     if as_json:
         damages = [{"what": item.what, "detail": item.detail} for item in found]

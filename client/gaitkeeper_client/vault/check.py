@@ -13,6 +13,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.index import DocumentRow, RecordingRow
+    from gaitkeeper_client.vault.keys import SiteKey
     from gaitkeeper_client.vault.ledger import Ledger, RoundKey
     from gaitkeeper_client.vault.store import Vault
 
@@ -42,7 +43,7 @@ def check_vault(vault: Vault) -> tuple[Damage, ...]:
     return tuple(found)
 
 
-def check_records(home: SiteHome) -> tuple[Damage, ...]:
+def check_records(home: SiteHome, key: SiteKey) -> tuple[Damage, ...]:
     """The chains beside the vault: the privacy ledger, where there is one, and the audit log."""
     from gaitkeeper_client.vault.ledger import WITNESS, open_ledger
     from gaitkeeper_shared.trust.audit import AuditLog
@@ -54,7 +55,7 @@ def check_records(home: SiteHome) -> tuple[Damage, ...]:
         found.append(Damage("audit log", error.message))
     try:
         if home.ledger.exists() or (home.keys / WITNESS).exists():
-            ledger = open_ledger(home)
+            ledger = open_ledger(home, key)
             _check_pages(home.ledger)
             for entry in ledger.entries:
                 if entry.kind == "reply":

@@ -19,13 +19,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gaitkeeper_client.vault.ledger_chain import Entry, LedgerChain, RoundKey
+from gaitkeeper_client.vault.ledger_seal import LedgerKeys
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.accounting import Budget, Spend, epsilon, within
 
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import SiteKey
 
-__all__ = ["Charge", "ChargeKind", "Entry", "Ledger", "RoundKey", "StoredReply", "open_ledger"]
+__all__ = [
+    "Charge",
+    "ChargeKind",
+    "Entry",
+    "Ledger",
+    "LedgerKeys",
+    "RoundKey",
+    "StoredReply",
+    "ledger_at_hand",
+    "open_ledger",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +47,7 @@ _LOCAL = "-local"
 """Ends the kind of an entry that records a charge's local price; such an entry charges nobody."""
 KEPT_REPLIES = 1
 """Replies kept per run: the newest. An older round is never asked for again, because the coordinator commits a round
-before it asks for the next; and of what is kept, unmasked, nothing more than that is needed."""
+before it asks for the next; and of what is kept, sealed but without its mask, nothing more than that is needed."""
 WITNESS = "ledger.witness"
 
 
@@ -65,14 +77,21 @@ class StoredReply:
 class Ledger:
     """A site's ledger. Opening verifies all of it; see :class:`~gaitkeeper_client.vault.ledger_chain.LedgerChain`.
 
-    Raises ``ledger-lost``, ``ledger-damaged``, ``ledger-rolled-back`` or ``ledger-unwritable``.
+    ``keys``: without them nothing can be charged in a sealed ledger, and none of its replies be read. Raises
+    ``ledger-lost``, ``ledger-damaged``, ``ledger-rolled-back``, ``ledger-unsealed`` or ``ledger-unwritable``.
     """
 
     def __init__(
-        self, path: Path, *, witness: Path | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        path: Path,
+        *,
+        witness: Path | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        keys: LedgerKeys | None = None,
+        adopt: bool = False,
     ) -> None:
         self.path = path
-        self._chain = LedgerChain(path, witness, clock)
+        self._chain = LedgerChain(path, witness, clock, keys, adopt=adopt)
 
     # -- charging
 
@@ -158,13 +177,11 @@ class Ledger:
                 "SELECT body, state FROM replies WHERE study = ? AND run = ? AND round = ?",
                 (key.study_hash, key.run, key.round),
             ).fetchone()
-        if row is None:
+        if row is None or (kept := self._opened(key, StoredReply(row[0], row[1]))) is None:
             raise GaitkeeperError("reply-gone", round=key.round, run=key.run)
-        if _reply_digest(row[0], row[1]) != digest:
-            raise GaitkeeperError(
-                "ledger-damaged", path=self.path, detail=f"the reply of round {key.round} was changed"
-            )
-        return StoredReply(row[0], row[1])
+        if _reply_digest(kept.body, kept.state) != digest:
+            raise self._reply_changed(key)
+        return kept
 
     def store_reply(self, key: RoundKey, reply: StoredReply) -> StoredReply:
         """Keep a reply, durably, before it is sent. Returns what is to be sent: the first reply that was ever kept."""
@@ -179,12 +196,42 @@ class Ledger:
 
     def _keep(self, database: sqlite3.Connection, key: RoundKey, reply: StoredReply) -> None:
         self._chain.append(database, key, "reply", None, (), _reply_digest(reply.body, reply.state))
-        row = (key.study_hash, key.run, key.round, reply.body, reply.state)
+        sealed = _sealed(self._chain.keys, key, reply)
+        row = (key.study_hash, key.run, key.round, sealed.body, sealed.state)
         database.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?)", row)
         database.execute(
             "DELETE FROM replies WHERE study = ? AND run = ? AND round <= ?",
             (key.study_hash, key.run, key.round - KEPT_REPLIES),
         )
+
+    def _opened(self, key: RoundKey, kept: StoredReply) -> StoredReply | None:
+        """A kept reply as it was; None where a key of before a rotation sealed it."""
+        keys, place = self._chain.keys, (key.study_hash, key.run, key.round)
+        if keys is None:
+            if self._chain.sealed:
+                raise GaitkeeperError("ledger-key-missing", path=self.path)
+            return kept
+        try:
+            body, state = (keys.opened_reply(getattr(kept, part), part, place) for part in ("body", "state"))
+        except GaitkeeperError as error:
+            raise self._reply_changed(key) from error
+        return None if body is None or state is None else StoredReply(body, state)
+
+    def _reply_changed(self, key: RoundKey) -> GaitkeeperError:
+        detail = f"the reply of round {key.round} was changed"
+        return GaitkeeperError("ledger-damaged", path=self.path, detail=detail)
+
+    def reseal_replies(self, fresh: LedgerKeys) -> None:
+        """Seal what is kept of replies by other keys, those of after a rotation."""
+        with self._chain.writing() as database:
+            for study, run, number, body, state in database.execute("SELECT * FROM replies").fetchall():
+                key = RoundKey(study, run, number)
+                if (kept := self._opened(key, StoredReply(body, state))) is not None:
+                    anew = _sealed(fresh, key, kept)
+                    database.execute(
+                        "UPDATE replies SET body = ?, state = ? WHERE study = ? AND run = ? AND round = ?",
+                        (anew.body, anew.state, study, run, number),
+                    )
 
     def close_unanswered(self) -> tuple[RoundKey, ...]:
         """Close, durably, every round that was charged and not answered here: it is never trained under that charge.
@@ -253,6 +300,16 @@ class Ledger:
         """Every entry, oldest first."""
         return tuple(self._chain.entries)
 
+    @property
+    def adopted(self) -> int:
+        """How many entries had no seal and were sealed when this was opened."""
+        return self._chain.adopted
+
+    @property
+    def seals_checked(self) -> bool:
+        """Whether every entry is known to be this site's own; hashes alone do not say that."""
+        return self._chain.keys is not None
+
     def patients(self) -> tuple[str, ...]:
         """Every pseudonym that was ever charged, also of patients who were erased since."""
         return tuple(sorted({patient for entry in self._chain.entries for patient in entry.patients}))
@@ -289,9 +346,31 @@ class Ledger:
         return [e for e in self._chain.entries if e.kind == kind and study_hash in (None, e.key.study_hash)]
 
 
-def open_ledger(home: SiteHome) -> Ledger:
-    """The ledger of a site's home, with its witness among the keys: away from ``ledger.sqlite`` and its anchor."""
-    return Ledger(home.ledger, witness=home.keys / WITNESS)
+def open_ledger(home: SiteHome, key: SiteKey | None = None, *, adopt: bool = False) -> Ledger:
+    """The ledger of a site's home, with its witness among the keys: away from ``ledger.sqlite`` and its anchor.
+
+    ``key``: None where only hashes are to be checked, and nothing is charged. ``adopt``: seal the entries of a version
+    that knew no seals.
+    """
+    keys = None if key is None else LedgerKeys.of(key)
+    return Ledger(home.ledger, witness=home.keys / WITNESS, keys=keys, adopt=adopt)
+
+
+def ledger_at_hand(home: SiteHome) -> Ledger:
+    """The ledger for somebody who only reads and is not asked for a passphrase: seals are checked where the site's key
+    lies in a file, which every command of the site can read."""
+    from gaitkeeper_client.vault.keys import unlock
+
+    key = unlock(home) if home.config().key_mode == "file" and home.key_file.exists() else None
+    return open_ledger(home, key)
+
+
+def _sealed(keys: LedgerKeys | None, key: RoundKey, reply: StoredReply) -> StoredReply:
+    """A reply as the ledger keeps it."""
+    if keys is None:
+        return reply
+    place = (key.study_hash, key.run, key.round)
+    return StoredReply(keys.sealed_reply(reply.body, "body", place), keys.sealed_reply(reply.state, "state", place))
 
 
 def _reply_digest(body: bytes, state: bytes) -> str:

@@ -2,7 +2,8 @@
 
 SQLite with ``synchronous=FULL``. Each entry carries the hash of the one before. How many there are and the newest hash
 also lie in ``ledger.anchor``, and in a *witness* in another folder: a ledger that is damaged, cut short, put back to an
-older state or made anew is noticed, also when database and anchor were exchanged together.
+older state or made anew is noticed, also when database and anchor were exchanged together. Where the site's key is at
+hand, each entry carries a seal as well (:mod:`~gaitkeeper_client.vault.ledger_seal`): hashes anybody can make anew.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gaitkeeper_client.vault.ledger_seal import LedgerKeys
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.accounting import Spend
@@ -33,6 +35,7 @@ CREATE TABLE IF NOT EXISTS replies (
     study TEXT NOT NULL, run TEXT NOT NULL, round INTEGER NOT NULL, body BLOB NOT NULL, state BLOB NOT NULL,
     PRIMARY KEY (study, run, round)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS seals (seq INTEGER PRIMARY KEY, seal TEXT NOT NULL) STRICT;
 """
 
 
@@ -65,25 +68,37 @@ class LedgerChain:
     """The entries of a ledger. Opening verifies all of them.
 
     ``witness``: a second place for the newest hash. It is first written after the ledger was made; once it is there, a
-    ledger that is gone is never made anew. Raises ``ledger-lost``, ``ledger-damaged``, ``ledger-rolled-back`` or
-    ``ledger-unwritable``.
+    ledger that is gone is never made anew. ``keys``: check every seal and make one for each new entry; without them
+    hashes alone are checked, and a sealed ledger cannot be added to. ``adopt``: seal a ledger whose entries have no
+    seals yet, which is refused otherwise. Raises ``ledger-lost``, ``ledger-damaged``, ``ledger-rolled-back``,
+    ``ledger-unsealed``, ``ledger-unwritable``.
     """
 
-    def __init__(self, path: Path, witness: Path | None, clock: Callable[[], datetime]) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        witness: Path | None,
+        clock: Callable[[], datetime],
+        keys: LedgerKeys | None = None,
+        *,
+        adopt: bool = False,
+    ) -> None:
+        self.path, self.keys = path, keys
+        self.sealed = False
+        self.adopted = 0
         self._anchors = (path.with_name("ledger.anchor"), *(() if witness is None else (witness,)))
         self._clock = clock
         self.entries: list[Entry] = []
         self._hashes: list[str] = []
         if witness is not None and witness.exists() and not (path.exists() and self._anchors[0].exists()):
             raise GaitkeeperError("ledger-lost", path=path, witness=witness)
-        with self.writing():
+        with self.writing(adopt=adopt):
             anchored = [self._read(anchor) for anchor in self._anchors]
         if any(count is None or count < len(self.entries) for count, _ in anchored):
             self.anchor()  # a kill came between the commit and the anchors, or the ledger is new
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, adopt: bool = False) -> Iterator[sqlite3.Connection]:
         """One transaction over verified entries: whole and on the disk when it ends, or not at all.
 
         Another process may have written since the last one (two nodes of one site, by mistake): what the disk says,
@@ -93,6 +108,8 @@ class LedgerChain:
         with self._errors(), closing(self._connect()) as database:
             database.execute("BEGIN IMMEDIATE")
             try:
+                if adopt and self.keys is not None:
+                    self._adopt(database, self.keys)
                 self._verify(database)
                 yield database
                 database.execute("COMMIT")
@@ -117,7 +134,9 @@ class LedgerChain:
         patients: Iterable[str],
         digest: str,
     ) -> None:
-        """Add an entry within a transaction of :meth:`writing`."""
+        """Add an entry within a transaction of :meth:`writing`. Raises ``ledger-key-missing``."""
+        if self.sealed and self.keys is None:
+            raise GaitkeeperError("ledger-key-missing", path=self.path)
         noise, rate, steps = (0.0, 0.0, 0)
         if spend is not None:
             noise, rate, steps = float(spend.noise_multiplier), float(spend.sample_rate), spend.steps
@@ -127,6 +146,9 @@ class LedgerChain:
         content = (*place, kind, noise, rate, steps, names, digest, self._head)
         row = (*content, _hash(content))
         database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        if self.keys is not None:
+            database.execute("INSERT INTO seals VALUES (?, ?)", (row[0], self.keys.seal_of(row[-1])))
+            self.sealed = True
         self.entries.append(_entry(row))
         self._hashes.append(row[-1])
 
@@ -156,10 +178,13 @@ class LedgerChain:
     def _verify(self, database: sqlite3.Connection) -> None:
         """Read the entries that are new to us, and compare all with what was written outside."""
         known = len(self.entries)
+        seals = dict(database.execute("SELECT seq, seal FROM seals WHERE seq > ?", (known,)).fetchall())
+        self.sealed = self.sealed or bool(seals)
         for row in database.execute("SELECT * FROM entries WHERE seq > ? ORDER BY seq", (known,)):
             number = len(self.entries) + 1
             if row[0] != number or row[-2] != self._head or _hash(row[:-1]) != row[-1]:
                 raise GaitkeeperError("ledger-damaged", path=self.path, detail=f"entry {number} was changed")
+            self._check_seal(number, row[-1], seals.get(number))
             self.entries.append(_entry(row))
             self._hashes.append(row[-1])
         count = database.execute("SELECT count(*) FROM entries").fetchone()[0]
@@ -173,6 +198,29 @@ class LedgerChain:
         if self.entries and anchored[0][0] is None:
             detail = f"{self._anchors[0].name} is missing"
             raise GaitkeeperError("ledger-damaged", path=self.path, detail=detail)
+
+    def _check_seal(self, number: int, entry_hash: str, found: str | None) -> None:
+        if self.keys is None:
+            return
+        if not self.sealed:
+            raise GaitkeeperError("ledger-unsealed", path=self.path)
+        if found is None or not self.keys.holds(entry_hash, found):
+            detail = f"entry {number} does not carry this site's seal"
+            raise GaitkeeperError("ledger-damaged", path=self.path, detail=detail)
+
+    def _adopt(self, database: sqlite3.Connection, keys: LedgerKeys) -> None:
+        """Seal everything that is there, where nothing was sealed yet; what is broken is found out right after."""
+        if database.execute("SELECT count(*) FROM seals").fetchone()[0]:
+            return
+        for seq, hash_ in database.execute("SELECT seq, hash FROM entries").fetchall():
+            database.execute("INSERT INTO seals VALUES (?, ?)", (seq, keys.seal_of(hash_)))
+            self.adopted += 1
+        for *place, body, state in database.execute("SELECT study, run, round, body, state FROM replies").fetchall():
+            where = (str(place[0]), str(place[1]), int(place[2]))
+            sealed = (keys.sealed_reply(body, "body", where), keys.sealed_reply(state, "state", where))
+            database.execute(
+                "UPDATE replies SET body = ?, state = ? WHERE study = ? AND run = ? AND round = ?", (*sealed, *where)
+            )
 
     @staticmethod
     def _read(anchor: Path) -> tuple[int | None, str]:
@@ -197,8 +245,8 @@ class LedgerChain:
             database.execute("PRAGMA journal_mode = DELETE")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA secure_delete = ON")  # a reply that is dropped is an update without its mask
-            if fresh or database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                database.executescript(_SCHEMA)
+            if fresh or not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'seals'").fetchone():
+                database.executescript(_SCHEMA)  # new, or of a version that knew no seals
         except BaseException:
             database.close()
             raise

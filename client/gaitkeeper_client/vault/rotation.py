@@ -21,6 +21,7 @@ from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import KeyMode, write_table
 from gaitkeeper_client.vault.index import DocumentRow, PatientRow, RecordingRow, key_check
 from gaitkeeper_client.vault.keys import LEAST_PASSPHRASE, SCRYPT_N, SiteKey, drop_next_keys, keep_key
+from gaitkeeper_client.vault.ledger import LedgerKeys, open_ledger
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.durable import full_disk_is_an_error, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -34,15 +35,18 @@ def rotate_key(home: SiteHome, key: SiteKey, passphrase: str | None, *, scrypt_n
     """Give the site a new key, and every patient too. ``passphrase``: the one in use; None for a key file.
 
     The site's service must not run: it holds the old key. Raises ``vault-busy``, ``disk-full``, ``vault-damaged``,
-    ``envelope-damaged`` (a damaged recording cannot be sealed anew); then the old key stays in force.
+    ``envelope-damaged`` (a damaged recording cannot be sealed anew), ``ledger-*``; then the old key stays in force.
     """
     fresh = key.rotated()
+    ledger = open_ledger(home, key) if home.ledger.exists() else None
     with Vault.open(home, key) as vault, full_disk_is_an_error(home.vault), vault.writing():
         keep_key(home, fresh, passphrase, next_=True, scrypt_n=scrypt_n)
         old_files = [vault.path_of(row.id) for row in (*vault.index.recordings(), *vault.index.documents())]
         _reseal(vault, fresh)
         keep_key(home, fresh, passphrase, scrypt_n=scrypt_n)
         drop_next_keys(home)
+        if ledger is not None:  # a kill before this costs the site a round whose answer had not arrived
+            ledger.reseal_replies(LedgerKeys.of(fresh))
         for path in old_files:
             shred(path)
         vault.index.forget_log()  # where a reader prevents it, the log is cut when the last reader leaves
