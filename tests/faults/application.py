@@ -7,6 +7,7 @@ wishes: a file ``wish-NAME-ROUND`` has the site send what ``_MISBEHAVIOUR`` name
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from tests.faults.traps import Trap
 
@@ -114,6 +115,22 @@ class _Site:
         (self._folder / "last-message").write_text(message.metadata.message_id, "ascii")
 
 
+def _forge(how: str) -> None:
+    """Have the executor send the next reply's weights as bytes that are no arrays, as only a forger's would."""
+    executor = vars(sys.modules["__main__"])
+    pack = executor["to_wire"]
+
+    def forged(content: RecordDict) -> RecordDict:
+        executor["to_wire"] = pack
+        packed = pack(content)
+        (fields,) = packed.config_records.values()
+        right = fields["weights"]
+        fields["weights"] = os.urandom(200) if how == "garbage" else right[: len(right) - 7]
+        return packed
+
+    executor["to_wire"] = forged
+
+
 def _application(name: str) -> ClientApp:
     root = Path(os.environ["FAULTS_FOLDER"])
     site = _Site(name, root / name, root / "traps")
@@ -128,12 +145,9 @@ def _application(name: str) -> ClientApp:
         except Exception as error:
             return Message(encode_reply(refusal(name, error)), reply_to=message)
         wish = site.wish(order.round)
-        if wish == "garbage":
-            content = encode_reply(reply)
-            record = next(iter(content.array_records.values()))
-            array = next(iter(record.values()))
-            array.data = b"\x93NUMPY" + os.urandom(200)
-            return Message(content, reply_to=message)
+        if wish in ("garbage", "cut-short"):
+            _forge(wish)
+            return Message(encode_reply(reply), reply_to=message)
         if wish == "crash":
             raise RuntimeError("made up")
         if wish is not None:
