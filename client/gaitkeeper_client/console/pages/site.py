@@ -5,6 +5,7 @@ Nothing here is about a single patient.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -46,7 +47,7 @@ class StudyCard:
     """One offered study, in words. ``refusal``: why the site's rules do not let it be approved, empty where they do."""
 
     offer: at_site.Offer
-    words: tuple[str, ...]
+    words: tuple[tuple[str, str], ...]
     refusal: str
 
 
@@ -171,9 +172,28 @@ def _studies(console: Console, who: Principal, problem: GaitkeeperError | None) 
     if enrolled:
         offers = at_site.known_offers(console.home)
         refused = offers.refused
-        cards = [StudyCard(offer, in_plain_words(offer.study), _refusal(console, offer)) for offer in offers.offers]
+        cards = [StudyCard(offer, _words(offer), _refusal(console, offer)) for offer in offers.offers]
     shown: dict[str, Any] = {"cards": cards, "refused": refused, "enrolled": enrolled, "problem": problem}
     return page("studies.html.j2", who=who, site=console.name, title="Studies", **shown)
+
+
+def _words(offer: at_site.Offer) -> tuple[tuple[str, str], ...]:
+    """What ``site studies`` says, term by term, and what the price means."""
+    told = [text.partition(": ") for text in in_plain_words(offer.study)]
+    epsilon = offer.study.privacy.epsilon
+    sure = 1.0 / (1.0 + math.exp(-min(epsilon, 700.0)))
+    meaning = (
+        "Somebody who knew everything else, and was undecided whether one certain patient took part, could by all that"
+        f" leaves become at most {_percent(sure)} sure (but for the probability delta). That is what is proven; what"
+        " attacks reach in fact is tried by 'gaitkeeper privacy audit'."
+    )
+    return (*((name, text) for name, _, text in told), ("What the price means", meaning))
+
+
+def _percent(share: float) -> str:
+    """A share below one, never rounded up to certainty."""
+    digits = next((count for count in range(8) if round(100.0 * share, count) < 100.0), 8)
+    return f"{100.0 * share:.{digits}f} %"
 
 
 def _refusal(console: Console, offer: at_site.Offer) -> str:
