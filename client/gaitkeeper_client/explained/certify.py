@@ -16,10 +16,10 @@ import numpy as np
 
 from gaitkeeper_client.explained.curves import CurveResult, curve_result
 from gaitkeeper_client.explained.mapping import differing_cells
-from gaitkeeper_client.explained.maps import heat, mean_odds
+from gaitkeeper_client.explained.maps import Explainer, heat, mean_odds
 from gaitkeeper_client.explained.planted import PlantedResult, planted_result
 from gaitkeeper_client.explained.walks import Sample, SimulatedWalk, sample_of, simulated_walk
-from gaitkeeper_client.insight.certificate import Certificate, Check
+from gaitkeeper_client.insight.certificate import Certificate, Check, CheckName
 from gaitkeeper_client.insight.reference import has_reference
 from gaitkeeper_client.insight.rescaling import rank_correlation
 from gaitkeeper_shared import __version__
@@ -47,6 +47,13 @@ LEAST_FAITHFUL = 0.5
 LEAST_STABLE = 0.6
 
 Progress = Callable[[str], None]
+_PLANTED: tuple[CheckName, ...] = ("planted", "untrained", "located")
+_CURVES: tuple[CheckName, ...] = ("deletion", "insertion", "faithful")
+
+
+def _check(name: CheckName, value: float, compared: float, count: int, passed: bool, *, decisive: bool = True) -> Check:
+    """With plain numbers, whatever NumPy made of them."""
+    return Check(name, float(value), float(compared), count, bool(passed), decisive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,70 +90,75 @@ def certify(
     return Certificate(sha256, "passed" if passed else "failed", checks, walks, made, __version__)
 
 
-def run_checks(bundle: ModelBundle, model: GaitModel, on_progress: Progress) -> tuple[tuple[Check, ...], int]:
-    """The checks, and how many walks were explained."""
+def run_checks(
+    bundle: ModelBundle, model: GaitModel, on_progress: Progress, explain: Explainer = heat
+) -> tuple[tuple[Check, ...], int]:
+    """The checks of a way to explain, and how many walks were explained."""
     window, labels = bundle.spec.input, len(bundle.spec.labels)
     seconds = window.window_s + MARGIN_S
     on_progress("explaining simulated walks")
-    cases = [case for kind in WALKS if (case := _case(model, bundle, simulated_walk(*kind, seconds))) is not None]
+    cases = [
+        case for kind in WALKS if (case := _case(model, bundle, simulated_walk(*kind, seconds), explain)) is not None
+    ]
     untrained = ModelBundle.initial(dataclasses.replace(bundle.spec, seed=bundle.spec.seed + 1)).module()
     on_progress("planting defects")
     healthy = [case.sample for case in cases if case.walk.disorder == "healthy"]
-    checks = _planted_checks(planted_result(model, untrained, healthy, labels))
+    checks = _planted_checks(planted_result(model, untrained, healthy, labels, explain))
     on_progress("deleting and inserting")
     curves = [curve_result(model, case.sample, case.label, case.cells) for case in cases]
     checks += _curve_checks([curve for curve in curves if curve is not None])
     on_progress("noise, random weights, mapping")
-    checks += _likeness_checks(model, untrained, cases)
+    checks += _likeness_checks(model, untrained, cases, explain)
     checks.append(_mapping_check(cases, seconds))
     return tuple(checks), len(cases)
 
 
-def _case(model: GaitModel, bundle: ModelBundle, walk: SimulatedWalk) -> _Case | None:
+def _case(model: GaitModel, bundle: ModelBundle, walk: SimulatedWalk, explain: Explainer) -> _Case | None:
     sample = sample_of(walk, bundle.spec.input)
     if sample is None or sample.placement.mapped == 0.0:
         return None
     label = int(np.argmax([mean_odds(model, sample, index) for index in range(len(bundle.spec.labels))]))
-    return _Case(walk, sample, label, heat(model, sample, label))
+    return _Case(walk, sample, label, explain(model, sample, label))
 
 
 def _planted_checks(result: PlantedResult | None) -> list[Check]:
     if result is None:
         # Without a defect that moves the answer there is nothing that a heatmap could find: not shown, so not passed.
-        return [Check("planted", 0.0, 0.0, 0, False), Check("located", 0.0, 0.0, 0, False)]
-    enough = result.mass >= TIMES_CHANCE * result.chance and result.mass > max(result.untrained, result.before)
+        return [_check(name, 0.0, 0.0, 0, False) for name in _PLANTED]
+    enough = result.mass >= TIMES_CHANCE * result.chance and result.mass > result.before
     return [
-        Check("planted", result.mass, result.chance, result.count, enough),
-        Check("located", result.located, result.chance_located, result.count, result.located >= LEAST_LOCATED),
+        _check("planted", result.mass, result.chance, result.count, enough),
+        _check("untrained", result.mass, result.untrained, result.count, result.mass > result.untrained),
+        _check("located", result.located, result.chance_located, result.count, result.located >= LEAST_LOCATED),
     ]
 
 
 def _curve_checks(curves: Sequence[CurveResult]) -> list[Check]:
     if not curves:
-        return [Check(name, 0.0, 0.0, 0, False) for name in ("deletion", "insertion", "faithful")]
+        return [_check(name, 0.0, 0.0, 0, False) for name in _CURVES]
     names = ("deletion", "random_deletion", "insertion", "random_insertion", "faithful")
     means = {name: float(np.mean([getattr(one, name) for one in curves])) for name in names}
     count = len(curves)
     deletion, insertion, faithful = means["deletion"], means["insertion"], means["faithful"]
     lower, higher = deletion < means["random_deletion"], insertion > means["random_insertion"]
     return [
-        Check("deletion", deletion, means["random_deletion"], count, lower),
-        Check("insertion", insertion, means["random_insertion"], count, higher),
-        Check("faithful", faithful, LEAST_FAITHFUL, count, faithful >= LEAST_FAITHFUL),
+        _check("deletion", deletion, means["random_deletion"], count, lower),
+        _check("insertion", insertion, means["random_insertion"], count, higher),
+        _check("faithful", faithful, LEAST_FAITHFUL, count, faithful >= LEAST_FAITHFUL),
     ]
 
 
-def _likeness_checks(model: GaitModel, untrained: GaitModel, cases: Sequence[_Case]) -> list[Check]:
+def _likeness_checks(model: GaitModel, untrained: GaitModel, cases: Sequence[_Case], explain: Explainer) -> list[Check]:
     noisy, random = [], []
     for case in cases:
         shaken = sample_of(case.walk, case.sample.window, NOISE_M)
         if shaken is not None:
-            noisy.append(rank_correlation(case.cells, heat(model, shaken, case.label)))
-        random.append(rank_correlation(case.cells, heat(untrained, case.sample, case.label)))
+            noisy.append(rank_correlation(case.cells, explain(model, shaken, case.label)))
+        random.append(rank_correlation(case.cells, explain(untrained, case.sample, case.label)))
     stable, like_random = float(np.mean(noisy)) if noisy else 0.0, float(np.mean(random)) if random else 1.0
     return [
-        Check("stable", stable, LEAST_STABLE, len(noisy), stable >= LEAST_STABLE),
-        Check("randomised", like_random, stable, len(random), like_random < stable),
+        _check("stable", stable, LEAST_STABLE, len(noisy), stable >= LEAST_STABLE),
+        _check("randomised", like_random, stable, len(random), like_random < stable),
     ]
 
 
@@ -160,4 +172,4 @@ def _mapping_check(cases: Sequence[_Case], seconds: float) -> Check:
         inside.append(float(weight[cells].sum() / max(weight.sum(), 1e-12)))
         area.append(float(cells.mean()))
     share, size = (float(np.mean(values)) if values else 0.0 for values in (inside, area))
-    return Check("spm", share, size, len(inside), share > size, decisive=False)
+    return _check("spm", share, size, len(inside), share > size, decisive=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gaitkeeper_client.explained.walks import Sample
@@ -13,6 +15,10 @@ from gaitkeeper_shared.models.registry import GaitModel
 
 QUARTERS = 4
 BINS_OF_QUARTER = PHASE_BINS // QUARTERS
+
+
+Explainer = Callable[[GaitModel, Sample, int], FloatArray]
+"""Gives the (R, B) heatmap of a label: :func:`heat`, or what is put in its place to see that the tests notice."""
 
 
 def heat(model: GaitModel, sample: Sample, label: int) -> FloatArray:

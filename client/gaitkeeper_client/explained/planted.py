@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaitkeeper_client.explained.maps import BINS_OF_QUARTER, QUARTERS, heat, quarters
+from gaitkeeper_client.explained.maps import BINS_OF_QUARTER, QUARTERS, Explainer, quarters
 from gaitkeeper_client.explained.walks import Sample
 from gaitkeeper_client.insight.attribution import evaluate, log_odds_of
 from gaitkeeper_shared.arrays import Float32Array, FloatArray
@@ -91,20 +91,20 @@ def _effects(model: GaitModel, sample: Sample, changed: Float32Array, label: int
 
 
 def planted_result(
-    model: GaitModel, untrained: GaitModel, samples: list[Sample], labels: int, most: int = MOST
+    model: GaitModel, untrained: GaitModel, samples: list[Sample], labels: int, explain: Explainer
 ) -> PlantedResult | None:
-    """Explain the defects that the model answers to; None where it answers to none."""
+    """Explain the :data:`MOST` defects that the model answers to most; None where it answers to none."""
     defects, tried = answered_defects(model, samples, labels)
     if not defects:
         return None
-    chosen, plain = defects[:most], dict[tuple[int, int], FloatArray]()
+    chosen, plain = defects[:MOST], dict[tuple[int, int], FloatArray]()
     rows = []
     for defect in chosen:
         sample, key = samples[defect.sample], (defect.sample, defect.label)
         if key not in plain:
-            plain[key] = heat(model, sample, defect.label)
+            plain[key] = explain(model, sample, defect.label)
         bad = planted(sample, defect.row, defect.quarter, defect.sign)
-        after, random = heat(model, bad, defect.label), heat(untrained, bad, defect.label)
+        after, random = explain(model, bad, defect.label), explain(untrained, bad, defect.label)
         change = quarters(after - plain[key])
         hit = np.unravel_index(int(change.argmax()), change.shape) == (defect.row, defect.quarter)
         shares = [_share(cells, defect) for cells in (after, plain[key], random)]

@@ -10,7 +10,9 @@ from typing import Any, Literal
 from gaitkeeper_shared.typed_json import from_json
 
 CERTIFICATE_SCHEMA = "gaitkeeper.certificate/1"
-CheckName = Literal["planted", "located", "deletion", "insertion", "faithful", "randomised", "stable", "spm"]
+CheckName = Literal[
+    "planted", "untrained", "located", "deletion", "insertion", "faithful", "randomised", "stable", "spm"
+]
 Status = Literal["passed", "failed", "not-applicable"]
 
 
@@ -70,6 +72,10 @@ def sentence(check: Check) -> str:
         "planted": (
             f"Planted defects: of {count} changes of one joint in one phase that the model answers to, the marked "
             f"cells hold {value:.0%} of all contributions; cells at random would hold {compared:.0%}."
+        ),
+        "untrained": (
+            f"Planted defects: of the same walks ({count} cases), the heatmap of a model with random weights holds "
+            f"{compared:.0%} in those cells, this one's {value:.0%}."
         ),
         "located": (
             f"Planted defects: in {value:.0%} of {count} cases the change of the heatmap is largest in the very cell "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from gaitkeeper_client.gait.analysis import Cycle
+from gaitkeeper_client.insight.certificate_view import CertificateView, certificate_view
 from gaitkeeper_client.insight.charts.bars import probability_chart
 from gaitkeeper_client.insight.charts.heatmap import heatmap_charts
 from gaitkeeper_client.insight.cycle_figures import foot_off_percent
@@ -26,6 +27,9 @@ _RANGES = {
     ),
     "none": "Bar: the model's score for the one window of this walk. There is no interval.",
 }
+
+LEAST_AGREEMENT = 0.3
+"""Rank correlation of the contributions with the rescaled map below which the two tell different stories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class FindingsView:
     range_note: str = ""
     limits: tuple[str, ...] = ()
     model: tuple[tuple[str, str], ...] = ()
+    certificate: CertificateView | None = None
 
 
 def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> FindingsView:
@@ -74,6 +79,7 @@ def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> Finding
         range_note=_RANGES[findings.spread],
         limits=findings.limits,
         model=_model(findings),
+        certificate=certificate_view(findings),
     )
 
 
@@ -151,9 +157,17 @@ def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
     where = f"{item.side} {item.joint}".strip()
     return (
         f"{where.capitalize()}, {item.from_percent:.0f} to {item.to_percent:.0f} % of the cycle{phase}: "
-        f"{item.share:.0%} of all contributions. "
+        f"{item.share:.0%} of all contributions{_interval(item)}. "
         f"There the {name} is on average {amount} {direction} than in the reference walk."
     )
+
+
+def _interval(item: Highlight) -> str:
+    """The contribution with its interval; nothing where too few cycles were seen to tell one."""
+    if item.ci95 is None:
+        return ""
+    low, high = (number(end, 2) for end in item.ci95)
+    return f" (log-odds {number(item.contribution, 2)}, 95 % interval over cycles {low} to {high})"
 
 
 def _amount(value: float, unit: str) -> str:
@@ -182,6 +196,17 @@ def _checks(item: Explanation) -> tuple[tuple[str, bool], ...]:
                 f"Deletion: replacing the tenth that is marked most by the reference walk lowers the log-odds by "
                 f"{number(check.marked_drop, 2)}; a random tenth, by {number(check.random_drop, 2)}.",
                 check.marked_drop > max(check.random_drop, 0.0),
+            )
+        )
+    if item.rescaled is not None:
+        found = item.rescaled
+        cell = f"{found.side} {found.joint}".strip()
+        checks.append(
+            (
+                f"Temporal saliency rescaling: the size of the contributions ranks as the rescaled map with a "
+                f"correlation of {found.agreement:.2f}; most of its relevance lies at the {cell}, "
+                f"{found.from_percent:.0f} to {found.to_percent:.0f} %.",
+                found.agreement >= LEAST_AGREEMENT,
             )
         )
     return tuple(checks)

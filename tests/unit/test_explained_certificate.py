@@ -1,0 +1,185 @@
+"""The tests of explanations notice a bad one, and what they found is kept, shown and never silently missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from vault_fixtures import make_site
+
+from gaitkeeper_client.explained import certify as certification
+from gaitkeeper_client.explained import mapping
+from gaitkeeper_client.explained.certify import certify, run_checks
+from gaitkeeper_client.explained.curves import curve_result
+from gaitkeeper_client.explained.maps import heat, quarters, replaced
+from gaitkeeper_client.explained.planted import planted
+from gaitkeeper_client.explained.walks import Sample, sample_of, simulated_walk
+from gaitkeeper_client.insight.certificate import Certificate, certificate_of, sentence
+from gaitkeeper_client.insight.certificate_view import certificate_view, view_of
+from gaitkeeper_client.insight.certificates import digest_of, keep_certificate, read_certificate
+from gaitkeeper_client.insight.findings import DeletionCheck, Explanation, Findings, findings_of
+from gaitkeeper_client.insight.rescaling import rank_correlation
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.models.bundle import ModelBundle, weights_of
+from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME, CHANNELS, FORCE_CHANNELS
+from gaitkeeper_shared.models.registry import GaitModel
+from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.study import Input
+
+CHANNELS_READ = tuple(channel.name for channel in CHANNELS)
+INPUT = Input(channels=CHANNELS_READ)
+SECONDS = INPUT.window_s + certification.MARGIN_S
+
+
+@cache
+def trained() -> ModelBundle:
+    """A small convolutional model that tells a hemiparetic walk from a healthy one."""
+    spec = ModelSpec("tcn", 8, 1, 0, "all", INPUT, ("healthy", "hemiparetic"), "0" * 64)
+    samples = [sample_of(simulated_walk(label, 20 + seed, 6.0), INPUT) for label in spec.labels for seed in range(2)]  # type: ignore[arg-type]
+    windows = torch.from_numpy(np.concatenate([one.windows for one in samples if one is not None]))
+    targets = torch.arange(2).repeat_interleave(windows.shape[0] // 2)
+    torch.manual_seed(0)
+    model = ModelBundle.initial(spec).module().train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(40):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(windows), targets).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return ModelBundle(spec, weights_of(model))
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    found = sample_of(simulated_walk("hemiparetic", 0, SECONDS), INPUT)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_walks() -> Iterator[None]:
+    """Four walks in place of six and three healthy walkers to compare with: what is tested here is the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certification, "WALKS", (("healthy", 0), ("hemiparetic", 0), ("hemiparetic", 1)))
+        patch.setattr(mapping, "HEALTHY_WALKERS", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def certificate() -> Certificate:
+    return certify(trained(), "ab" * 32)
+
+
+def test_a_model_that_looks_where_its_heatmap_points_passes(certificate: Certificate) -> None:
+    by_name = {check.name: check for check in certificate.checks}
+    assert certificate.status == "passed", [sentence(check) for check in certificate.failed]
+    assert by_name["planted"].value > 2 * by_name["planted"].compared
+    assert by_name["deletion"].value < by_name["deletion"].compared
+    assert by_name["insertion"].value > by_name["insertion"].compared
+    assert abs(by_name["randomised"].value) < by_name["stable"].value
+    assert by_name["spm"].decisive is False
+    assert all(str(check.count) in sentence(check) for check in certificate.checks)
+
+
+def shuffled(model: GaitModel, sample: Sample, label: int) -> FloatArray:
+    cells = heat(model, sample, label)
+    return np.random.default_rng(int(abs(cells.sum()) * 1e6)).permutation(cells.ravel()).reshape(cells.shape)
+
+
+def of_the_input_alone(_: GaitModel, sample: Sample, __: int) -> FloatArray:
+    """What an explanation would be that knows the walk and not the model: the size of its differences."""
+    difference = np.abs(sample.windows - sample.reference).sum(axis=(0, 1))
+    rows = np.zeros(len(sample.placement.rows))
+    np.add.at(rows, sample.placement.row_of_channel, difference)
+    return np.repeat(rows[:, None], 20, axis=1)
+
+
+@pytest.mark.parametrize(("explainer", "noticed_by"), [(shuffled, "located"), (of_the_input_alone, "randomised")])
+def test_bad_explanations_of_the_same_model_fail(explainer: object, noticed_by: str) -> None:
+    bundle = trained()
+    checks, _ = run_checks(bundle, bundle.module(), lambda _: None, explainer)  # type: ignore[arg-type]
+    assert noticed_by in {check.name for check in checks if check.decisive and not check.passed}
+
+
+def test_a_planted_defect_changes_one_joint_in_one_quarter(sample: Sample) -> None:
+    for row, (joint, side) in enumerate(sample.placement.rows):
+        change = planted(sample, row, 2, -1).windows - sample.windows
+        touched = {CHANNELS_READ[index] for index in np.flatnonzero(np.abs(change).sum(axis=(0, 1)))}
+        assert len(touched) == 1
+        channel = CHANNEL_BY_NAME[next(iter(touched))]
+        assert (channel.joint, channel.side) == (joint, side)
+        index = CHANNELS_READ.index(next(iter(touched)))
+        bins = sample.placement.bins[..., index][change[..., index] != 0.0]
+        assert bins.min() >= 10
+        assert bins.max() < 15
+
+
+def test_replacing_everything_gives_the_reference_and_nothing_the_walk(sample: Sample) -> None:
+    everything = np.ones((len(sample.placement.rows), 20))
+    assert np.array_equal(replaced(sample, everything).windows, sample.reference)
+    assert np.array_equal(replaced(sample, 0 * everything).windows, sample.windows)
+
+
+def test_the_right_order_deletes_faster_than_its_reverse(sample: Sample) -> None:
+    model = trained().module()
+    cells = heat(model, sample, 1)
+    right, wrong = curve_result(model, sample, 1, cells), curve_result(model, sample, 1, -cells)
+    assert right is not None
+    assert wrong is not None
+    assert right.deletion < right.random_deletion < wrong.deletion
+    assert right.insertion > right.random_insertion > wrong.insertion
+    assert right.faithful == pytest.approx(-wrong.faithful)
+    assert quarters(cells).sum() == pytest.approx(cells.sum())
+
+
+def test_releases_without_a_heatmap_are_told_apart_from_failed_ones() -> None:
+    force = Input(channels=tuple(channel.name for channel in FORCE_CHANNELS))
+    spec = ModelSpec("lstm", 4, 1, 0, "all", force, ("a", "b"), "0" * 64)
+    found = certify(ModelBundle.initial(spec), "ab" * 32)
+    assert (found.status, found.checks) == ("not-applicable", ())
+    assert "reference walk" in view_of(found).verdict
+    severe = dataclasses.replace(trained().spec, values=(0.0, 1.0))
+    assert "severity" in certify(ModelBundle.initial(severe), "ab" * 32).reason
+
+
+def test_a_certificate_is_kept_for_its_weights_and_its_version_alone(tmp_path: Path, certificate: Certificate) -> None:
+    home, _ = make_site(tmp_path / "site")
+    digest = digest_of(trained())
+    made = dataclasses.replace(certificate, sha256=digest)
+    assert read_certificate(home, digest) is None
+    path = keep_certificate(home, made)
+    assert read_certificate(home, digest) == made
+    other = ModelBundle(trained().spec, {name: array + 1e-3 for name, array in trained().weights.items()})
+    assert read_certificate(home, digest_of(other)) is None
+    keep_certificate(home, dataclasses.replace(made, software="0.0.0"))
+    assert read_certificate(home, digest) is None
+    path.write_bytes(b"{")
+    assert read_certificate(home, digest) is None
+    with pytest.raises(ValueError, match="schema"):
+        certificate_of({"schema": "another"})
+
+
+def test_what_failed_or_was_never_tested_stands_out(certificate: Certificate) -> None:
+    explanation = Explanation("a", (), (), 1.0, 0.0, 0.0, 1.0, 3, DeletionCheck(1.0, 0.1, 20))
+    found = Findings("decided", explanations=(explanation,), certificate=certificate)
+    assert findings_of(found.to_json()).certificate is not None
+    shown = certificate_view(found)
+    assert shown is not None
+    assert not shown.warning
+    bad = tuple(dataclasses.replace(check, passed=False) for check in certificate.checks)
+    failed = view_of(dataclasses.replace(certificate, status="failed", checks=bad))
+    assert failed.warning
+    assert "FAILED 8 of 8" in failed.verdict
+    missing = certificate_view(dataclasses.replace(found, certificate=None))
+    assert missing is not None
+    assert missing.warning
+    assert "site certify" in missing.verdict
+    assert certificate_view(Findings("decided")) is None
+
+
+def test_a_rank_correlation_of_a_constant_is_none_at_all() -> None:
+    assert rank_correlation(np.zeros((2, 3)), np.arange(6.0).reshape(2, 3)) == 0.0
