@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.bench.result import Result
 
-MEASUREMENTS = ("dp_step", "dplstm", "analyze_speed", "memory", "round_overhead", "secure_round")
+MEASUREMENTS = ("dp_step", "dplstm", "analyze_speed", "memory", "round_overhead", "secure_round", "sites")
 LATEST = Path(__file__).resolve().parents[2] / "bench" / "latest.json"
 
 

@@ -14,7 +14,7 @@ from gaitkeeper_server.rounds.attendance import check_enough, stop_if_told
 from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Presence, Roster
-from gaitkeeper_server.rounds.states import Outcome, RoundState, RunRecord, SiteOutcome, Wish
+from gaitkeeper_server.rounds.states import Outcome, RunRecord, SiteOutcome, Wish
 from gaitkeeper_server.rounds.verdict import judge, judge_masked
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, encode_order, order_for, to_wire
@@ -175,6 +175,7 @@ class Collector:
         gone = [site for site in self._record.sites if site not in present]
         desk.away = {site: desk.away.get(site, moment) for site in gone}
         messages, sites = [], []
+        contents: dict[tuple[bytes, tuple[RoundNotice, ...]], RecordDict] = {}
         order = order_for(self._study, self._record.study_hash, self._run, desk.number)
         for site in self._record.sites:
             presence = present.get(site)
@@ -182,11 +183,13 @@ class Collector:
                 continue
             if desk.attempts.get(site, 0) >= _ATTEMPTS:
                 continue
-            content = encode_order(order, weights, desk.beside.get(site, b""), desk.notices.get(site, ()))
-            if self._wire:
-                content = to_wire(content)
+            # One content for all who are told the same: memory does not grow with the number of sites.
+            kind = (desk.beside.get(site, b""), desk.notices.get(site, ()))
+            if kind not in contents:
+                content = encode_order(order, weights, *kind)
+                contents[kind] = to_wire(content) if self._wire else content
             message = Message(
-                content,
+                contents[kind],
                 presence.node_id,
                 MESSAGE_TYPE,
                 ttl=self._study.federation.deadline_s + MESSAGE_MARGIN_S,
@@ -204,8 +207,7 @@ class Collector:
             desk.asked[site] = present[site]
             desk.asked_at[site] = asked_at
             desk.attempts[site] = desk.attempts.get(site, 0) + 1
-            self._journal.record_outcome(self._run, desk.number, SiteOutcome(site, Outcome.DISPATCHED))
-        self._journal.set_round_state(self._run, desk.number, RoundState.DISPATCHED)
+        self._journal.record_dispatched(self._run, desk.number, [site for site in sites if site in desk.asked])
         # Takes a second the first time: now, while the sites work.
         _ = self._prices
 

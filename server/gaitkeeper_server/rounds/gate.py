@@ -115,9 +115,8 @@ class Bell:
 class InTurn:
     """Serves one request after the other.
 
-    Each of Flower's requests writes to its SQLite database; several at a time wait for each other's locks in sleeps of
-    up to a tenth of a second, longer than a request takes. Bodies are read before the turn and answers sent after it,
-    so that a slow or silent peer holds up nobody.
+    Each of Flower's requests takes the lock of its state; several at a time only change threads more often. Bodies are
+    read before the turn and answers sent after it, so that a slow or silent peer holds up nobody.
     """
 
     def __init__(self, application: Application, short: Short | None = None) -> None:

@@ -199,6 +199,20 @@ class Journal(JournalFile):
                 (state, finished, run, number, RoundState.COMMITTED, RoundState.LOST),
             )
 
+    def record_dispatched(self, run: str, number: int, sites: Sequence[str]) -> None:
+        """Record, at once, that sites were asked; whose reply is there stays as it is."""
+        with self.writing() as database:
+            for site in sites:
+                database.execute(
+                    "INSERT INTO outcomes VALUES (?, ?, ?, ?, '', '', 0, 0, 0, '{}') ON CONFLICT DO UPDATE SET"
+                    " outcome = excluded.outcome, code = '', message = '' WHERE outcome != ?",
+                    (run, number, site, Outcome.DISPATCHED, Outcome.INCLUDED),
+                )
+            database.execute(
+                "UPDATE rounds SET state = ? WHERE run = ? AND number = ? AND state NOT IN (?, ?)",
+                (RoundState.DISPATCHED, run, number, RoundState.COMMITTED, RoundState.LOST),
+            )
+
     def record_outcome(self, run: str, number: int, outcome: SiteOutcome, weights: Weights | None = None) -> None:
         """Record what a site did, together with its weights where they count. One reply counts: the first."""
         with self.writing() as database:

@@ -6,16 +6,26 @@ whatever ends it, the journal tells the next one where to go on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import read_settings
 
+if TYPE_CHECKING:
+    from gaitkeeper_server.rounds.flower_task import OperatorAccess
+    from gaitkeeper_server.rounds.journal import Journal
+    from gaitkeeper_shared.secure.identity import Membership
+
 EXIT_AGAIN = 75
+_FRESH_STARTS = 3
+_BACK_WITHIN_S = 30.0
 _log = logging.getLogger("gaitkeeper.rounds")
 
 
@@ -26,31 +36,54 @@ def conduct(
 
     ``pause_s``: before it ends over a disk that is busy or full.
     """
-    import httpx
-    from flwr.supercore.run import RunNotRunningException
-
     from gaitkeeper_server.home import CoordinatorHome
-    from gaitkeeper_server.rounds.app import make_server_app
-    from gaitkeeper_server.rounds.flower_task import OperatorAccess, flower_task
+    from gaitkeeper_server.rounds.flower_task import OperatorAccess
     from gaitkeeper_server.rounds.journal import Journal
     from gaitkeeper_shared.secure.identity import Membership
     from gaitkeeper_shared.trust.certificates import load_certificate
 
-    access = OperatorAccess(operator_port, operator_secret, lock)
     try:
         journal = Journal(journal_path)
         if journal.run(run).state.terminal:
             return 0
-        with flower_task(access) as (grid, context):
-            root = load_certificate(CoordinatorHome(journal_path.parent).root_certificate)
-            make_server_app(journal, run, wire=True, membership=Membership(root))(grid, context)
-        return 0 if journal.run(run).state.terminal else EXIT_AGAIN
-    except (httpx.HTTPError, RunNotRunningException, GaitkeeperError) as error:
-        # A run that ended as failed is no exception here; this is trouble between two processes of this machine.
-        _log.warning("the run %s is to be resumed: %s: %s", run, type(error).__name__, error)
-        if isinstance(error, GaitkeeperError) and error.code == "journal-unavailable":
+        root = load_certificate(CoordinatorHome(journal_path.parent).root_certificate)
+        return _until_over(journal, run, OperatorAccess(operator_port, operator_secret, lock), Membership(root))
+    except GaitkeeperError as error:
+        _log.warning("the run %s is to be resumed: %s", run, error)
+        if error.code == "journal-unavailable":
             time.sleep(pause_s)
         return EXIT_AGAIN
+
+
+def _until_over(journal: Journal, run: str, access: OperatorAccess, membership: Membership) -> int:
+    """Conduct, and go on where the SuperLink was started anew meanwhile: a new process would take seconds."""
+    import httpx
+    from flwr.supercore.run import RunNotRunningException
+
+    from gaitkeeper_server.rounds.app import make_server_app
+    from gaitkeeper_server.rounds.flower_task import flower_task
+
+    for _ in range(_FRESH_STARTS):
+        try:
+            with flower_task(access) as (grid, context):
+                make_server_app(journal, run, wire=True, membership=membership)(grid, context)
+            return 0 if journal.run(run).state.terminal else EXIT_AGAIN
+        except (httpx.HTTPError, RunNotRunningException) as error:
+            # A run that ended as failed is no exception here; this is trouble between two processes of this machine.
+            _log.warning("the run %s is to be resumed: %s: %s", run, type(error).__name__, error)
+            if not _listens(access.port):
+                break
+    return EXIT_AGAIN
+
+
+def _listens(port: int) -> bool:
+    """Whether the SuperLink listens again within a while."""
+    until = time.monotonic() + _BACK_WITHIN_S
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The Flower SuperLink as a process of its own: its SQLite database, TLS and node authentication, on two ports.
+"""The Flower SuperLink as a process of its own: its state in memory, TLS and node authentication, on two ports.
 
 The public port speaks TLS and passes Fleet to enrolled nodes; the operator's port is on loopback (see ``gate``). Nodes
 are registered from the coordinator's list of enrolled sites, under the sites' names, and removed when revoked. The
@@ -23,6 +23,7 @@ import uvicorn
 
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.rounds.gate import Bell, EnrolledKeys, FleetGate, InTurn, OperatorAuthn, OperatorGate
+from gaitkeeper_server.rounds.link_state import use_memory
 from gaitkeeper_server.rounds.short_road import ShortRoad
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.cli import quiet_environment
@@ -43,9 +44,8 @@ _HOLD_NODES_S, _HOLD_CONDUCTOR_S = 5.0, 1.0
 
 @dataclass(frozen=True, slots=True)
 class SuperLinkSettings:
-    """Where the SuperLink keeps its state and answers. ``operator_secret`` opens Control and Runtime."""
+    """Where the SuperLink answers. ``operator_secret`` opens Control and Runtime."""
 
-    database: Path
     host: str
     port: int
     certificate: Path
@@ -133,10 +133,12 @@ def synchronise_nodes(state: LinkState, keys: EnrolledKeys, sites: Mapping[str, 
 
 
 def _application(settings: SuperLinkSettings) -> FastAPI:
+    from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME
     from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
     from flwr.superlink.config_loader import SuperLinkLifespanConfig
     from flwr.superlink.main import create_app
 
+    use_memory()
     config = SuperLinkLifespanConfig(
         control_address="",
         health_server_address=None,
@@ -157,7 +159,7 @@ def _application(settings: SuperLinkSettings) -> FastAPI:
         ssl_ca_certfile=None,
         ssl_certfile=str(settings.certificate),
         ssl_keyfile=str(settings.key),
-        database=str(settings.database),
+        database=FLWR_IN_MEMORY_DB_NAME,
         isolation="process",
         runtime_dependency_install=False,
     )
@@ -259,7 +261,6 @@ def main() -> None:
 
     serve(
         SuperLinkSettings(
-            database=home.path / "superlink.sqlite",
             host=config.bind,
             port=config.fleet_port,
             certificate=home.server_certificate,
