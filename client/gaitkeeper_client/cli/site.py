@@ -21,6 +21,7 @@ from gaitkeeper_client.cli import (
     site_trust,
     site_upkeep,
     site_vault,
+    site_watch,
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -48,5 +49,6 @@ for part in (
     site_certify,
     site_exchange,
     site_console,
+    site_watch,
 ):
     part.register(app)

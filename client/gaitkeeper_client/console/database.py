@@ -38,6 +38,7 @@ CREATE TABLE jobs (
     created_at TEXT NOT NULL, changed_at TEXT NOT NULL
 );
 CREATE INDEX jobs_by_state ON jobs (state, number);
+CREATE TABLE seen (mark BLOB PRIMARY KEY, outcome TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
 """
 
 

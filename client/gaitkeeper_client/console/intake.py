@@ -38,12 +38,17 @@ class Asked:
     note: str = ""
 
 
-def begin(console: Console, owner: str, asked: Asked) -> Job:
-    """Start an upload. Raises ``console-bad-input``, ``console-upload-kind``, ``console-upload-too-large``,
-    ``console-no-room``, ``console-too-many-uploads``, ``consent-missing``, ``vault-patient-conflict``."""
+def begin(console: Console, owner: str, asked: Asked, *, known_only: bool = False) -> Job:
+    """Start an upload. ``known_only``: of a patient whom the vault knows, ``patient-unknown`` otherwise.
+
+    Raises ``console-bad-input``, ``console-upload-kind``, ``console-upload-too-large``, ``console-no-room``,
+    ``console-too-many-uploads``, ``consent-missing``, ``vault-patient-conflict``.
+    """
     facts = _facts(console, asked)
     _check_size(console, asked.size)
     with console.vault() as vault:
+        if known_only and vault.find(facts.patient.patient_id) is None:
+            raise GaitkeeperError("patient-unknown", patient=facts.patient.patient_id)
         pseudonym = _check_patient(console, vault, facts.patient)
     job = console.queue.open(pseudonym, owner, asked.size)
     console.uploads.begin(job, facts)

@@ -206,6 +206,18 @@ class Queue:
             self.end(job.id, "abandoned", error=GaitkeeperError("console-upload-abandoned", hours=UPLOAD_HOURS))
         return old
 
+    # -- files of a watched folder
+
+    def was_seen(self, mark: bytes) -> bool:
+        """Whether a file was decided on before. ``mark``: a keyed hash of what it is."""
+        with self._database.read() as connection:
+            return connection.execute("SELECT 1 FROM seen WHERE mark = ?", (mark,)).fetchone() is not None
+
+    def remember(self, mark: bytes, outcome: str) -> None:
+        """Decide on a file, once."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (mark, outcome, iso(self._clock())))
+
     def forget(self, pseudonym: str) -> None:
         """Remove what is known of an erased patient's jobs."""
         with self._database.write() as connection:

@@ -1,0 +1,87 @@
+"""The running watch: looks at its folders, hands in, and lets workers analyse, until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from gaitkeeper_client.console.context import Console
+from gaitkeeper_client.console.folder import Tally, WatchedFolder
+from gaitkeeper_client.console.schedule import read_schedule
+from gaitkeeper_client.console.serve import working
+from gaitkeeper_client.console.worker import work
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.single import hold, is_held
+
+
+def watch_folders(
+    console: Console,
+    folders: Sequence[Path],
+    schedule: Path,
+    say: Callable[[str], object],
+    *,
+    every_s: float,
+    once: bool,
+    passphrase: str | None = None,
+) -> Tally:
+    """Watch until SIGINT or SIGTERM, or (``once``) until what lies there is analysed; what was done.
+
+    The schedule is read anew at each look. Raises ``schedule-*`` and ``watch-folder`` at the first look; later ones are
+    said and passed over, as a share that is away for a while comes back. Raises ``watch-running``.
+    """
+    os.umask(0o077)
+    stop = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    watched = [WatchedFolder(console, folder) for folder in folders]
+    read_schedule(schedule)
+    with (
+        hold(console.home.run / "watch.lock", console.home.path, "watch-running"),
+        _analysing(console, once, passphrase),
+    ):
+        for number in range(2 if once else 10**12):
+            if number and stop.wait(every_s):
+                break
+            try:
+                slots = read_schedule(schedule)
+                done = sum(folder.look(slots) for folder in watched)
+            except GaitkeeperError as error:
+                if number == 0:
+                    raise
+                say(str(error))
+                continue
+            if done:
+                say(f"{done} handed in")
+        if once:
+            _work_off(console)
+    total = Tally()
+    for folder in watched:
+        total.handed_in += folder.tally.handed_in
+        total.skipped += folder.tally.skipped
+    return total
+
+
+@contextlib.contextmanager
+def _analysing(console: Console, once: bool, passphrase: str | None) -> Iterator[None]:
+    """Workers of our own, where no console keeps some up already."""
+    if once or is_held(console.home.run / "console.lock"):
+        yield
+        return
+    with working(console, passphrase):
+        yield
+
+
+def _work_off(console: Console) -> None:
+    worker = f"console-worker-{secrets.token_hex(6)}"
+    lock = console.home.run / f"{worker}.lock"
+    with hold(lock, console.home.path, "watch-running"):
+        try:
+            work(console, worker, threading.Event(), until_empty=True)
+        finally:
+            lock.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""The watched folder and the operator's schedule: the right patient or nobody, each file once."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from console_fixtures import events, make_console
+from hypothesis import given
+from hypothesis import strategies as st
+from vault_fixtures import facts_of, make_recording, someone
+
+from gaitkeeper_client.console.context import Console
+from gaitkeeper_client.console.folder import WatchedFolder
+from gaitkeeper_client.console.schedule import Slot, read_schedule, who_walks
+from gaitkeeper_client.console.watching import watch_folders
+from gaitkeeper_client.vault.consent import Consent
+from gaitkeeper_client.vault.home import write_table
+from gaitkeeper_shared.errors import GaitkeeperError
+
+START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
+HEAD = "place,from,until,patient,consent\n"
+VIDEO = b"\0\0\0\x18ftypisom" + b"\0" * 40
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
+    made = make_console(tmp_path_factory.mktemp("watch") / "site")
+    with made.vault() as vault:
+        vault.add(someone("known"), make_recording(1), facts_of(1))
+        vault.add(someone("unwilling", consent=Consent(frozenset({"training"}))), make_recording(2), facts_of(2))
+    return made
+
+
+def _slots(*rows: tuple[str, int, int], consent: str = "") -> tuple[Slot, ...]:
+    return tuple(
+        Slot("", START + timedelta(minutes=start), START + timedelta(minutes=end), patient, consent=consent)
+        for patient, start, end in rows
+    )
+
+
+def _file(folder: Path, name: str, minute: int, data: bytes = VIDEO) -> Path:
+    path = folder / name
+    path.write_bytes(data + name.encode())
+    at = (START + timedelta(minutes=minute)).timestamp()
+    os.utime(path, (at, at))
+    return path
+
+
+def test_files_that_lie_still_are_handed_in_once_for_who_was_scheduled(console: Console, tmp_path: Path) -> None:
+    slots = _slots(("known", 0, 30), ("unwilling", 30, 60), ("stranger", 60, 90))
+    folder = WatchedFolder(console, tmp_path)
+    good, growing = _file(tmp_path, "walk.mp4", 5), _file(tmp_path, "growing.mp4", 6)
+    _file(tmp_path, "noname.mp4", 500)
+    _file(tmp_path, "unwilling.mp4", 40)
+    _file(tmp_path, "stranger.mp4", 70)
+    _file(tmp_path, "page.mp4", 7, b"<html>")
+    _file(tmp_path, "notes.docx", 8)
+    _file(tmp_path, ".hidden.mp4", 9)
+    (tmp_path / "link.mp4").symlink_to(good)
+    assert folder.look(slots) == 0  # the first look only remembers
+    growing.write_bytes(VIDEO * 2)
+    assert folder.look(slots) == 1
+    assert dict(folder.tally.skipped) == {
+        "nobody-scheduled": 1,
+        "consent-missing": 1,
+        "patient-unknown": 1,
+        "console-upload-kind": 2,
+    }
+    jobs = [job for job in console.queue.recent() if job.owner == "watch" and job.state == "queued"]
+    assert len(jobs) == 1
+    assert console.uploads.facts(jobs[0]).patient.patient_id == "known"
+    assert folder.look(slots) == 0
+    assert WatchedFolder(console, tmp_path).look(slots) == 0  # as after a restart
+    again = WatchedFolder(console, tmp_path)
+    again.look(slots)
+    assert again.look(slots) == 0
+    assert good.exists()
+    told = [facts for event, facts in events(console) if event == "watch-skipped"]
+    assert len(told) == 5
+    assert not any("known" in str(facts) and "patient" in facts for facts in told)
+
+
+def test_where_the_policy_deletes_videos_the_file_goes_when_the_copy_is_sealed(
+    console: Console, tmp_path: Path
+) -> None:
+    write_table(console.home, "retention", {"raw_video": "delete"})
+    path = _file(tmp_path, "other.mp4", 5)
+    folder = WatchedFolder(console, tmp_path)
+    folder.look(_slots(("newcomer", 0, 30), consent="care"))
+    assert folder.look(_slots(("newcomer", 0, 30), consent="care")) == 1
+    assert not path.exists()
+    assert folder.tally.handed_in == 1
+
+
+def test_one_pass_analyses_what_lies_there_and_says_what_it_did(console: Console, tmp_path: Path) -> None:
+    said: list[str] = []
+    schedule = tmp_path / "schedule.csv"
+    schedule.write_text(HEAD + "inbox,2026-05-04T09:00Z,2026-05-04T10:00Z,known,\n")
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    _file(inbox, "broken.bvh", 5, b"HIERARCHY\nROOT nothing\n")
+    tally = watch_folders(console, [inbox], schedule, said.append, every_s=0.01, once=True)
+    assert str(tally) == "1 handed in"
+    assert {job.state for job in console.queue.recent(since="0") if job.owner == "watch"} <= {"refused", "failed"}
+    with pytest.raises(GaitkeeperError, match="cannot be looked into"):
+        watch_folders(console, [tmp_path / "none"], schedule, said.append, every_s=0.01, once=True)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 50), st.integers(1, 30)), max_size=6),
+    st.integers(0, 80),
+    st.integers(0, 10),
+)
+def test_a_walk_is_never_given_to_one_of_two(rows: list[tuple[str, int, int]], start: int, length: int) -> None:
+    slots = _slots(*((patient, begin, begin + span) for patient, begin, span in rows))
+    first, last = START + timedelta(minutes=start), START + timedelta(minutes=start + length)
+    found = who_walks(slots, "hall", first, last)
+    near = {
+        slot.patient for slot in slots if slot.start <= last and first <= slot.end and slot.start < max(last, first)
+    }
+    if found is not None:
+        assert found.start <= first
+        assert last <= found.end
+        inside = {slot.patient for slot in slots if slot.start < last and first < slot.end}
+        assert inside <= {found.patient}
+    else:
+        alone = [slot for slot in slots if slot.start <= first and last <= slot.end]
+        assert not alone or len(near | {slot.patient for slot in alone}) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "lacks the column place, from, until, patient"),
+        ("place,from,until,patient,shoe\n", "has a column shoe"),
+        (HEAD + "hall,2026-05-04T09:00,2026-05-04T10:00Z,x,\n", "offset from UTC"),
+        (HEAD + "hall,2026-05-04T10:00Z,2026-05-04T09:00Z,x,\n", "not after"),
+        (HEAD + "hall,2026-05-04T09:00Z,2026-05-04T10:00Z,,\n", "patient is empty"),
+        (HEAD + "hall,2026-05-04T09:00Z,2026-05-04T10:00Z,x,anything\n", "consent"),
+    ],
+)
+def test_a_schedule_that_is_wrong_in_a_part_is_not_used(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "schedule.csv"
+    path.write_text(text)
+    with pytest.raises(GaitkeeperError, match=says):
+        read_schedule(path)
