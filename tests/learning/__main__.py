@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.learning.heads import People
-from tests.learning.ways import FOLDS, SEEDS, SITES, measured, ways
+from tests.learning.nested import nested
+from tests.learning.ways import FOLDS, SEEDS, SITES, Way, measured, ways, without_calibration
 
 from gaitkeeper_client.training.rehearsal import provider
 from gaitkeeper_client.vault.cohort import read_cohort
@@ -23,7 +24,7 @@ from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.rehearsal import RehearsalPerson
-from gaitkeeper_shared.study import Input, Study, load_study, study_hash
+from gaitkeeper_shared.study import Input, Study, load_study, parse_study, study_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("GAITKEEPER_DATA", ROOT.parent / "shared/data"))
@@ -38,14 +39,24 @@ SCRIPTS = {"gaitndd": "gaitndd_cohort.py", "clinic-bvh": "clinic_bvh_cohort.py"}
 
 
 def main(wanted: Sequence[str]) -> None:
-    """All studies, or those that are named; the page is written when the last is done."""
-    parts = [_head()]
+    """All studies, or those that are named; the others' parts of the page stay. It is written after each study."""
+    page = ROOT / "docs/learning.md"
+    parts = _parts(page)
     for name, folder in STUDIES:
         if (not wanted or name in wanted) and (DATA / folder).is_dir():
-            parts.append(_study(name, folder))
+            parts[name] = _study(name, folder)
+            ordered = [_head(), *(parts[known] for known, _ in STUDIES if known in parts)]
+            write_durably(page, "\n".join(ordered).encode("utf-8"))
             sys.stderr.write(f"{name}\n")
-    write_durably(ROOT / "docs/learning.md", "\n".join(parts).encode("utf-8"))
     sys.stdout.write("docs/learning.md\n")
+
+
+def _parts(page: Path) -> dict[str, str]:
+    """The studies' parts of a page that is there, by name."""
+    if not page.exists():
+        return {}
+    sections = page.read_text("utf-8").split("\n## ")[1:]
+    return {section.split("\n", 1)[0]: "## " + section.rstrip("\n") + "\n" for section in sections}
 
 
 def _study(name: str, folder: str) -> str:
@@ -58,8 +69,28 @@ def _study(name: str, folder: str) -> str:
     rows = [_row(way.name, measured(data, people, bundle, way)) for way in ways()]
     counts = [sum(person.class_index == index for person in persons) for index in range(len(study.task.labels))]
     who = ", ".join(f"{count} {label}" for count, label in zip(counts, study.task.labels, strict=True))
+    private = Way("nested: settings chosen without whom they judge", "random", study.privacy.epsilon, "distributed")
+    alone = nested(data, people, bundle, private)
+    rows.append(_row(f"**{private.name}** (epsilon {private.epsilon:g}, distributed)", alone))
     columns = ("way of learning", "balanced accuracy", "95 %", "AUC", "95 %", "sd over seeds")
-    return f"## {name}\n\n{len(persons)} people ({who}); chance is {1 / len(counts):.2f}.\n\n" + _table(columns, rows)
+    head = f"## {name}\n\n{len(persons)} people ({who}); chance is {1 / len(counts):.2f}. Measured at {_commit()}.\n\n"
+    return head + _table(columns, rows) + "\n" + _calibration(data, people, bundle)
+
+
+def _calibration(data: bytes, people: People, start: ModelBundle) -> str:
+    """Whether probabilities can be believed, with the study's calibration and with its rounds all spent on training."""
+    way = Way("", "random", parse_study(data).privacy.epsilon, "distributed")
+    columns = ("probabilities", "error", "log loss", "certain of", "right about these", "balanced accuracy")
+    rows = []
+    for words, study in (("as the study says", data), ("without calibration", without_calibration(data))):
+        scores = measured(study, people, start, way)
+        told = scores.calibration
+        sure = "-" if told.certain_accuracy is None else f"{told.certain_accuracy:.0%}"
+        numbers = (f"{told.expected_error:.3f}", f"{told.log_loss:.3f}", f"{told.certain:.0%}", sure)
+        rows.append([words, *numbers, f"{scores.balanced_accuracy.value:.3f}"])
+        if study == without_calibration(study):
+            break
+    return _table(columns, rows)
 
 
 def _people(study: Study, folder: str) -> list[RehearsalPerson]:
@@ -79,14 +110,15 @@ def _people(study: Study, folder: str) -> list[RehearsalPerson]:
 
 
 def _head() -> str:
-    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
-    if _git("status", "--porcelain", "--", "client", "shared", "server", "examples"):
-        commit += " with changes that were not committed"
-    return (
-        (ROOT / "tests/learning/head.md")
-        .read_text("utf-8")
-        .format(commit=commit, seeds=SEEDS, folds=FOLDS, sites=SITES)
+    return (ROOT / "tests/learning/head.md").read_text("utf-8").format(seeds=SEEDS, folds=FOLDS, sites=SITES)
+
+
+def _commit() -> str:
+    commit = "commit " + (_git("rev-parse", "--short", "HEAD") or "unknown")
+    changed = _git(
+        "status", "--porcelain", "--", "client/gaitkeeper_client/training", "shared", "examples", "tests/learning"
     )
+    return commit + (" with changes that were not committed" if changed else "")
 
 
 def _git(*arguments: str) -> str:

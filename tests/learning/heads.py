@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gaitkeeper_client.training.calibration import TYPICAL_LOGIT
 from gaitkeeper_client.training.dpsgd import PrivateSteps
 from gaitkeeper_client.training.site_round import steps_of
 from gaitkeeper_shared.arrays import FloatArray, IntArray
@@ -67,15 +68,55 @@ def train(
     prices = plan(study)
     steps = steps_of(study, prices)
     # Equal steps at every site and a mean of equal weights: momentum at the sites and at the coordinator are one.
-    momentum, moved, states = study.training.momentum, np.zeros_like(head), []
-    for _ in range(study.training.rounds):
+    training = study.training
+    momentum, moved, states = training.momentum, np.zeros_like(head), []
+    for _ in range(training.rounds - training.calibration):
         gradients = [_site_gradient(site, steps, head, random, everybody) for site in sites]
         moved = momentum * moved + np.mean(gradients, axis=0)
         head = head - steps.learning_rate * moved
         states.append(head)
-    averaged = max(1, round(study.training.average * len(states)))
-    mean: FloatArray = np.mean(states[-averaged:], axis=0)
+    head = _last_ones(states, training.average)
+    if not training.calibration:
+        return head
+    states = []
+    for _ in range(training.calibration):
+        rows = [_site_calibration(site, steps, head, random, everybody) for site in sites]
+        step = training.calibration_rate * np.mean(rows, axis=0)
+        head = head * (1.0 - step[0] / TYPICAL_LOGIT)
+        head[:, -1] -= step[1:]
+        states.append(head)
+    return _last_ones(states, training.average)
+
+
+def _last_ones(states: Sequence[FloatArray], share: float) -> FloatArray:
+    mean: FloatArray = np.mean(states[-max(1, round(share * len(states))) :], axis=0)
     return mean
+
+
+def _site_calibration(
+    site: People, steps: PrivateSteps, head: FloatArray, random: np.random.Generator, everybody: bool
+) -> FloatArray:
+    total = steps.noise_multiplier * steps.clip_norm * random.normal(size=1 + head.shape[0])
+    if site.classes.size:
+        logits = site.features @ head.T
+        errors = (_softmax(logits) - np.eye(head.shape[0])[site.classes][:, None]) * site.share[..., None]
+        sharpness = np.einsum("nwl,nwl->n", errors, logits) / TYPICAL_LOGIT
+        total = total + _drawn(np.column_stack([sharpness, errors.sum(axis=1)]), site, steps, random, everybody)
+    step: FloatArray = total / steps.normaliser
+    return step
+
+
+def _drawn(
+    rows: FloatArray, site: People, steps: PrivateSteps, random: np.random.Generator, everybody: bool
+) -> FloatArray:
+    """The sum of the (N, ...) rows of who is drawn, each clipped and weighed."""
+    flat = rows.reshape(rows.shape[0], -1)
+    factors = np.minimum(1.0, steps.clip_norm / (np.linalg.norm(flat, axis=1) + 1e-6))
+    if steps.class_weights:
+        factors = factors * np.array(steps.class_weights)[site.classes]
+    factors = factors * (everybody | (random.random(site.classes.size) < steps.sample_rate))
+    total: FloatArray = np.tensordot(factors, rows, axes=1)
+    return total
 
 
 def _site_gradient(
@@ -85,11 +126,7 @@ def _site_gradient(
     if site.classes.size:
         errors = _softmax(site.features @ head.T) - np.eye(head.shape[0])[site.classes][:, None]
         rows = np.einsum("nwl,nwf,nw->nlf", errors, site.features, site.share)
-        factors = np.minimum(1.0, steps.clip_norm / (np.linalg.norm(rows, axis=(1, 2)) + 1e-6))
-        if steps.class_weights:
-            factors = factors * np.array(steps.class_weights)[site.classes]
-        drawn = everybody | (random.random(site.classes.size) < steps.sample_rate)
-        total = total + np.einsum("nlf,n->lf", rows, factors * drawn)
+        total = total + _drawn(rows, site, steps, random, everybody)
     gradient: FloatArray = total / steps.normaliser
     return gradient
 

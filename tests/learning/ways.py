@@ -47,14 +47,15 @@ def ways() -> Iterator[Way]:
 
 def measured(data: bytes, people: People, start: ModelBundle, way: Way) -> Scores:
     """The scores of one way, over all seeds."""
-    study = _variant(data, way)
+    study = variant(data, way)
     labels = len(study.task.labels)
     # A clinic alone is judged by itself; the scores are then those of a clinic taken at random.
     runs = [run for seed in range(SEEDS) for run in _one_seed(study, people, start, way, seed)]
-    return score(people.classes, runs, labels)
+    return score(people.classes, runs, labels, study.training.class_weights, study.task.certain_from)
 
 
-def _variant(data: bytes, way: Way) -> Study:
+def variant(data: bytes, way: Way) -> Study:
+    """The study as it would be for this way of learning."""
     table = tomllib.loads(data.decode("utf-8"))
     table["evaluation"] = {**table.get("evaluation", {}), "holdout": 0.0}
     table["privacy"] = {**table["privacy"], "epsilon": way.epsilon, "trust": way.trust}
@@ -64,12 +65,20 @@ def _variant(data: bytes, way: Way) -> Study:
     return parse_study(tomli_w.dumps(table).encode("utf-8"))
 
 
+def without_calibration(data: bytes) -> bytes:
+    """The same study with all its rounds spent on training; the same bytes where it calibrates in none."""
+    table = tomllib.loads(data.decode("utf-8"))
+    if not table["training"].pop("calibration", 0):
+        return data
+    return tomli_w.dumps(table).encode("utf-8")
+
+
 def _one_seed(study: Study, people: People, start: ModelBundle, way: Way, seed: int) -> list[FloatArray]:
     """(N, L) probabilities of everybody, each judged by a model that has not seen them; one array per clinic alone."""
     random = np.random.default_rng([seed, 17])
     folds = stratified(people.classes, FOLDS, seed)
-    site_of = _sites(people.classes, way, seed)
-    first = _head(start, seed)
+    site_of = sites_of(people.classes, way, seed)
+    first = first_head(start, seed)
     alone = way.sites.startswith("alone")
     groups = [[site] for site in range(SITES)] if alone else [sorted(set(site_of.tolist()))]
     judged = [np.zeros((people.classes.size, len(study.task.labels))) for _ in groups]
@@ -82,12 +91,14 @@ def _one_seed(study: Study, people: People, start: ModelBundle, way: Way, seed: 
     return judged
 
 
-def _head(start: ModelBundle, seed: int) -> FloatArray:
+def first_head(start: ModelBundle, seed: int) -> FloatArray:
+    """The head that a repetition starts from."""
     spec = start.spec
     return initial_head(ModelSpec.from_json({**spec.to_json(), "seed": spec.seed + seed}))
 
 
-def _sites(classes: IntArray, way: Way, seed: int) -> IntArray:
+def sites_of(classes: IntArray, way: Way, seed: int) -> IntArray:
+    """(N,) clinic of each person."""
     if way.sites == "central":
         return np.zeros_like(classes)
     dealt = stratified(classes, SITES, np.random.SeedSequence(seed, spawn_key=(1,)))

@@ -47,9 +47,12 @@ def people(count: int) -> list[RehearsalPerson]:
     ]
 
 
-@pytest.mark.parametrize("trust", [b"local", b"distributed"])
-def test_without_noise_it_makes_the_same_head(trust: bytes) -> None:
-    data = STUDY + b'trust = "' + trust + b'"\n[federation]\nquorum = 3\n'
+@pytest.mark.parametrize(
+    ("trust", "rounds"),
+    [(b"local", b"6"), (b"distributed", b"6"), (b"distributed", b"9\ncalibration = 3\ncalibration_rate = 4.0")],
+)
+def test_without_noise_it_makes_the_same_head(trust: bytes, rounds: bytes) -> None:
+    data = STUDY.replace(b"rounds = 6", b"rounds = " + rounds) + b'trust = "' + trust + b'"\n[federation]\nquorum = 3\n'
     study, spec = parse_study(data), ModelSpec.of(parse_study(data), study_hash(data))
     cohort = people(17)
     sites = {"a": cohort[:6], "b": cohort[6:7], "c": cohort[7:]}
