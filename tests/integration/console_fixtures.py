@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import numpy as np
 from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
@@ -17,6 +18,8 @@ from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.settings import ConsoleSettings
 from gaitkeeper_client.vault.home import SiteHome, create_home
 from gaitkeeper_client.vault.keys import create_key
+from gaitkeeper_shared.recording import JointTrajectories, Recording, Signals
+from gaitkeeper_shared.skeleton import JOINTS
 from gaitkeeper_shared.trust.audit import AuditLog
 
 PASSWORD = "four words make one"
@@ -96,3 +99,10 @@ def upload(client: TestClient, data: bytes, headers: dict[str, str], name: str =
 def events(console: Console) -> list[tuple[str, dict[str, object]]]:
     """What the audit log holds."""
     return [(entry.event, dict(entry.facts)) for entry in AuditLog(console.home.audit_log).entries()]
+
+
+def small_recording() -> Recording:
+    """The smallest thing that a vault keeps."""
+    time_s = np.arange(30) / 30.0
+    tracks = JointTrajectories(time_s, np.ones((30, len(JOINTS), 2)), "m", np.ones((30, len(JOINTS))))
+    return Recording(tracks, (), Signals(time_s, ("trunk_lean",), np.ones((30, 1), dtype=np.float32)))

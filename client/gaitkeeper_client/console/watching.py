@@ -45,14 +45,14 @@ def watch_folders(
         hold(console.home.run / "watch.lock", console.home.path, "watch-running"),
         _analysing(console, once, passphrase),
     ):
-        for number in range(2 if once else 10**12):
-            if number and stop.wait(every_s):
+        for turn in range(2 if once else 10**12):
+            if turn and stop.wait(every_s):
                 break
             try:
                 slots = read_schedule(schedule)
                 done = sum(folder.look(slots) for folder in watched)
             except GaitkeeperError as error:
-                if number == 0:
+                if turn == 0:
                     raise
                 say(str(error))
                 continue
