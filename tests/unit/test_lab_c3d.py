@@ -217,9 +217,19 @@ def test_a_file_that_was_cut_is_refused(tmp_path: Path, processor: int) -> None:
 def test_no_points_and_no_frames(tmp_path: Path) -> None:
     path = write_c3d(tmp_path / "walk.c3d", walk(1.0))
     content = bytearray(path.read_bytes())
-    for place in (2, 8):  # the number of points; the last frame
+    for place, said in ((2, "without markers"), (8, "points in")):  # the number of points; the last frame
         changed = bytearray(content)
         changed[place : place + 2] = b"\0\0"
         path.write_bytes(changed)
-        with pytest.raises(GaitkeeperError, match="points in"):
+        with pytest.raises(GaitkeeperError, match=said):
             read_c3d(path)
+
+
+def test_a_file_of_forces_alone_lacks_its_markers_and_is_not_broken(tmp_path: Path) -> None:
+    content, _ = whole_file(84, floating=True)
+    path = tmp_path / "forces.c3d"
+    path.write_bytes(content[:2] + b"\0\0" + content[4:])
+    with pytest.raises(GaitkeeperError) as error:
+        read_c3d(path)
+    assert error.value.code == "lab-no-markers"
+    assert "6 analog channel(s)" in error.value.message

@@ -138,7 +138,14 @@ def test_an_empty_file_and_one_of_rubbish_are_refused(tmp_path: Path, name: str)
     path = tmp_path / KINDS[name][0]
     for content in (b"", b"\n\n", b"\0" * 2000, b"hello world\n" * 50, bytes(range(256)) * 8):
         path.write_bytes(content)
-        assert outcome(path) in ("video-empty", "lab-file-broken", "source-unknown", "not-a-video", "pose-rate-needed")
+        assert outcome(path) in (
+            "video-empty",
+            "lab-file-empty",
+            "lab-file-broken",
+            "source-unknown",
+            "not-a-video",
+            "pose-rate-needed",
+        )
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -172,7 +179,7 @@ def test_one_leg_is_no_walk(tmp_path: Path, name: str) -> None:
         positions[:, JOINT_INDEX[f"right_{joint}"]] = np.nan
     one_leg = JointTrajectories(TRUTH.time_s, positions, "m", TRUTH.confidence)
     assert outcome(write(tmp_path / file, one_leg)) in (
-        "lab-points-missing", "lab-nothing-seen", "pose-points-unknown", "no-person", "not-walking", "feet-missing",
+        "lab-points-missing", "lab-points-unseen", "pose-points-unknown", "no-person", "not-walking", "feet-missing",
     )  # fmt: skip
 
 

@@ -121,7 +121,10 @@ class _Header:
 
 
 def read_c3d_file(path: Path) -> C3dFile:
-    """One C3D file. Raises ``lab-file-unreadable``, or ``lab-file-broken`` where its parts do not fit each other."""
+    """One C3D file.
+
+    Raises ``lab-file-unreadable``, ``lab-no-markers``, or ``lab-file-broken`` where its parts do not fit each other.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -185,7 +188,9 @@ def _header(path: Path, content: bytes, parameters: Parameters) -> _Header:
     start, per_frame = struct.unpack_from(f"{parameters.order}HH", content, 16)
     scale, rate = (float(parameters.reals(content[at : at + 4])[0]) for at in (12, 20))
     frames = _frame_count(parameters, first, last)
-    if points == 0 or frames < 2:
+    if points == 0:
+        raise GaitkeeperError("lab-no-markers", path=path, channels=analogs // max(1, per_frame))
+    if frames < 2:
         broken_c3d(path, f"it holds {points} points in {max(frames, 0)} frames")
     if not (math.isfinite(scale) and scale != 0.0 and math.isfinite(rate) and 1.0 <= rate <= 10_000.0):
         broken_c3d(path, f"its frame rate is {rate:g} Hz and its scale {scale:g}")

@@ -166,7 +166,9 @@ def _scale(leg: float, declared: float, path: Path) -> float:
     if LEG_M[0] <= leg * declared <= LEG_M[1]:
         return declared
     unit = next((name for name, factor in METRES_PER_UNIT.items() if factor == declared), f"{declared:g} m")
-    raise GaitkeeperError("lab-unit-contradiction", path=path, unit=unit, length=leg)
+    fitting = [name for name, factor in METRES_PER_UNIT.items() if LEG_M[0] <= leg * factor <= LEG_M[1]]
+    fits = f"The numbers are those of {fitting[0]}." if fitting else "No usual unit fits these numbers."
+    raise GaitkeeperError("lab-unit-contradiction", path=path, unit=unit, length=leg, fits=fits)
 
 
 class _Picker:

@@ -130,7 +130,7 @@ def compare(name: str, analysis: Analysis, points: JointTrajectories | None, tru
         },
         _angles(analysis, points, truth),
         _against_labels(analysis, truth),
-        truth.notes,
+        truth.notes + tuple(f"The analysis refused this walk ({one.code}): {one.message}" for one in analysis.reasons),
     )
 
 
@@ -146,7 +146,7 @@ def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Referen
     from gaitkeeper_client.gait.bouts import find_bouts
     from gaitkeeper_client.gait.clean import clean
     from gaitkeeper_client.gait.hidden_leg import with_whole_legs
-    from gaitkeeper_client.gait.squaring import picture_of, set_square, view_of
+    from gaitkeeper_client.gait.squaring import picture_of, set_square, views_of
 
     if truth.angle_time_s is None or (analysis.recording is None and points is None):
         return {}
@@ -156,9 +156,8 @@ def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Referen
         assert points is not None
         tracks = clean(points).tracks
     bouts = []
-    picture = picture_of(analysis)
-    for bout in find_bouts(tracks):
-        view = view_of(bout, tracks.positions, picture)
+    walks = find_bouts(tracks)
+    for bout, view in zip(walks, views_of(walks, tracks.positions, picture_of(analysis)), strict=True):
         whole = with_whole_legs(set_square(bout, view), view)
         bouts.append((bout.time_s, joint_angles(whole.points)))
     found = {}

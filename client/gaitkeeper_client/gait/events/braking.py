@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from gaitkeeper_client.gait.events.base import crossings
 from gaitkeeper_client.gait.events.local import LocalWalk
@@ -22,9 +23,13 @@ from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import SIDES
 
 SHARE = 0.5
-"""Of the walking speed, that of the pelvis over the ground or against the belt."""
+"""Of the walking speed of the moment, that of the pelvis over the ground or against the belt."""
 EARLY_S = 0.021
 """The constant by which the heel is braked so far before its force exceeds 20 N: median of 22 strikes over ground."""
+SMOOTHING_S = 0.4
+"""The pelvis speeds up and slows down with every step; the walk does with every few."""
+LEAST_SHARE = 0.3
+"""Of the usual speed, below which nobody is walking any more."""
 SEARCH_S = 0.16
 """How far the braking may be from the coordinate method's strike."""
 SLOWEST_M_S = 0.1
@@ -37,11 +42,15 @@ def braked(walk: LocalWalk, rough: Sequence[GaitEvent]) -> list[GaitEvent | None
     ``walk``: of all joints; ``rough``: events of the coordinate method on the same clock, uncorrected.
     """
     rest = _standing_foot(walk.velocity)
-    speed = float(np.nanmean(midpoint(walk.velocity, "hip")[:, 0])) - rest
-    if not speed >= SLOWEST_M_S:
+    speed = midpoint(walk.velocity, "hip")[:, 0] - rest
+    usual = float(np.mean(speed))
+    if not usual >= SLOWEST_M_S:
         return [None] * len(rough)
+    rate_hz = 1.0 / float(np.median(np.diff(walk.time_s)))
+    # Who stops, or turns, is slower there; who stands still has no speed to take a share of.
+    level = SHARE * np.maximum(gaussian_filter1d(speed, SMOOTHING_S * rate_hz, mode="nearest"), LEAST_SHARE * usual)
     landings = {
-        side: crossings(walk.time_s, joint(walk.velocity, f"{side}_heel")[:, 0] - rest - SHARE * speed, falling=True)
+        side: crossings(walk.time_s, joint(walk.velocity, f"{side}_heel")[:, 0] - rest - level, falling=True)
         for side in SIDES
     }
     found: list[GaitEvent | None] = []
