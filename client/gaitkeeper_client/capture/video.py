@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,17 @@ class VideoInfo:
     frame_rate_hz: float
     frames: int
     rotation_deg: int
+
+
+class FrameSource(Protocol):
+    """What frames come from: a file, or a stretch of a camera's day."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known of the frames before they come."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames in order; times rise."""
 
 
 class VideoFile:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaitkeeper_client.capture.cores import threads_allowed
-from gaitkeeper_client.capture.video import VideoFile
+from gaitkeeper_client.capture.video import FrameSource
 from gaitkeeper_client.pose.base import PoseEstimator
 from gaitkeeper_client.pose.camera import CameraMotion, CameraWatch, boxes_of
 from gaitkeeper_client.pose.identity import persons
@@ -41,7 +41,7 @@ class Sighting:
 
 
 def follow_walker(
-    video: VideoFile, estimator: PoseEstimator, on_progress: Callable[[int, int], None] | None = None
+    video: FrameSource, estimator: PoseEstimator, on_progress: Callable[[int, int], None] | None = None
 ) -> Sighting:
     """Run the estimator over every frame and pick the walker. Keeps points, never frames."""
     camera = CameraWatch()
