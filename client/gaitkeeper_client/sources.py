@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from gaitkeeper_client.capture.video import FrameSource, VideoInfo
     from gaitkeeper_client.gait.analysis import Analysis
     from gaitkeeper_client.lab.options import ReadOptions
     from gaitkeeper_client.lab.readers import ForceReader, Reader
     from gaitkeeper_client.lab.walk import LabWalk
+    from gaitkeeper_client.pose.base import EstimatorIdentity, PoseEstimator
     from gaitkeeper_client.pose.estimators import EstimatorChoice
+    from gaitkeeper_client.pose.watch import Sighting
 
 Progress = Callable[[int, int], None]
 """Called with frames done and frames in all (0 where the file does not say)."""
@@ -158,28 +161,54 @@ def _analyse_video(
     with VideoFile(path) as video, open_estimator(choice or BLAZEPOSE) as estimator:
         import_ahead("gaitkeeper_client.gait.pipeline", "jinja2")
         seen = follow_walker(video, estimator, on_progress)
-        source: dict[str, Any] = {
-            "kind": "video",
-            "sha256": sha256_of(path),
-            "bytes": path.stat().st_size,
-            "width_px": video.info.width,
-            "height_px": video.info.height,
-            "frames": seen.frames,
-            "rotation_deg": video.info.rotation_deg,
-            "estimator": estimator.identity.name,
-            "estimator_sha256": estimator.identity.sha256,
-            "skeleton": estimator.identity.skeleton,
-            "people_seen": seen.people,
-            "encounters_s": list(seen.encounters_s),
-            "identity_switches_s": list(seen.switches_s),
-            "height_m": height_m,
-        }
+        source = {"kind": "video", "sha256": sha256_of(path), "bytes": path.stat().st_size}
+        return _analyse_seen(seen, video.info, estimator.identity, source, height_m)
+
+
+def analyse_camera(frames: FrameSource, height_m: float | None, estimator: PoseEstimator) -> Analysis:
+    """Analyse the walk in a camera's frames, of which nothing is kept but the points. ``estimator``: entered.
+
+    The source's hash is that of the points: the same walk is the same source.
+    """
+    import hashlib
+
+    from gaitkeeper_client.pose.watch import follow_walker
+
+    seen = follow_walker(frames, estimator)
+    points = b"" if seen.trajectories is None else seen.trajectories.positions.tobytes()
+    source = {"kind": "camera", "sha256": hashlib.sha256(points).hexdigest()}
+    return _analyse_seen(seen, frames.info, estimator.identity, source, height_m)
+
+
+def _analyse_seen(
+    seen: Sighting, info: VideoInfo, identity: EstimatorIdentity, source: dict[str, Any], height_m: float | None
+) -> Analysis:
+    source |= {
+        "width_px": info.width,
+        "height_px": info.height,
+        "frames": seen.frames,
+        "rotation_deg": info.rotation_deg,
+        "estimator": identity.name,
+        "estimator_sha256": identity.sha256,
+        "skeleton": identity.skeleton,
+        "people_seen": seen.people,
+        "encounters_s": list(seen.encounters_s),
+        "identity_switches_s": list(seen.switches_s),
+        "height_m": height_m,
+    }
     from gaitkeeper_client.gait.perspective import Picture
     from gaitkeeper_client.gait.pipeline import analyse, nobody
 
     if seen.trajectories is None:
         return nobody(source)
-    if not estimator.identity.has_feet:
+    if not identity.has_feet:
         return _without_feet(source)
-    picture = Picture(video.info.width, video.info.height)
-    return analyse(seen.trajectories, height_m=height_m, source=source, camera=seen.camera, picture=picture)
+    picture = Picture(info.width, info.height)
+    return analyse(
+        seen.trajectories,
+        height_m=height_m,
+        source=source,
+        camera=seen.camera,
+        picture=picture,
+        body_share=identity.body_share,
+    )

@@ -18,6 +18,8 @@ from gaitkeeper_shared.skeleton import SIDES
 LOWEST_SPEED = 0.2
 """Of a walker, in leg lengths per second: 0.17 m/s, slower than any patient who gets anywhere."""
 SHORTEST_BOUT_S = 0.8
+SHARE_OF_SHORT = 0.7
+"""Of a recording too short for a walk, that has to be walking."""
 LARGEST_TURN_DEG = 40.0
 SPEED_WINDOW_S = 0.5
 OUT_OF_TURN = 0.8
@@ -56,7 +58,11 @@ class Bout:
 
 
 def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
-    """Straight walks in cleaned, evenly sampled tracks, in order of time."""
+    """Straight walks in cleaned, evenly sampled tracks, in order of time.
+
+    Of a recording that is hardly longer than the shortest walk, a part of it is enough: for its events, no more.
+    """
+    shortest = min(SHORTEST_BOUT_S, SHARE_OF_SHORT * float(tracks.time_s[-1] - tracks.time_s[0]))
     positions = tracks.positions
     planar = positions if tracks.dimensions == 2 else np.stack([_norm_xy(positions), positions[..., 2]], axis=-1)
     leg = leg_length(positions)
@@ -66,7 +72,7 @@ def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
     velocity = _velocity(tracks, leg)
     bouts: list[Bout] = []
     for start, stop in _out_of_turns(_straight(velocity, seen), velocity, tracks.sample_rate_hz):
-        if (stop - start - 1) / tracks.sample_rate_hz >= SHORTEST_BOUT_S:
+        if (stop - start - 1) / tracks.sample_rate_hz >= shortest - 1e-6:
             bouts.append(_bout(tracks, start, stop, _heading(positions, start, stop), False, leg))
     if not bouts:
         bouts = _on_the_spot(tracks, seen, leg)

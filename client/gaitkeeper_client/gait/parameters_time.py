@@ -96,9 +96,13 @@ class _Timing:
         return Error(100.0 * self.between / self.stride, 100.0 * math.hypot(self.strike, self.off) / self.stride)
 
     def double_support_percent(self) -> Error:
-        """Of two phases between two feet each."""
+        """Of two phases between two feet each.
+
+        A method that is late with one foot's strikes or offs is as late with the other's: what a stance is too long,
+        each of the two phases is.
+        """
         one = self.phase_percent()
-        return Error(math.sqrt(2.0) * one.least_sd, math.sqrt(2.0) * one.shared_sd)
+        return Error(math.sqrt(2.0) * one.least_sd, 2.0 * one.shared_sd)
 
     def step_of_a_foot(self) -> Error:
         """From one foot's strike to the other's."""

@@ -21,7 +21,7 @@ from gaitkeeper_client.gait.perspective import Picture
 from gaitkeeper_client.gait.quality import describe
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
 from gaitkeeper_client.gait.scale import metres_per_unit
-from gaitkeeper_client.gait.squaring import set_square, view_of
+from gaitkeeper_client.gait.squaring import set_square, views_of
 from gaitkeeper_client.gait.view import View, comes_nearer, estimate_view
 from gaitkeeper_client.gait.walk import in_space
 from gaitkeeper_client.pose.camera import CameraMotion
@@ -41,6 +41,7 @@ def analyse(
     method: EventMethod | None = None,
     camera: CameraMotion | None = None,
     picture: Picture | None = None,
+    body_share: float = 1.0,
 ) -> Analysis:
     """Analyse the walk of one person.
 
@@ -48,6 +49,7 @@ def analyse(
     ``method``: how events are found; by default the one that suits the trajectories.
     ``camera``: how the camera moved; None where that is not known, and it is taken to stand still.
     ``picture``: the size of the camera's, without which a view that is not square to the walk cannot be set square.
+    ``body_share``: trunk, thigh and shank as the network sees them, over the true ones.
     """
     if not _enough_to_see(trajectories):
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
@@ -59,10 +61,13 @@ def analyse(
     # In a picture that moves no foot is at rest, as on a belt.
     resting = [replace(bout, constant_place=True) if moves_during(camera, bout) else bout for bout in bouts]
     positions = cleaned.tracks.positions
-    views = [view_of(bout, positions, picture) for bout in resting]
+    views = views_of(resting, positions, picture)
     seen = [set_square(bout, view) for bout, view in zip(bouts, views, strict=True)]
     events = detect_all(chosen, [set_square(bout, view) for bout, view in zip(resting, views, strict=True)])
-    walks = tuple(_walk(bout, view, cleaned, events, height_m) for bout, view in zip(seen, views, strict=True))
+    walks = tuple(
+        _walk(bout, view, cleaned, events, metres_per_unit(bout, cleaned.tracks.unit, height_m, body_share))
+        for bout, view in zip(seen, views, strict=True)
+    )
     quality = describe(trajectories.sample_rate_hz, cleaned, walks) | describe_camera(camera, bouts)
     quality["event_method"] = chosen.name
     if backwards:
@@ -101,7 +106,7 @@ def _goes_backwards(bout: Bout, cleaned: CleanTracks) -> bool:
     return view.name != "front-or-rear" and walks_backwards(bout)
 
 
-def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEvent], height_m: float | None) -> Walk:
+def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEvent], metres: float | None) -> Walk:
     # Those found also in turns belong to no straight walk.
     events = tuple(event for event in found if bout.time_s[0] <= event.time_s <= bout.time_s[-1])
     return Walk(
@@ -109,7 +114,7 @@ def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEven
         events,
         find_cycles(with_whole_legs(bout, view), events),
         view,
-        metres_per_unit(bout, cleaned.tracks.unit, height_m),
+        metres,
         in_space(cleaned.tracks.positions[bout.start : bout.stop], bout.heading),
         cleaned.noise,
     )
@@ -137,6 +142,8 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
         reasons += unfit
     if reasons:
         return reasons
+    if float(raw.time_s[-1] - raw.time_s[0]) < SHORTEST_BOUT_S - 1e-6:
+        return [reason("recording-too-short", what="A straight walk", needed=SHORTEST_BOUT_S)]
     cycles = sum(len(walk.cycles) for walk in walks)
     if cycles < FEWEST_CYCLES:
         return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES)]

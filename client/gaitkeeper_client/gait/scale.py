@@ -30,11 +30,11 @@ def body_length(points: FloatArray) -> float:
     return float(np.nanmedian(trunk)) + float(np.nanmedian(np.concatenate(legs)))
 
 
-def metres_per_unit(bout: Bout, unit: str, height_m: float | None) -> float | None:
-    """Scale of one walk; None where it is not known."""
+def metres_per_unit(bout: Bout, unit: str, height_m: float | None, body_share: float = 1.0) -> float | None:
+    """Scale of one walk; None where it is not known. ``body_share``: the segments as they are seen, over the true."""
     if unit == "m":
         return 1.0
     if height_m is None:
         return None
     length = body_length(bout.points)
-    return SHARE_OF_HEIGHT * height_m / length if np.isfinite(length) and length > 0 else None
+    return SHARE_OF_HEIGHT * body_share * height_m / length if np.isfinite(length) and length > 0 else None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.gait.bouts import Bout
@@ -20,12 +23,24 @@ def picture_of(analysis: Analysis) -> Picture | None:
     return Picture(width, height)
 
 
-def view_of(bout: Bout, positions: FloatArray, picture: Picture | None) -> View:
-    """The view of one walk in the (T, J, D) points of the whole recording.
+def views_of(bouts: Sequence[Bout], positions: FloatArray, picture: Picture | None) -> list[View]:
+    """The view of each walk in the (T, J, D) points of the whole recording.
 
-    Who walks in one place does not travel across the picture: what grows there is no perspective.
+    Walks in one direction are parts of one, between which the walker was not seen. Who walks in one place does not
+    travel across the picture: what grows there is no perspective.
     """
-    return estimate_view(positions[bout.start : bout.stop], None if bout.constant_place else picture, bout.duration_s)
+    return [_view(bout, [other for other in bouts if _same_way(other, bout)], positions, picture) for bout in bouts]
+
+
+def _view(bout: Bout, parts: Sequence[Bout], positions: FloatArray, picture: Picture | None) -> View:
+    if bout.constant_place or positions.shape[2] == 3:
+        return estimate_view(positions[bout.start : bout.stop])
+    seen = np.concatenate([positions[part.start : part.stop] for part in parts])
+    return estimate_view(seen, picture, sum(part.duration_s for part in parts))
+
+
+def _same_way(one: Bout, other: Bout) -> bool:
+    return one.heading == other.heading and one.constant_place == other.constant_place
 
 
 def set_square(bout: Bout, view: View) -> Bout:

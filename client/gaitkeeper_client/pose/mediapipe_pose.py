@@ -20,6 +20,9 @@ from gaitkeeper_client.pose.no_uploads import keep_silent
 from gaitkeeper_client.pose.skeletons import BLAZEPOSE_33
 from gaitkeeper_client.pose.weights import ESTIMATOR_NAME, FILES, pose_task_path
 
+BODY_SHARE = 0.983
+"""Hips 20 to 30 mm too low, ankles 15 to 20 too high, shoulders right: of 33 drawn walkers the sum came out 1.6 % short
+from the side and 2.0 % obliquely; steps of the one person on real video who was measured by hand 1.5 to 4 % long."""
 PEOPLE = 4
 """How many people are looked for at once. A walker need not be the biggest, or the first that the detector finds."""
 
@@ -40,7 +43,7 @@ class MediaPipePose:
     @property
     def identity(self) -> EstimatorIdentity:
         """Name, version and weights of the landmark network."""
-        return EstimatorIdentity(ESTIMATOR_NAME, BLAZEPOSE_33.name, FILES[1].sha256)
+        return EstimatorIdentity(ESTIMATOR_NAME, BLAZEPOSE_33.name, FILES[1].sha256, body_share=BODY_SHARE)
 
     def __enter__(self) -> MediaPipePose:
         _mediapipe()

@@ -46,6 +46,28 @@ def peaks(time_s: FloatArray, signal: FloatArray, prominence: float, apart_s: fl
     ]
 
 
+def peaks_at_the_ends(time_s: FloatArray, signal: FloatArray, prominence: float, apart_s: float) -> list[Peak]:
+    """Maxima of which the signal's end cuts off a flank, so that :func:`peaks` cannot tell their prominence.
+
+    The first and the last maximum, where the flank that is seen is ``prominence`` high, and no farther than half of
+    ``apart_s`` from the end. Their prominence is what is seen of the lower flank.
+    """
+    rate = 1.0 / float(np.median(np.diff(time_s)))
+    reach, near = round(apart_s * rate), round(0.5 * apart_s * rate)
+    found = []
+    for forward in (True, False):
+        inwards = signal if forward else signal[::-1]
+        window = inwards[: reach + 1]
+        top = int(np.argmax(window[: near + 1])) if window.size > 2 else 0
+        if not 0 < top < window.size - 1 or window[top] <= window[top + 1]:
+            continue
+        outer, inner = float(window[top] - window[:top].min()), float(window[top] - window[top:].min())
+        if outer < prominence <= inner:
+            index = top if forward else signal.size - 1 - top
+            found.append(Peak(index, float(time_s[index]) + vertex(signal, index) / rate, outer))
+    return found
+
+
 def vertex(signal: FloatArray, index: int) -> float:
     """Offset in samples, within +-0.5, of the vertex of the parabola through the extreme at ``index``."""
     before, here, after = (float(signal[index + k]) for k in (-1, 0, 1))

@@ -13,6 +13,7 @@ helps, the coordinate method's time stands, corrected by a constant of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.events.base import crossings
 from gaitkeeper_client.gait.events.order import enforce_order
-from gaitkeeper_client.gait.events.zeni import Zeni
+from gaitkeeper_client.gait.events.zeni import Zeni, events_at_the_ends
 from gaitkeeper_shared.kinematics import joint, midpoint
 from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import SIDES
@@ -51,7 +52,8 @@ class Contact:
             bout = _over_ground(bout)
         speed = _walking_speed(bout)
         found = []
-        for event in Zeni().detect(bout):
+        sure_of = Zeni().detect(bout)
+        for event in (*sure_of, *_confirmed(bout, events_at_the_ends(bout), sure_of, speed)):
             late = ZENI_STRIKE_S if event.type == "foot_strike" else ZENI_OFF_S
             time_s, sure = event.time_s - late, 0.7
             contact = _contact(bout, event, speed)
@@ -62,6 +64,20 @@ class Contact:
             if bout.time_s[0] + EDGE_S <= time_s <= bout.time_s[-1] - EDGE_S:
                 found.append(replace(event, time_s=time_s, confidence=event.confidence * sure))
         return enforce_order(found)
+
+
+def _confirmed(bout: Bout, ends: Sequence[GaitEvent], known: Sequence[GaitEvent], speed: float) -> list[GaitEvent]:
+    """Events at the walk's ends at which a foot is seen to come to rest or to leave its place, and which are new."""
+    return [
+        event
+        for event in ends
+        if _contact(bout, event, speed) is not None
+        and all(abs(other.time_s - event.time_s) > SEARCH_S for other in known if _same_kind(other, event))
+    ]
+
+
+def _same_kind(one: GaitEvent, other: GaitEvent) -> bool:
+    return (one.side, one.type) == (other.side, other.type)
 
 
 def _over_ground(bout: Bout) -> Bout:
