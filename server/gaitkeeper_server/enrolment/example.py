@@ -64,7 +64,12 @@ every = 1                       # rounds
 
 [federation]
 quorum = 2                      # sites that must reply in a round
+required = []                   # names of sites without which no round counts
 deadline_s = 600.0              # for one round
+grace_s = 15.0                  # for sites that are not connected, once quorum and required ones are there
+policies = ["DiscardOnTimeout"] # or StopOnTimeout; StopOnDisconnect, StopOnError: what stops the run
+combine = "mean"                # or "median", "trimmed-mean", "krum" against so many faulty sites (not under masks):
+byzantine = 0
 aggregation = "plain"           # "secure": nobody sees one site's update; the default from a quorum of 3 on
 
 [audit]
