@@ -137,6 +137,8 @@ def test_the_whole_story_of_a_walk(chromium: Browser, site: Stage, tmp_path: Pat
     page.get_by_role("link", name=PATIENT).click()
     anna.look("patient")
     assert page.title().startswith("Patient")  # the note is text
+    page.get_by_role("link", name="Change over time").click()
+    anna.look("course")
     page.get_by_role("link", name="Patients", exact=True).click()
     anna.look("patients")
     page.get_by_label("Search").fill("nobody of this name")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from console_fixtures import events, make_console, small_recording
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gaitkeeper_client.capture.live import Camera, bouts
+from gaitkeeper_client.capture.video import Frame
+from gaitkeeper_client.console.ambient import CameraWatch
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.folder import WatchedFolder
 from gaitkeeper_client.console.schedule import Slot, read_schedule, who_walks
+from gaitkeeper_client.console.settings import camera_source
 from gaitkeeper_client.console.watching import watch_folders
 from gaitkeeper_client.vault.consent import Consent
 from gaitkeeper_client.vault.home import write_table
@@ -146,3 +153,55 @@ def test_a_schedule_that_is_wrong_in_a_part_is_not_used(tmp_path: Path, text: st
     path.write_text(text)
     with pytest.raises(GaitkeeperError, match=says):
         read_schedule(path)
+
+
+def _frames(moving: list[tuple[float, float]], seconds: float, rate_hz: float = 15.0) -> list[Frame]:
+    """A grey room in which a dark box crosses the picture in the given stretches."""
+    rng, found = np.random.default_rng(0), []
+    for index in range(round(seconds * rate_hz)):
+        time_s = index / rate_hz
+        image = np.full((108, 192, 3), 120, dtype=np.uint8) + rng.integers(0, 4, (108, 192, 3), dtype=np.uint8)
+        for start, end in moving:
+            if start <= time_s < end:
+                at = round(10 + 160 * (time_s - start) / (end - start))
+                image[30:90, at : at + 14] = 20
+        found.append(Frame(index, time_s, image))
+    return found
+
+
+def test_a_cameras_day_is_cut_where_something_moves() -> None:
+    found = []
+    for bout in bouts(iter(_frames([(3.0, 7.0), (12.0, 15.0)], 20.0))):
+        times = [frame.time_s for frame in bout]
+        assert times[0] == 0.0
+        found.append((bout.start_s, bout.end_s))
+    assert len(found) == 2
+    for (start, end), (truth_start, truth_end) in zip(found, [(3.0, 7.0), (12.0, 15.0)], strict=True):
+        assert truth_start <= start <= truth_start + 0.4
+        assert truth_end + 1.0 <= end <= truth_end + 2.5
+    lamp = _frames([], 6.0)
+    for frame in lamp[45:]:
+        frame.image[:] += 80  # the light goes on, nobody walks
+    assert not list(bouts(iter(lamp)))
+    broken = [frame for frame in _frames([(3.0, 7.0)], 8.0) if not 4.5 < frame.time_s < 6.0]
+    first = next(bouts(iter(broken)))
+    assert max(frame.time_s for frame in first) < 2.0  # nothing is joined across a lost connection
+
+
+def test_a_camera_is_not_looked_at_for_nobody(console: Console, tmp_path: Path) -> None:
+    class Room(Camera):
+        def frames(self, stop: threading.Event) -> Iterator[Frame]:
+            yield from _frames([(3.0, 7.0)], 10.0)
+
+    for slots, code in (
+        (_slots(("known", 60, 90)), "nobody-scheduled"),
+        (_slots(("unwilling", 0, 30)), "consent-missing"),
+        (_slots(("stranger", 0, 30)), "patient-unknown"),
+    ):
+        watch = CameraWatch(console, "hall", Room("usb:0"), lambda given=slots: given)
+        assert dict(watch.run(threading.Event(), since=START).skipped) == {code: 1}
+    write_table(console.home, "cameras", {"hall": "rtsp://10.0.0.7/x", "odd": "http://elsewhere"})
+    assert camera_source(console.home, "hall") == "rtsp://10.0.0.7/x"
+    for name in ("odd", "none", "../x"):
+        with pytest.raises(GaitkeeperError, match="no camera"):
+            camera_source(console.home, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from gaitkeeper_client.vault.home import SiteHome, read_table
 from gaitkeeper_shared.errors import GaitkeeperError
 
-TABLE = "console"
+TABLE, CAMERAS = "console", "cameras"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _NUMBERS = {
     "port": (0, 65_535),
     "idle_minutes": (1, 240),
@@ -82,6 +84,22 @@ def console_settings(home: SiteHome, **given: Any) -> ConsoleSettings:
     if not settings.is_loopback and not settings.tls:
         raise GaitkeeperError("console-needs-tls", host=settings.host)
     return settings
+
+
+def camera_source(home: SiteHome, name: str) -> str:
+    """Where a camera is: ``[cameras]`` of ``site.toml`` names each, such as ``hall = "rtsp://..."`` or ``"usb:0"``.
+
+    Raises ``camera-unknown``.
+    """
+    table = read_table(home, CAMERAS)
+    source = table.get(name)
+    usb = isinstance(source, str) and source.startswith("usb:") and source.removeprefix("usb:").isdecimal()
+    streamed = isinstance(source, str) and source.startswith(("rtsp://", "rtsps://", "file:"))
+    if not _PLAIN_NAME.fullmatch(name) or not (usb or streamed):
+        raise GaitkeeperError(
+            "camera-unknown", name=name, path=home.config_file, known=", ".join(sorted(table)) or "none"
+        )
+    return str(source)
 
 
 def _check(home: SiteHome, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The running watch: looks at its folders, hands in, and lets workers analyse, until it is stopped."""
+"""The running watch: looks at its folders, hands in, lets workers analyse, and keeps its cameras' processes up."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from gaitkeeper_client.console.camera_worker import settings_of
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.folder import Tally, WatchedFolder
 from gaitkeeper_client.console.schedule import read_schedule
 from gaitkeeper_client.console.serve import working
 from gaitkeeper_client.console.worker import work
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.single import hold, is_held
 
 
@@ -27,12 +29,13 @@ def watch_folders(
     *,
     every_s: float,
     once: bool,
+    cameras: Sequence[str] = (),
     passphrase: str | None = None,
 ) -> Tally:
     """Watch until SIGINT or SIGTERM, or (``once``) until what lies there is analysed; what was done.
 
     The schedule is read anew at each look. Raises ``schedule-*`` and ``watch-folder`` at the first look; later ones are
-    said and passed over, as a share that is away for a while comes back. Raises ``watch-running``.
+    said and passed over, as a share that is away for a while comes back. Raises ``watch-running``, ``camera-unknown``.
     """
     os.umask(0o077)
     stop = threading.Event()
@@ -75,6 +78,31 @@ def _analysing(console: Console, once: bool, passphrase: str | None) -> Iterator
         return
     with working(console, passphrase):
         yield
+
+
+@contextlib.contextmanager
+def _cameras(console: Console, names: Sequence[str], schedule: Path, passphrase: str | None) -> Iterator[None]:
+    """A process for each camera, started again where it dies, for as long as the block lasts."""
+    if not names:
+        yield
+        return
+    children, stop = Supervisor(), threading.Event()
+    for name in names:
+        settings, log = settings_of(console.home, name, schedule, passphrase), console.home.logs / f"camera-{name}.log"
+        children.add(ChildSpec(name, "gaitkeeper_client.console.camera_worker", settings, log))
+
+    def keep_up() -> None:
+        while not stop.wait(0.2):
+            children.tick()
+        children.stop()
+
+    thread = threading.Thread(target=keep_up, name="cameras", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30.0)
 
 
 def _work_off(console: Console) -> None:
