@@ -12,9 +12,11 @@ from flwr.app import Message
 from tests.unit.secure_fixtures import STUDY, Conductor, MaskedGrid, as_it_is, conduct, names, plain_mean
 
 from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.server_step import State, server_step
 from gaitkeeper_server.rounds.states import Outcome, RunState
 from gaitkeeper_shared.federation import decode_reply as decode_round_reply
 from gaitkeeper_shared.federation import encode_reply
+from gaitkeeper_shared.study import parse_study
 
 SITES = names(4)
 
@@ -264,8 +266,10 @@ def test_a_plain_order_in_a_secure_study_brings_no_update(journal: Journal, tmp_
     assert journal.run("run").state is RunState.FAILED
 
 
-def test_distributed_noise_and_momentum_at_the_coordinator(tmp_path: Path) -> None:
-    study = STUDY.replace(b"rounds = 2", b"rounds = 3").replace(
+@pytest.mark.parametrize("strategy", ["fedavg", "fedadam"])
+def test_distributed_noise_and_an_optimiser_at_the_coordinator(strategy: str, tmp_path: Path) -> None:
+    rounds = f'rounds = 3\nstrategy = "{strategy}"'.encode()
+    study = STUDY.replace(b"rounds = 2", rounds).replace(
         b"patients_per_site = 8", b'patients_per_site = 8\ntrust = "distributed"'
     )
     journal = Journal(tmp_path / "journal.sqlite")
@@ -275,11 +279,17 @@ def test_distributed_noise_and_momentum_at_the_coordinator(tmp_path: Path) -> No
 
     assert record.state is RunState.SUCCEEDED, record.detail
     checkpoints = [*journal.checkpoints("run", 0)]
-    for number in (2, 3):
+    kept: State = {}
+    for number in (1, 2, 3):
         mean = plain_mean(grid, number, SITES)
-        for name, array in mean.items():
-            step = checkpoints[number - 1][name] - checkpoints[number - 2][name]
-            np.testing.assert_allclose(checkpoints[number][name], array + 0.9 * step, rtol=0, atol=1e-5)
+        current, before = checkpoints[number - 1], checkpoints[number - 2] if number > 1 else None
+        stepped = server_step(parse_study(study), number, mean, current, before, kept)
+        kept = stepped.state
+        for name, array in stepped.weights.items():
+            np.testing.assert_allclose(checkpoints[number][name], array, rtol=0, atol=1e-4)
+            if strategy == "fedavg" and before is not None:
+                step = current[name] - before[name]
+                np.testing.assert_allclose(checkpoints[number][name], mean[name] + 0.9 * step, rtol=0, atol=1e-5)
     ledger = grid.runtimes["clinic-a"].ledger
     study_key = ledger.entries[0].key.study_hash
     promised, local = (ledger.study_epsilon(study_key, 1e-3, local=flag) for flag in (False, True))
