@@ -21,7 +21,7 @@ from gaitkeeper_client.gait.analysis import Analysis, Reason
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.pipeline import nobody
 from gaitkeeper_client.gait.refusals import TABLE
-from gaitkeeper_client.insight.findings import Findings, LabelProbability, ModelCard
+from gaitkeeper_client.insight.findings import Explanation, Findings, LabelProbability, ModelCard, SeverityEstimate
 from gaitkeeper_shared.errors import GaitkeeperError
 
 MADE = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
@@ -124,6 +124,25 @@ def test_after_a_signature_what_the_clinician_let_stand_is_said_and_nothing_else
     assert [one["coding"][0]["code"] for one in report.get("conclusionCode", [])] == coded
     agents = [one["who"].get("display") for one in found["Provenance"][0]["agent"]]
     assert agents == [None, "Dr Ada, neurologist"]
+
+
+def test_a_severity_goes_out_with_its_scale_and_the_grade_stands_when_agreed() -> None:
+    found = dataclasses.replace(
+        FINDINGS, probabilities=(), leading=None, severity=SeverityEstimate(1.8, "moderate", 0.0, 4.0, 1.2, 2.1)
+    )
+    proposal = resources(walk_analysis(), found, DRAFT)["Observation"][1]
+    assert proposal["component"][0]["valueQuantity"]["value"] == 1.8
+    assert "0 to 4" in proposal["component"][0]["code"]["text"]
+    assert proposal["component"][0]["extension"][0]["url"] == codes.WINDOWS
+    assert proposal["valueCodeableConcept"]["text"] == "moderate"
+    undecided = resources(walk_analysis(), dataclasses.replace(found, status="undecided"), DRAFT)["Observation"][1]
+    assert "valueCodeableConcept" not in undecided
+
+
+def test_untested_explanations_are_said_to_be_untested() -> None:
+    explained = dataclasses.replace(FINDINGS, explanations=(Explanation("planted", (), (), 1, 0, 0, 1, 3, None),))
+    notes = resources(walk_analysis(), explained, DRAFT)["Observation"][1]["note"]
+    assert any("not tested" in note["text"] for note in notes)
 
 
 def test_a_refused_walk_says_why_and_gives_no_number() -> None:

@@ -93,6 +93,9 @@ def test_the_commands_write_what_they_say(site: Any, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "x.json").read_bytes())["type"] == "transaction"
     done = run("site", "report", "tables", report.id, "--home", home.path, "--output", tmp_path / "t")
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["curves.csv", "cycles.csv", "parameters.csv"]
+    done = run("site", "report", "dicom", report.id, "--home", home.path, "--output", tmp_path / "x.dcm")
+    assert done.exit_code == 0, done.output
+    assert b"%PDF-" in (tmp_path / "x.dcm").read_bytes()
     done = run("site", "exchange", "codes", tmp_path / "codes.json")
     assert json.loads((tmp_path / "codes.json").read_bytes())["resourceType"] == "CodeSystem"
     assert run("site", "report", "fhir", "r-0", "--home", home.path).exit_code != 0

@@ -13,7 +13,8 @@ import torch
 from vault_fixtures import make_site
 
 from gaitkeeper_client.explained import certify as certification
-from gaitkeeper_client.explained import mapping
+from gaitkeeper_client.explained import curves, mapping
+from gaitkeeper_client.explained import planted as planted_defects
 from gaitkeeper_client.explained.certify import certify, run_checks
 from gaitkeeper_client.explained.curves import curve_result
 from gaitkeeper_client.explained.maps import heat, quarters, replaced
@@ -62,10 +63,12 @@ def sample() -> Sample:
 
 @pytest.fixture(scope="module", autouse=True)
 def fewer_walks() -> Iterator[None]:
-    """Four walks in place of six and three healthy walkers to compare with: what is tested here is the tests."""
+    """Fewer walks, defects and draws, and two healthy walkers to compare with: what is tested here is the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(certification, "WALKS", (("healthy", 0), ("hemiparetic", 0), ("hemiparetic", 1)))
-        patch.setattr(mapping, "HEALTHY_WALKERS", 3)
+        patch.setattr(certification, "WALKS", (("healthy", 0), ("hemiparetic", 0)))
+        patch.setattr(mapping, "HEALTHY_WALKERS", 2)
+        patch.setattr(planted_defects, "MOST", 4)
+        patch.setattr(curves, "DRAWS", 4)
         yield
 
 

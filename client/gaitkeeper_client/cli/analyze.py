@@ -34,6 +34,7 @@ def analyze(
         typer.Option("--output", metavar="DIR", help="Where the results go. By default RECORDING's name, -gait."),
     ] = None,
     fhir: beside.FhirFile = None,
+    dicom: beside.DicomFile = None,
     tables: beside.TablesFormat = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write report.pdf, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")] = False,
@@ -59,7 +60,7 @@ def analyze(
         analysis = analyse_file(recording, height_m=height, on_progress=on_progress, options=options, estimator=network)
     folder = output if output is not None else given.result_folder(recording)
     document = write_results(folder, analysis, patient=walker, pdf=pdf)
-    others = beside.write_beside(analysis, folder, fhir=fhir, tables=tables)
+    others = beside.write_beside(analysis, folder, walker, fhir=fhir, dicom=dicom, tables=tables)
     if as_json:
         typer.echo(document, nl=False)
     else:

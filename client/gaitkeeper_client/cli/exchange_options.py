@@ -12,10 +12,15 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_client.exchange.facts import ReportFacts
     from gaitkeeper_client.gait.analysis import Analysis
+    from gaitkeeper_client.insight.context import PatientContext
 
 FhirFile = Annotated[
     Path | None,
     typer.Option("--fhir", metavar="FILE", help="Also write an HL7 FHIR R4 bundle (docs/exchange.md); a draft."),
+]
+DicomFile = Annotated[
+    Path | None,
+    typer.Option("--dicom", metavar="FILE", help="Also write the report's PDF as a DICOM object; a draft."),
 ]
 TablesFormat = Annotated[
     str | None,
@@ -33,7 +38,15 @@ def check_tables(form: str | None) -> None:
         raise GaitkeeperError("tables-format-unknown", name=form, known=", ".join(FORMATS))
 
 
-def write_beside(analysis: Analysis, folder: Path, *, fhir: Path | None, tables: str | None) -> tuple[Path, ...]:
+def write_beside(
+    analysis: Analysis,
+    folder: Path,
+    walker: PatientContext,
+    *,
+    fhir: Path | None,
+    dicom: Path | None,
+    tables: str | None,
+) -> tuple[Path, ...]:
     """Write what was asked for; gives the paths. Raises ``exchange-unwritable``, ``disk-full``."""
     written: list[Path] = []
     if fhir is not None:
@@ -42,6 +55,13 @@ def write_beside(analysis: Analysis, folder: Path, *, fhir: Path | None, tables:
 
         write_file(fhir, fhir_document(analysis, None, _facts(analysis)).data)
         written.append(fhir)
+    if dicom is not None:
+        from gaitkeeper_client.exchange.dicom import dicom_pdf
+        from gaitkeeper_client.exchange.files import write_file
+        from gaitkeeper_client.insight.pdf_report import render_report_pdf
+
+        write_file(dicom, dicom_pdf(render_report_pdf(analysis, patient=walker), _facts(analysis)))
+        written.append(dicom)
     if tables is not None:
         from gaitkeeper_client.exchange.tables import FORMATS, write_tables
 

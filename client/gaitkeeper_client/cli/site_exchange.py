@@ -29,13 +29,18 @@ def register(site: typer.Typer) -> None:
 
 
 @report_app.command()
-def fhir(report_id: ReportId, home: Home = None, output: Output = None) -> None:
+def fhir(
+    report_id: ReportId,
+    home: Home = None,
+    output: Output = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Put the report's PDF into the bundle, too.")] = False,
+) -> None:
     """Write a report as an HL7 FHIR R4 bundle; every signature is verified first. Preliminary until signed."""
     from gaitkeeper_client.exchange.files import write_file
     from gaitkeeper_client.exchange.sending import kept_document
 
     with opened_vault(home) as (place, vault):
-        document = kept_document(place, vault, report_id)
+        document = kept_document(place, vault, report_id, pdf=pdf)
     path = output or Path(f"{report_id}.fhir.json")
     write_file(path, document.data)
     typer.echo(f"{path} ({document.state})")
@@ -47,14 +52,12 @@ def dicom(report_id: ReportId, home: Home = None, output: Output = None) -> None
     from gaitkeeper_client.exchange.dicom import dicom_pdf
     from gaitkeeper_client.exchange.files import write_file
     from gaitkeeper_client.exchange.kept import facts_of
-    from gaitkeeper_client.exchange.sending import verified_report
-    from gaitkeeper_client.insight.pdf_report import report_pdf
-    from gaitkeeper_client.signing.standing import standing_of
+    from gaitkeeper_client.exchange.sending import pdf_of, verified_report
 
     with opened_vault(home) as (place, vault):
         report = verified_report(place, vault, report_id, "dicom")
         name = place.config().name
-    content = report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing_of(report))
+    content = pdf_of(report)
     path = output or Path(f"{report_id}.dcm")
     write_file(path, dicom_pdf(content, facts_of(report, name)))
     typer.echo(f"{path} ({report.state})")

@@ -30,6 +30,7 @@ PANEL = ("snomed", "363837002", "Measure of gait")
 REPORT = ("loinc", "32433-5", "Physical findings of Gait")
 MODEL_PROPOSAL = ("model-proposal", "What a model proposes for this walk")
 MODEL_SCORE = ("model-score", "Score of one label, 0 to 1")
+MODEL_SEVERITY = ("model-severity", "Severity that a model estimates")
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,10 @@ def code_system() -> bytes:
         }
         for row in DEFINITIONS.values()
     ]
-    concepts += [{"code": code, "display": text} for code, text in (codes.MODEL_PROPOSAL, codes.MODEL_SCORE)]
+    concepts += [
+        {"code": code, "display": text}
+        for code, text in (codes.MODEL_PROPOSAL, codes.MODEL_SCORE, codes.MODEL_SEVERITY)
+    ]
     resource: Json = {
         "resourceType": "CodeSystem",
         "url": codes.PARAMETERS,

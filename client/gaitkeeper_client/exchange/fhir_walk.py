@@ -6,7 +6,8 @@ from gaitkeeper_client.exchange import codes
 from gaitkeeper_client.exchange.elements import Json, absent, concept, identifier, instant, interval, quantity
 from gaitkeeper_client.exchange.facts import ReportFacts
 from gaitkeeper_client.gait.analysis import Analysis, Parameter
-from gaitkeeper_client.insight.findings import Findings, LabelProbability, ModelCard, Spread
+from gaitkeeper_client.insight.certificate_view import certificate_view
+from gaitkeeper_client.insight.findings import Findings, LabelProbability, ModelCard, SeverityEstimate, Spread
 from gaitkeeper_client.insight.norms import norm_range
 
 CATEGORY = codes.Code("http://terminology.hl7.org/CodeSystem/observation-category", "procedure", "Procedure")
@@ -102,11 +103,15 @@ def model_observation(
     resource = _observation(facts, "proposal", subject, device)
     resource["code"] = concept(codes.Code(codes.PARAMETERS, *codes.MODEL_PROPOSAL))
     resource["derivedFrom"] = [{"reference": walk}]
-    if findings.probabilities:
+    if findings.severity is not None:
+        resource["component"] = [_severity(findings.severity, findings.spread)]
+    elif findings.probabilities:
         resource["component"] = [_score(item, findings.spread) for item in findings.probabilities]
     notes = [f"The model is release {card.version}. A model proposes; a person decides."]
+    if (tested := certificate_view(findings)) is not None:
+        notes.append(tested.verdict)
     decided = facts.signed.of_model if facts.signed is not None else ()
-    standing = findings.leading
+    standing = proposed(findings)
     if decided:
         standing = next((item.label for item in decided if item.label), None)
         notes += [item.sentence for item in decided]
@@ -120,6 +125,13 @@ def model_observation(
     return resource
 
 
+def proposed(findings: Findings) -> str | None:
+    """The label, or the grade of severity, that the model decided on; None where it did not."""
+    if findings.severity is not None:
+        return findings.severity.grade if findings.status == "decided" else None
+    return findings.leading
+
+
 def _why_nothing(findings: Findings, decided: bool) -> str:
     if decided:
         return "The clinician let no label stand."
@@ -130,8 +142,21 @@ def _why_nothing(findings: Findings, decided: bool) -> str:
 def _score(item: LabelProbability, spread: Spread) -> Json:
     code = concept(codes.Code(codes.PARAMETERS, *codes.MODEL_SCORE), text=f"Score of: {item.label}")
     component: Json = {"code": code, "valueQuantity": quantity(item.probability, _SCORE)}
-    if item.lowest is not None and item.highest is not None:
+    return _with_range(component, item.lowest, item.highest, spread)
+
+
+def _severity(found: SeverityEstimate, spread: Spread) -> Json:
+    words = f"Severity from {found.scale_low:g} to {found.scale_high:g}, nearest to: {found.grade}"
+    component: Json = {
+        "code": concept(codes.Code(codes.PARAMETERS, *codes.MODEL_SEVERITY), text=words),
+        "valueQuantity": quantity(found.value, _SCORE),
+    }
+    return _with_range(component, found.lowest, found.highest, spread)
+
+
+def _with_range(component: Json, lowest: float | None, highest: float | None, spread: Spread) -> Json:
+    if lowest is not None and highest is not None:
         # The lowest and highest window are no confidence interval, and must not look like one.
         url = codes.INTERVAL if spread == "strides" else codes.WINDOWS
-        component["extension"] = [interval(url, item.lowest, item.highest, _SCORE)]
+        component["extension"] = [interval(url, lowest, highest, _SCORE)]
     return component

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from gaitkeeper_client.exchange.codes import BASE
 from gaitkeeper_client.exchange.facts import Decision, ReportFacts, Signed, Signer, Subject
+from gaitkeeper_client.exchange.fhir_walk import proposed
 from gaitkeeper_client.signing.items import MODEL
 from gaitkeeper_client.signing.kept import KeptReport
 
@@ -35,7 +36,7 @@ def facts_of(report: KeptReport, site: str, *, reference: str = "", pdf: bytes |
 def _signed(report: KeptReport) -> Signed:
     signers = dict.fromkeys(Signer(one.clinician, one.role) for one in report.statements)
     texts = {item.id: item.text for item in report.items}
-    proposed = (report.findings.leading if report.findings else None) or ""
+    word = (proposed(report.findings) if report.findings else None) or ""
     decisions = tuple(
         Decision(
             about=texts.get(item, item),
@@ -43,7 +44,7 @@ def _signed(report: KeptReport) -> Signed:
             text=one.text,
             reason=one.reason,
             of_model=item == MODEL,
-            label=(proposed if one.verdict == "agreed" else one.label or "") if item == MODEL else "",
+            label=(word if one.verdict == "agreed" else one.label or "") if item == MODEL else "",
         )
         for item, one in report.decisions.items()
     )

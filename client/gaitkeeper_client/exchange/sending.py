@@ -35,10 +35,22 @@ def verified_report(home: SiteHome, vault: Vault, report_id: str, purpose: str) 
     return report
 
 
-def kept_document(home: SiteHome, vault: Vault, report_id: str, *, pdf: bytes | None = None) -> FhirDocument:
-    """A kept report as FHIR, in its present state. Raises as :func:`verified_report`."""
+def kept_document(home: SiteHome, vault: Vault, report_id: str, *, pdf: bool = False) -> FhirDocument:
+    """A kept report as FHIR, in its present state; ``pdf``: with the page that people read.
+
+    Raises as :func:`verified_report`.
+    """
     report = verified_report(home, vault, report_id, "fhir")
-    return fhir_document(report.analysis, report.findings, facts_of(report, home.config().name, pdf=pdf))
+    page = pdf_of(report) if pdf else None
+    return fhir_document(report.analysis, report.findings, facts_of(report, home.config().name, pdf=page))
+
+
+def pdf_of(report: KeptReport) -> bytes:
+    """The PDF of a report whose statements the caller has verified."""
+    from gaitkeeper_client.insight.pdf_report import render_report_pdf
+    from gaitkeeper_client.signing.standing import standing_of
+
+    return render_report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing_of(report))
 
 
 def queue(home: SiteHome, reports: Iterable[str]) -> int:
