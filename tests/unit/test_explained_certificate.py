@@ -20,10 +20,12 @@ from gaitkeeper_client.explained.curves import curve_result
 from gaitkeeper_client.explained.maps import heat, quarters, replaced
 from gaitkeeper_client.explained.planted import planted
 from gaitkeeper_client.explained.walks import Sample, sample_of, simulated_walk
+from gaitkeeper_client.gait.pipeline import nobody
 from gaitkeeper_client.insight.certificate import Certificate, certificate_of, sentence
 from gaitkeeper_client.insight.certificate_view import certificate_view, view_of
 from gaitkeeper_client.insight.certificates import digest_of, keep_certificate, read_certificate
-from gaitkeeper_client.insight.findings import DeletionCheck, Explanation, Findings, findings_of
+from gaitkeeper_client.insight.findings import DeletionCheck, Explanation, Findings, HeatmapRow, findings_of
+from gaitkeeper_client.insight.report import render_report
 from gaitkeeper_client.insight.rescaling import rank_correlation
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.models.bundle import ModelBundle, weights_of
@@ -167,7 +169,17 @@ def test_a_certificate_is_kept_for_its_weights_and_its_version_alone(tmp_path: P
 
 
 def test_what_failed_or_was_never_tested_stands_out(certificate: Certificate) -> None:
-    explanation = Explanation("a", (), (), 1.0, 0.0, 0.0, 1.0, 3, DeletionCheck(1.0, 0.1, 20))
+    explanation = Explanation(
+        "a",
+        (HeatmapRow("knee", "left", (0.1,) * 20, (None,) * 20),),
+        (),
+        1.0,
+        0.0,
+        0.0,
+        1.0,
+        3,
+        DeletionCheck(1.0, 0.1, 20),
+    )
     found = Findings("decided", explanations=(explanation,), certificate=certificate)
     assert findings_of(found.to_json()).certificate is not None
     shown = certificate_view(found)
@@ -177,6 +189,11 @@ def test_what_failed_or_was_never_tested_stands_out(certificate: Certificate) ->
     failed = view_of(dataclasses.replace(certificate, status="failed", checks=bad))
     assert failed.warning
     assert "FAILED 8 of 8" in failed.verdict
+    page = render_report(
+        nobody({}),
+        dataclasses.replace(found, certificate=dataclasses.replace(certificate, status="failed", checks=bad)),
+    )
+    assert page.count("FAILED 8 of 8") == 2
     missing = certificate_view(dataclasses.replace(found, certificate=None))
     assert missing is not None
     assert missing.warning

@@ -173,9 +173,12 @@ def _audit(home: SiteHome, patient: PatientContext, analysis: Analysis, findings
 
 
 def _print_findings(findings: Findings) -> None:
+    from gaitkeeper_client.insight.certificate_view import certificate_view
     from gaitkeeper_client.insight.findings_view import findings_view, range_text
 
     typer.echo(findings_view(findings, ()).verdict)
+    if (tested := certificate_view(findings)) is not None and tested.warning:
+        typer.echo(f"  {tested.verdict}")
     for reason in findings.reasons:
         typer.echo(f"  {reason.message}")
     for item in findings.probabilities:
