@@ -15,6 +15,7 @@ from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
+from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.perspective import Picture
@@ -28,9 +29,6 @@ from gaitkeeper_client.pose.camera import CameraMotion
 from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINT_INDEX
-
-SHORTEST_SIGHT_S = 0.5
-"""Somebody seen for less is nobody."""
 
 
 def analyse(
@@ -51,11 +49,13 @@ def analyse(
     ``picture``: the size of the camera's, without which a view that is not square to the walk cannot be set square.
     ``body_share``: trunk, thigh and shank as the network sees them, over the true ones.
     """
+    if (side := leg_alone(trajectories)) is not None:
+        return _refuse([reason("not-walking", detail=f"only the {side} leg is seen from hip to toe")], source, {})
     if not _enough_to_see(trajectories):
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
     cleaned = clean(trajectories)
     chosen = method if method is not None else default_method(cleaned.tracks)
-    found_bouts = find_bouts(cleaned.tracks)
+    found_bouts = [bout for bout in find_bouts(cleaned.tracks) if legs_part(bout)]
     bouts = tuple(bout for bout in found_bouts if not _goes_backwards(bout, cleaned))
     backwards = len(found_bouts) - len(bouts)
     # In a picture that moves no foot is at rest, as on a belt.

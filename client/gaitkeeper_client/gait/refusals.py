@@ -39,8 +39,8 @@ TABLE: dict[str, Refusal] = {
         Refusal(
             "not-walking",
             "the person neither travels with alternating legs nor walks on the spot",
-            "The person who is seen does not walk: {detail}.",
-            "Record straight walking at the person's own pace.",
+            "No walk can be seen: {detail}.",
+            "Record straight walking at the person's own pace, both legs in sight.",
         ),
         Refusal(
             "walks-backwards",

@@ -18,6 +18,9 @@ from gaitkeeper_shared.skeleton import SIDES
 SHARE_OF_HEIGHT = 0.779
 """Shoulder to hip (0.288), hip to knee (0.245) and knee to ankle (0.246), of the height (Winter 2009, figure 4.1)."""
 
+LEG_SHARE = 0.491
+"""Hip to knee to ankle alone, where no shoulders are seen: a stooped trunk does not count, and a long leg does."""
+
 
 def body_length(points: FloatArray) -> float:
     """Median sum of trunk, thigh and shank over the walk, in the points' unit."""
@@ -27,7 +30,12 @@ def body_length(points: FloatArray) -> float:
         + np.linalg.norm(joint(points, f"{side}_knee") - joint(points, f"{side}_ankle"), axis=1)
         for side in SIDES
     ]
-    return float(np.nanmedian(trunk)) + float(np.nanmedian(np.concatenate(legs)))
+    return _median(trunk) + _median(np.concatenate(legs))
+
+
+def _median(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 def metres_per_unit(bout: Bout, unit: str, height_m: float | None, body_share: float = 1.0) -> float | None:
@@ -36,5 +44,7 @@ def metres_per_unit(bout: Bout, unit: str, height_m: float | None, body_share: f
         return 1.0
     if height_m is None:
         return None
-    length = body_length(bout.points)
-    return SHARE_OF_HEIGHT * body_share * height_m / length if np.isfinite(length) and length > 0 else None
+    length, share = body_length(bout.points), SHARE_OF_HEIGHT
+    if not np.isfinite(length):
+        length, share = bout.leg, LEG_SHARE
+    return share * body_share * height_m / length if np.isfinite(length) and length > 0 else None

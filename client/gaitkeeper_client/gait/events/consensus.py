@@ -33,7 +33,8 @@ COORDINATES_LATE_S: dict[EventType, float] = {"foot_strike": -0.045, "foot_off":
 WEIGHT = 0.6
 """Of the network where both agree."""
 AGREE_S: dict[EventType, float] = {"foot_strike": 0.012, "foot_off": 0.02}
-"""One and a half times the spread, over ground, of the network's distance from the other method."""
+"""Farther apart, the network counts as if it were so far; for strikes one and a half times the spread, over ground, of
+its distance from the other method."""
 SAME_S = 0.15
 """Two methods mean the same event if they are no farther apart: half of the shortest step."""
 ALONE = 0.5

@@ -1,0 +1,38 @@
+"""Whether there are two legs to tell apart: a walk is what two of them do in turn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.clean import LOWEST_CONFIDENCE
+from gaitkeeper_shared.kinematics import joint
+from gaitkeeper_shared.recording import JointTrajectories, Side
+from gaitkeeper_shared.skeleton import JOINT_INDEX
+
+SHORTEST_SIGHT_S = 0.5
+"""What is seen for less is not seen."""
+LEAST_APART = 0.08
+"""Ankles at least this far apart along the way, in leg lengths, at the widest tenth of a walk: a step of 7 cm."""
+_PARTS = ("hip", "ankle", "heel", "toe")
+
+
+def leg_alone(tracks: JointTrajectories) -> Side | None:
+    """The side of the only leg that is seen from hip to toe for long enough; None where both are, or neither."""
+    seen = {side: _seconds(tracks, side) >= SHORTEST_SIGHT_S for side in ("left", "right")}
+    if seen["left"] == seen["right"]:
+        return None
+    return "left" if seen["left"] else "right"
+
+
+def _seconds(tracks: JointTrajectories, side: str) -> float:
+    columns = [JOINT_INDEX[f"{side}_{part}"] for part in _PARTS]
+    known = np.isfinite(tracks.positions[:, columns]).all(axis=(1, 2))
+    sure = (tracks.confidence[:, columns] >= LOWEST_CONFIDENCE).all(axis=1)
+    return float(np.count_nonzero(known & sure)) / tracks.sample_rate_hz
+
+
+def legs_part(bout: Bout) -> bool:
+    """Whether the feet are ever apart: a network that finds one leg twice shows two that never pass each other."""
+    apart = np.abs(joint(bout.points, "left_ankle") - joint(bout.points, "right_ankle"))[:, 0]
+    return bool(np.nanpercentile(apart, 90.0) >= LEAST_APART * bout.leg)
