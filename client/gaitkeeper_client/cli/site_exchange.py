@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gaitkeeper_client.cli.exchange_options import TablesFormat, check_tables
+from gaitkeeper_client.cli.exchange_options import check_tables
 from gaitkeeper_client.cli.site_report import ReportId, opened_vault
 from gaitkeeper_client.cli.site_report import app as report_app
 from gaitkeeper_client.cli.site_vault import AsJson, Home
@@ -66,7 +66,7 @@ def dicom(report_id: ReportId, home: Home = None, output: Output = None) -> None
 @report_app.command()
 def tables(
     report_id: ReportId,
-    form: TablesFormat = "csv",
+    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
     home: Home = None,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="DIR", help="The folder. By default named after the report.")
