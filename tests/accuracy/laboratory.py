@@ -88,7 +88,7 @@ def _labels(done: Sequence[Validation]) -> str:
 
 
 PARKINSON = """
-The marks of the patient with Parkinson's disease (figshare_pd) were made by the coordinate method of Zeni 2008:
-agreement with them says that two methods agree, and no more. Six of the seven plates in its file can be read; the
-patient's steps are so short that no foot stands whole and alone on one of them, so that this file holds no truth.
+The marks of the patient with Parkinson's disease (figshare_pd) come from a coordinate method after Zeni 2008, not from
+plates: agreement with them says that two methods agree, and no more. Six of the seven plates in its file can be read;
+the patient's steps are so short that no foot stands whole and alone on one of them, so that this file holds no truth.
 """

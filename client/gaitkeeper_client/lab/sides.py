@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaitkeeper_shared.arrays import BoolArray, FloatArray
+from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.kinematics import joint, midpoint
 from gaitkeeper_shared.skeleton import SIDES
@@ -91,7 +91,9 @@ def _to_left(points: FloatArray) -> FloatArray:
 def _against_the_way(points: FloatArray, facing: FloatArray) -> bool:
     """Whether the walker travels, and against the direction of the feet."""
     hips = midpoint(points, "hip")[:, :2]
-    seen: BoolArray = np.isfinite(hips).all(axis=1)
+    seen = np.flatnonzero(np.isfinite(hips).all(axis=1))
+    if seen.size < FEWEST_SAMPLES:
+        return False
     way = np.gradient(hips[seen], axis=0)
     if np.linalg.norm(way.sum(axis=0)) < TRAVELLED_M:
         return False
