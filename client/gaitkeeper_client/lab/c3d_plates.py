@@ -27,7 +27,9 @@ def read_plates(file: C3dFile, frame: LabFrame) -> tuple[tuple[ForcePlate, ...],
     used = file.parameters.number("FORCE_PLATFORM", "USED")
     if not used or file.analog.size == 0:
         return (), ()
-    plates, broken, unwired = [], [], []
+    plates: list[ForcePlate] = []
+    broken: list[int] = []
+    unwired: list[int] = []
     for number in range(int(min(used, 64))):
         try:
             plates.append(_plate(file, number, frame))
