@@ -89,7 +89,7 @@ def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     return tuple(_read(kind, item, where) for kind, item in zip(kinds, items, strict=True))
 
 
-def _dataclass(kind: type[Any], value: Any, where: str) -> Any:
+def _dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{where}: a table was expected")
     hints = _hints(kind)
@@ -104,5 +104,5 @@ def _dataclass(kind: type[Any], value: Any, where: str) -> Any:
 
 
 @functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)

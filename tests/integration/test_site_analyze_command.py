@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from gaitkeeper_client.cli import site_analyze
 from gaitkeeper_client.consortium.enrol import enrol
 from gaitkeeper_client.consortium.releases import pull_once
+from gaitkeeper_client.signing.kept import list_for
 from gaitkeeper_client.vault.home import SiteHome, create_home
 from gaitkeeper_client.vault.keys import create_key, unlock
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
@@ -118,6 +119,10 @@ def test_the_deployed_model_is_asked_and_explained(deployed: SiteHome, walk_file
     assert findings["explanations"][0]["residual"] < 0.1
     report = (out / "report.html").read_text("utf-8")
     assert "gait-test" in report
+    with Vault.open(deployed, unlock(deployed)) as vault:
+        kept = list_for(vault, vault.named(PATIENT).pseudonym)
+    assert [(one.state, one.model_version) for one in kept] == [("draft", "1")]
+    assert json.loads(result.stdout)["report"] == {"id": kept[0].id, "status": "draft", "signed_by": None}
     with Vault.open(deployed, unlock(deployed)) as vault:
         pseudonym = vault.patients()[0].pseudonym
     assert pseudonym in report

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from followup_fixtures import PATIENT, TRUE, report
 from hypothesis import given
 from hypothesis import strategies as st
+from vault_fixtures import facts_of, make_recording, make_site, someone
 
 from gaitkeeper_client.followup.change import FALSE_ALARMS, changes, direction, trend
-from gaitkeeper_client.followup.course import Course, course_of
+from gaitkeeper_client.followup.course import Course, course_in, course_of
 from gaitkeeper_client.followup.page import render_course
 from gaitkeeper_client.followup.pdf_page import render_course_pdf
 from gaitkeeper_client.followup.rules import change_rules
@@ -26,8 +30,11 @@ from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.insight.pdf_report import render_report_pdf
 from gaitkeeper_client.insight.standing import Decided, Standing
 from gaitkeeper_client.insight.texts import texts
-from gaitkeeper_client.signing.kept import KeptReport
+from gaitkeeper_client.signing.kept import KeptReport, save
 from gaitkeeper_client.signing.statements import Statement
+from gaitkeeper_client.vault.consent import Consent
+from gaitkeeper_client.vault.store import Vault
+from gaitkeeper_shared.cli import build_command
 from gaitkeeper_shared.errors import GaitkeeperError
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/followup.md"
@@ -250,6 +257,32 @@ def test_the_pdfs_are_reproducible_and_say_on_each_page_that_they_are_drafts(fol
         assert all(("DRAFT" in page) == (name != "signed") for page in pages), name
         assert ("A finding & <b>its</b> words" in text) == (name == "signed")
         assert "Walking speed" in text
+
+
+def test_the_command_compares_what_the_vault_keeps_of_a_consenting_patient(tmp_path: Path) -> None:
+    random = np.random.default_rng(11)
+    home, key = make_site(tmp_path / "site")
+    with Vault.open(home, key) as vault:
+        pseudonym = vault.add(someone(age=70.0, sex="female"), make_recording(1), facts_of(1)).pseudonym
+        context = dataclasses.replace(PATIENT, pseudonym=pseudonym)
+        for day, planted in ((0, {}), (30, {"walking_speed": 1.6})):
+            walk = report(random, day, planted)
+            save(home, vault, context, walk.analysis, None, recorded_at=walk.recorded_at)
+    command = build_command()
+    assert isinstance(command, click.Group)
+    arguments = ["site", "follow-up", "patient-1", "--home", str(home.path)]
+    table = json.loads(CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False).output)
+    verdicts = {change["name"]: change["verdict"] for change in table["since_first"]}
+    assert (table["status"], len(table["visits"]), verdicts["walking_speed"]) == ("draft", 2, "improved")
+    out = CliRunner().invoke(command, [*arguments, "--output", str(tmp_path / "out"), "--pdf"], catch_exceptions=False)
+    assert "Walking speed: " in out.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"follow-up.html", "follow-up.pdf"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "out").iterdir())
+    with Vault.open(home, key) as vault:
+        vault.set_consent(pseudonym, Consent(frozenset({"training"})))
+        with pytest.raises(GaitkeeperError) as caught:
+            course_in(home, vault, pseudonym)
+    assert caught.value.code == "consent-missing"
 
 
 # -- the tables

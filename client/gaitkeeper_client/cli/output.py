@@ -63,12 +63,12 @@ def write_results(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / "analysis.json", text.encode("utf-8"))
-        about = {"patient": patient or UNNAMED, "standing": standing or DRAFT}
-        write_report(analysis, folder / "report.html", findings, **about)
+        about, state = patient or UNNAMED, standing or DRAFT
+        write_report(analysis, folder / "report.html", findings, patient=about, standing=state)
         if pdf:
             from gaitkeeper_client.insight.pdf_report import write_report_pdf
 
-            write_report_pdf(analysis, folder / "report.pdf", findings, **about)
+            write_report_pdf(analysis, folder / "report.pdf", findings, patient=about, standing=state)
     except OSError as error:
         raise GaitkeeperError("analysis-unwritable", path=folder, detail=error.strerror or str(error)) from error
     return text

@@ -67,7 +67,9 @@ def course_of(reports: Sequence[KeptReport], patient: PatientContext) -> Course:
     if not visits:
         raise GaitkeeperError("followup-nothing", pseudonym=patient.pseudonym)
     scores = tuple(mobility_score(visit.estimates) for visit in visits)
-    first, previous, score_changes = (), (), (None, None)
+    first: tuple[Change, ...] = ()
+    previous: tuple[Change, ...] = ()
+    score_changes: tuple[Change | None, Change | None] = (None, None)
     if len(visits) > 1:
         first, previous = changes(visits[0], visits[-1], patient), changes(visits[-2], visits[-1], patient)
         score_changes = (_score_change(visits, scores, 0), _score_change(visits, scores, -2))

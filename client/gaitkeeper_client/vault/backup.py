@@ -84,8 +84,8 @@ def _members(home: SiteHome, vault: Vault) -> Iterator[Member]:
                 yield Member(path.relative_to(home.path).as_posix(), path.read_bytes())
     yield Member("vault/index.sqlite", vault.index.image())
     yield Member(f"vault/{vault.seal.path.name}", vault.seal.path.read_bytes())
-    for row in (*vault.index.recordings(), *vault.index.documents()):
-        sealed = vault.path_of(row.id)
+    for file_id in vault.index.file_ids():
+        sealed = vault.path_of(file_id)
         yield Member(sealed.relative_to(home.path).as_posix(), sealed.read_bytes())
     yield from _ledger(home)
     yield from _audit(home)

@@ -38,7 +38,7 @@ def check_vault(vault: Vault) -> tuple[Damage, ...]:
         if row.pseudonym in keys and not any(item.what == f"recording {row.id}" for item in found):
             found += _check_file(vault, row, keys[row.pseudonym])
     found += [damage for row in documents if row.pseudonym in keys for damage in _check_document(vault, row, keys)]
-    unknown = vault.files_on_disk() - {vault.path_of(row.id).name for row in (*rows, *documents)}
+    unknown = vault.files_on_disk() - {vault.path_of(file_id).name for file_id in vault.index.file_ids()}
     found += [Damage(f"file {name}", "the index does not know it") for name in sorted(unknown)]
     return tuple(found)
 

@@ -57,7 +57,7 @@ def erase(home: SiteHome, vault: Vault, name: str, *, wait_s: float = BUSY_TIMEO
     with vault.writing():
         row = vault.index.patient(pseudonym)
         recordings, documents = vault.index.recordings(pseudonym), vault.index.documents(pseudonym)
-        files = [vault.path_of(item.id) for item in (*recordings, *documents)]
+        files = [vault.path_of(file_id) for file_id in vault.index.file_ids(pseudonym)]
         if row is not None:
             with vault.index.transaction():
                 vault.index.remove_patient(row)

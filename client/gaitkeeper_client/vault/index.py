@@ -232,6 +232,11 @@ class VaultIndex:
                 RecordingRow(*_typed(row, _RECORDING)) for row in self._database.execute(query, (pseudonym,)).fetchall()
             ]
 
+    def file_ids(self, pseudonym: str | None = None) -> list[str]:
+        """The ids of everything that has a sealed file: recordings and documents of one patient, or of all."""
+        recordings, documents = self.recordings(pseudonym), self.documents(pseudonym)
+        return [row.id for row in recordings] + [row.id for row in documents]
+
     def recording_by_source(self, source: bytes) -> RecordingRow | None:
         """One recording by the keyed hash of its file."""
         query = "SELECT id, pseudonym, source, record FROM recordings WHERE source = ?"

@@ -131,8 +131,7 @@ def apply_retention(
     emptied = []
     for pseudonym in dict.fromkeys(item.pseudonym for item in gone):
         items = [item for item in gone if item.pseudonym == pseudonym]
-        kept = len(vault.index.recordings(pseudonym)) + len(vault.index.documents(pseudonym))
-        if len(items) == kept:
+        if len(items) == len(vault.index.file_ids(pseudonym)):
             erase(home, vault, pseudonym, wait_s=wait_s)
             emptied.append(pseudonym)
             continue

@@ -41,7 +41,7 @@ def rotate_key(home: SiteHome, key: SiteKey, passphrase: str | None, *, scrypt_n
     ledger = open_ledger(home, key) if home.ledger.exists() else None
     with Vault.open(home, key) as vault, full_disk_is_an_error(home.vault), vault.writing():
         keep_key(home, fresh, passphrase, next_=True, scrypt_n=scrypt_n)
-        old_files = [vault.path_of(row.id) for row in (*vault.index.recordings(), *vault.index.documents())]
+        old_files = [vault.path_of(file_id) for file_id in vault.index.file_ids()]
         _reseal(vault, fresh)
         keep_key(home, fresh, passphrase, scrypt_n=scrypt_n)
         drop_next_keys(home)

@@ -315,7 +315,7 @@ class Vault:
         with self.locked(wait=False) as alone:
             if not alone:
                 return
-            known = {self.path_of(row.id).name for row in (*self.index.recordings(), *self.index.documents())}
+            known = {self.path_of(file_id).name for file_id in self.index.file_ids()}
             for name in self.files_on_disk() - known:
                 if is_temporary(name) or name.endswith(_SUFFIX):
                     (self._files / name).unlink(missing_ok=True)
