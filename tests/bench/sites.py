@@ -97,9 +97,10 @@ def _play(journal: Journal, names: tuple[str, ...]) -> None:
     from flwr.clientapp import ClientApp
     from flwr.serverapp import Grid, ServerApp
 
+    from gaitkeeper_server.rounds import rehearsal
     from gaitkeeper_server.rounds.conductor import Conductor, Pace
-    from gaitkeeper_server.rounds.rehearsal import _roll_call, _run_simulation
 
+    rehearsal.ROLL_CALL_S = LONGEST_S  # a thousand nodes take minutes to come up
     client, server = ClientApp(), ServerApp()
 
     @client.train()
@@ -123,10 +124,10 @@ def _play(journal: Journal, names: tuple[str, ...]) -> None:
 
     @server.main()
     def conduct(grid: Grid, context: Context) -> None:
-        roster = _roll_call(grid, len(names))
+        roster = rehearsal._roll_call(grid, len(names))
         Conductor(grid, journal, "bench", roster=roster, pace=Pace(poll_s=0.01)).conduct()
 
-    _run_simulation(server, client, len(names))
+    rehearsal._run_simulation(server, client, len(names))
 
 
 if __name__ == "__main__":

@@ -253,3 +253,26 @@ def test_what_is_asked_for_no_longer_is_forgotten(grid: ReplyGrid) -> None:
     link.withheld = set()
     assert grid.pull_messages(["m9"]) == []
     assert grid._arriving == {}
+
+
+def test_many_replies_at_once_are_unpacked_a_few_at_a_time(grid: ReplyGrid) -> None:
+    ids = [f"m{number}" for number in range(20)]
+    link = Link(*(reply_of(11 + number, item) for number, item in enumerate(ids)))
+    questions = 0
+    pull = link.PullMessages
+
+    def counted(request: Any) -> PullAppMessagesResponse:
+        nonlocal questions
+        questions += 1
+        return pull(request)
+
+    link.PullMessages = counted  # type: ignore[method-assign]
+    attach(grid, link)
+    left, taken = set(ids), []
+    while left:
+        found = grid.pull_messages(sorted(left))
+        taken.append(len(found))
+        left -= {message.metadata.reply_to_message_id for message in found}
+    assert taken == [8, 8, 4]
+    # Asking is held back by the SuperLink until there is something new: not before what is there was taken in.
+    assert questions == 1

@@ -26,6 +26,8 @@ from flwr.superlink.grid import HttpGrid
 _LOOK_AGAIN_S = 0.25
 """Between looks for the parts of one reply."""
 _LONGEST_REASON = 200
+_AT_ONCE = 8
+"""Replies that are unpacked at a time: memory does not grow with the number of sites that answer at once."""
 
 
 @dataclass(slots=True)
@@ -52,7 +54,8 @@ class ReplyGrid(HttpGrid):
         arriving = {key: reply for key, reply in (self._arriving or {}).items() if key in wanted}
         self._arriving = arriving
         open_ids = [item for item in wanted if item not in arriving]
-        if open_ids:
+        untouched = any(reply.look_at == 0.0 for reply in arriving.values())
+        if open_ids and not untouched:
             # The SuperLink forgets a message when it has told of the reply: it is asked for each one once.
             response = self._runtime_client.PullMessages(PullAppMessagesRequest(message_ids=open_ids))
             for proto, tree in zip(response.messages_list, response.message_object_trees, strict=True):
@@ -61,6 +64,8 @@ class ReplyGrid(HttpGrid):
                     arriving[metadata.reply_to_message_id] = _Arriving(metadata, tree)
         whole = []
         for key, reply in list(arriving.items()):
+            if len(whole) == _AT_ONCE:
+                break
             message = self._look(reply)
             if message is not None:
                 del arriving[key]
