@@ -90,7 +90,9 @@ def test_a_planted_improvement_is_found_and_a_change_for_the_worse_is_called_tha
     for planted, verdict in ((better, "improved"), (worse, "worse")):
         found = [course([[report(random, 0)], [report(random, 30, planted)]]) for _ in range(20)]
         for name in planted:
-            verdicts = Counter(change.verdict for one in found for change in one.since_first if change.name == name)
+            verdicts = Counter[str](
+                change.verdict for one in found for change in one.since_first if change.name == name
+            )
             assert verdicts[verdict] >= 18, (name, verdicts)
 
 
@@ -98,7 +100,7 @@ def test_repeated_walks_that_differ_more_than_their_strides_widen_the_error() ->
     random = np.random.default_rng(4)
     single = visits_of([report(random, 0), report(random, 30)])
     repeated = visits_of([report(random, day, walk=walk) for day in (0, 30) for walk in range(3)])
-    before, after = (changes(*visits, PATIENT, ["walking_speed"])[0] for visits in (single, repeated))
+    before, after = (changes(one[0], one[1], PATIENT, ["walking_speed"])[0] for one in (single, repeated))
     assert [len(visit.reports) for visit in repeated] == [3, 3]
     assert after.repeated
     assert not before.repeated

@@ -177,8 +177,8 @@ def test_what_no_clinician_of_the_site_signed_is_not_shown_as_signed(site: tuple
             ({"key_id": forged_key.verifying.key_id}, "signature-not-trusted"),
             ({}, "signature-not-trusted"),
         ):
-            wrong = {"number": 2, "previous_sha256": true.statement.sha256, **change}
-            with_change = dataclasses.replace(true.statement, **wrong)
+            second = dataclasses.replace(true.statement, number=2, previous_sha256=true.statement.sha256)
+            with_change = dataclasses.replace(second, **change)  # type: ignore[arg-type]
             content = with_change.canonical()
             signatures = sign_bytes(content, STATEMENT_CONTEXT, forged_key)
             put_statement(vault, pseudonym, SignedStatement(with_change, content, signatures))
@@ -281,6 +281,10 @@ def test_the_command_lists_signs_and_shows(
     run("report", "show", report.id, "--output", str(tmp_path / "out"))
     document = json.loads((tmp_path / "out" / "analysis.json").read_text())
     assert document["report"] == {"id": report.id, "status": "signed", "signed_by": "dr.adams (neurologist)"}
+    run("report", "pdf", report.id, "--output", str(tmp_path / "one.pdf"))
+    run("report", "show", report.id, "--output", str(tmp_path / "out"), "--pdf")
+    pages = [tmp_path / "one.pdf", tmp_path / "out" / "report.pdf"]
+    assert all(page.read_bytes().startswith(b"%PDF-") and page.stat().st_mode & 0o077 == 0 for page in pages)
     assert "dr.adams" in run("clinician", "list")
 
 

@@ -51,7 +51,7 @@ def write_results(
 
     Raises ``analysis-unwritable`` or ``disk-full``.
     """
-    from gaitkeeper_client.insight.report import UNNAMED, write_report
+    from gaitkeeper_client.insight.report import UNNAMED, write_page, write_report
     from gaitkeeper_client.insight.standing import DRAFT
     from gaitkeeper_shared.durable import write_durably
 
@@ -66,9 +66,10 @@ def write_results(
         about, state = patient or UNNAMED, standing or DRAFT
         write_report(analysis, folder / "report.html", findings, patient=about, standing=state)
         if pdf:
-            from gaitkeeper_client.insight.pdf_report import write_report_pdf
+            from gaitkeeper_client.insight.pdf_report import render_report_pdf
 
-            write_report_pdf(analysis, folder / "report.pdf", findings, patient=about, standing=state)
+            page = render_report_pdf(analysis, findings, patient=about, standing=state)
+            write_page(folder / "report.pdf", page)
     except OSError as error:
         raise GaitkeeperError("analysis-unwritable", path=folder, detail=error.strerror or str(error)) from error
     return text

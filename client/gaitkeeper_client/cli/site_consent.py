@@ -87,13 +87,13 @@ def erase(
             typer.confirm(f"Destroy everything that this vault holds of {patient}?", abort=True)
         done = run(place, vault, patient)
     if as_json:
-        table = {"pseudonym": done.pseudonym, "recordings": done.recordings, "backups": list(done.backups)}
-        typer.echo(json.dumps({"schema": "gaitkeeper.erasure/1", **table}))
+        table = {"pseudonym": done.pseudonym, "recordings": done.recordings, "documents": done.documents}
+        typer.echo(json.dumps({"schema": "gaitkeeper.erasure/1", **table, "backups": list(done.backups)}))
         return
     words = (
         "was erased before; nothing of them is left"
         if done.again
-        else f"is erased, with {done.recordings} recording(s)"
+        else f"is erased, with {done.recordings} recording(s) and {done.documents} document(s), such as reports"
     )
     typer.echo(f"{done.pseudonym} {words}. The ledger keeps what was spent.")
     if done.backups:

@@ -157,7 +157,8 @@ def pdf(
     ] = None,
 ) -> None:
     """Write a report as PDF; every signature is verified first. An unsigned one says so on each page."""
-    from gaitkeeper_client.insight.pdf_report import write_report_pdf
+    from gaitkeeper_client.insight.pdf_report import render_report_pdf
+    from gaitkeeper_client.insight.report import write_page
     from gaitkeeper_client.signing.standing import verified_standing
     from gaitkeeper_client.vault.events import record
 
@@ -165,7 +166,8 @@ def pdf(
         report, standing = verified_standing(place, vault, report_id)
         record(place, "vault-read", purpose="report", patient=report.pseudonym, report=report.id)
     path = output or Path(f"{report.id}.pdf")
-    write_report_pdf(report.analysis, path, report.findings, patient=report.patient, standing=standing)
+    page = render_report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing)
+    write_page(path, page)
     typer.echo(str(path))
 
 

@@ -31,9 +31,9 @@ def retention(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove recordings that are older than the site's policy allows: [retention] days in site.toml.
+    """Remove what is older than the site's policy allows: [retention] days and report_days in site.toml.
 
-    'site ingest' and 'site start' do the same. A patient with no recording left is erased.
+    'site ingest' and 'site start' do the same. A patient of whom neither recording nor report is left is erased.
     """
     from datetime import UTC, datetime
 
@@ -53,17 +53,20 @@ def retention(
             removed = apply_retention(place, vault, policy, now=now)
     if as_json:
         rows = [
-            {"pseudonym": item.pseudonym, "recording": item.recording_id, "since": item.since}
+            {"pseudonym": item.pseudonym, "recording": item.recording_id, "since": item.since, "kind": item.kind}
             for item in removed.recordings
         ]
         table = {"schema": "gaitkeeper.retention/1", "days": policy.days, "dry_run": dry_run, "recordings": rows}
         typer.echo(json.dumps({**table, "patients_erased": list(removed.patients)}, indent=2))
         return
-    if policy.days is None:
+    if policy.days is None and policy.documents_days is None:
         typer.echo("This site sets no limit ([retention] days in site.toml): nothing is removed.")
         return
     verb = "would be removed" if dry_run else "removed"
-    typer.echo(f"{len(removed.recordings)} recording(s) older than {policy.days} days {verb}.")
+    documents = sum(item.kind == "document" for item in removed.recordings)
+    typer.echo(
+        f"{len(removed.recordings) - documents} recording(s) and {documents} document(s) past their time {verb}."
+    )
     if removed.patients:
         typer.echo(f"Nothing was left of {len(removed.patients)} patient(s): erased ({', '.join(removed.patients)}).")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.pdf import Sheet
-from gaitkeeper_client.insight.report import UNNAMED, write_page
+from gaitkeeper_client.insight.report import UNNAMED
 from gaitkeeper_client.insight.standing import DRAFT, Standing
 from gaitkeeper_client.insight.texts import Texts, texts
 from gaitkeeper_client.insight.view import PatientContext, ReportView, report_view
@@ -36,19 +35,6 @@ def render_report_pdf(
     _decisions(sheet, view, words)
     _provenance(sheet, view, words)
     return sheet.render()
-
-
-def write_report_pdf(
-    analysis: Analysis,
-    path: Path,
-    findings: Findings | None = None,
-    *,
-    patient: PatientContext = UNNAMED,
-    now: datetime | None = None,
-    standing: Standing = DRAFT,
-) -> None:
-    """Write :func:`render_report_pdf`, all or nothing, for its owner alone. Raises ``report-not-written``."""
-    write_page(path, render_report_pdf(analysis, findings, patient=patient, now=now, standing=standing))
 
 
 def _head(sheet: Sheet, view: ReportView, words: Texts) -> None:
