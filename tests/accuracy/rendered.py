@@ -55,8 +55,8 @@ def rendered() -> str:
         section("Rendered walkers, side view, 30 frames a second, through MediaPipe", main),
         "### Each disorder, frame rate and view\n",
         "Ours minus the truth's; events: mean size of the error, and how many were missed or false. The knees' range "
-        "of\nmotion is the mean over cycles, of the leg near to the camera and of the one that it hides. Each row is "
-        "another\nwalker.\n",
+        "of\nmotion is the parameter as it is printed, of the leg near to the camera and of the one that it hides. Each "
+        "row is\nanother walker.\n",
         table(
             ("walker", "view", "rate", "analysis", "missed, false", *_MEASURES), [_row(walker) for walker in walkers]
         ),
@@ -89,7 +89,7 @@ def _measure(truth_path: Path, view: View, rate: float) -> Walker:
     errors = (
         *(_percent(values.get(name), known[name]) for name in ("cadence", "step_length", "walking_speed")),
         *(_number(document["mae_ms"]) for document in events),
-        *(_knee(one, side) for side in (near, far)),
+        *(_difference(values.get(f"knee_range_{side}"), known[f"knee_range_{side}"]) for side in (near, far)),
     )
     missed = sum(int(_number(document["n"]) - _number(document["found"])) for document in events)
     return Walker(view, rate, one, one.status, missed, sum(int(_number(d["false"])) for d in events), errors)
@@ -103,9 +103,8 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _knee(one: Validation, side: str) -> float:
-    angle = one.angles.get(f"knee_flexion_{side}")
-    return float("nan") if angle is None else _number(angle.to_json()["range_difference_deg"])
+def _difference(value: float | None, truth: float) -> float:
+    return float("nan") if value is None else value - truth
 
 
 def _row(walker: Walker) -> list[str]:
