@@ -197,3 +197,19 @@ def test_findings_say_whose_head_it_was(site: tuple[SiteHome, SiteKey]) -> None:
     assert after.model is not None
     assert after.model.personal_people == 2
     assert any("2 patients of this site alone" in limit for limit in after.limits)
+
+
+def test_the_command_refuses_without_a_release_and_drops_what_is_there(site: tuple[SiteHome, SiteKey]) -> None:
+    from typer.testing import CliRunner
+
+    from gaitkeeper_client.cli.site import app
+
+    home, key = site
+    with pytest.raises(GaitkeeperError) as error:
+        CliRunner().invoke(app, ["personalise", "--home", str(home.path)], catch_exceptions=False)
+    assert error.value.code == "personal-no-release"
+    weights = {"head.weight": np.ones((2, 2), np.float32), "head.bias": np.zeros(2, np.float32)}
+    keep_head(home, key, PersonalHead(HeadFacts(SHA, (), "now", 1.0, 0.5), weights))
+    told = CliRunner().invoke(app, ["personalise", "--drop", "--json", "--home", str(home.path)])
+    assert (told.exit_code, told.stdout.split()) == (0, ["{", '"dropped":', "true", "}"])
+    assert kept_head(home, key) is None
