@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from console_fixtures import (
     OCTETS,
@@ -129,19 +131,49 @@ def test_who_is_shut_out_is_out_at_once(console: Console) -> None:
         assert caught.value.code in ("console-bad-user", "console-password-weak")
 
 
+DOORS = {
+    "anna": {"/today", "/upload", "/patients"},
+    "ivo": {"/site", "/studies", "/budget", "/deployments", "/health"},
+    "otto": {"/site", "/studies", "/budget", "/deployments", "/audit"},
+}
+
+
 def test_roles_open_their_own_doors_only(console: Console) -> None:
-    doors = {"anna": "/today /upload", "ivo": "", "otto": ""}
-    every = {"/today", "/upload"}
-    for name, own in doors.items():
+    for name, own in DOORS.items():
         client = signed_in(console, name)
-        for path in every:
-            expected = 200 if path in own.split() else 403
+        for path in set().union(*DOORS.values()):
+            expected = 200 if path in own else 403
             assert client.get(path).status_code == expected, (name, path)
     denied = [(facts["by"], facts["what"]) for event, facts in events(console) if event == "console-denied"]
-    assert ("ivo", "/today") in denied
-    client = signed_in(console, "ivo")
+    assert {("ivo", "/today"), ("anna", "/audit"), ("otto", "/health")} <= set(denied)
     asked = {"patient": "x", "file_name": "a.bvh", "size": 5}
-    assert client.post("/api/v1/uploads", json=asked, headers={"x-csrf-token": csrf_of(client)}).status_code == 403
+    for name, path, body in (
+        ("ivo", "/api/v1/uploads", {"json": asked}),
+        ("otto", f"/studies/{'a' * 64}/approve", {"data": {}}),
+        ("otto", "/studies/fetch", {"data": {}}),
+        ("anna", f"/studies/{'a' * 64}/withdraw", {"data": {}}),
+        ("ivo", "/patients/p-0123456789abcdef/note", {"data": {"note": "x"}}),
+        ("ivo", "/reports/r-0123456789abcdef/decide", {"data": {"passphrase": "x"}}),
+    ):
+        client = signed_in(console, name)
+        token = csrf_of(client)
+        if "data" in body:
+            body["data"] = {**body["data"], "csrf": token}
+        answer = client.post(path, headers={"x-csrf-token": token}, **body)
+        assert answer.status_code == 403, (name, path)
+        assert "may not do that" in answer.text
+
+
+def test_the_audit_page_says_when_the_log_was_changed(tmp_path: Path) -> None:
+    console = make_console(tmp_path / "site")
+    client = signed_in(console, "otto")
+    client.get("/site")
+    assert "Whole:" in client.get("/audit").text
+    text = console.home.audit_log.read_text()
+    console.home.audit_log.write_text(text.replace('"what":"site"', '"what":"none"', 1))
+    page = client.get("/audit")
+    assert "Whole:" not in page.text
+    assert "its text does not fit its hash" in page.text
 
 
 def test_changes_need_the_sessions_own_token_and_our_own_page(console: Console) -> None:
