@@ -55,8 +55,8 @@ def rendered() -> str:
         section("Rendered walkers, side view, 30 frames a second, through MediaPipe", main),
         "### Each disorder, frame rate and view\n",
         "Ours minus the truth's; events: mean size of the error, and how many were missed or false. The knees' range "
-        "of\nmotion is the parameter as it is printed, of the leg near to the camera and of the one that it hides. Each "
-        "row is\nanother walker.\n",
+        "of\nmotion is the parameter as printed, of the leg near to the camera and of the hidden one. Each row is "
+        "another\nwalker.\n",
         table(
             ("walker", "view", "rate", "analysis", "missed, false", *_MEASURES), [_row(walker) for walker in walkers]
         ),
