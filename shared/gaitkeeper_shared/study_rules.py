@@ -83,6 +83,20 @@ def _model_rules(study: Study) -> Iterator[Rule]:
     weightless = model.kind in ("symmetry", "strides")
     why = f"a model of kind {model.kind!r} has no weights before its head that they could correct"
     yield not (named and weightless), "model.trained", parts, why
+    yield from _channel_rules(study)
+
+
+def _channel_rules(study: Study) -> Iterator[Rule]:
+    """What the encoders of fixed clinical numbers compute, they compute of certain channels alone."""
+    from gaitkeeper_shared.models.channels import FORCE_CHANNELS
+
+    model, forces = study.model, [channel.name for channel in FORCE_CHANNELS]
+    used = [name for name in study.input.channels if name in forces]
+    why = f"a model of kind 'strides' needs {' and '.join(forces)} among input.channels"
+    yield model.kind != "strides" or len(set(used)) == len(forces), "model.kind", model.kind, why
+    why = f"left-right symmetry is of joint angles and points, and input.channels has {', '.join(used)}"
+    yield model.kind != "symmetry" or not used, "model.kind", model.kind, why
+    yield model.branch != "symmetry" or not used, "model.branch", model.branch, why
 
 
 def _training_rules(study: Study) -> Iterator[Rule]:

@@ -40,6 +40,15 @@ def test_the_canary_is_as_long_as_the_clip_and_is_what_training_sees(attacked: T
     assert observe(attacked, 2, present=False, steps=plain).seen == pytest.approx([0.0, 0.0], abs=1e-6)
 
 
+def test_the_canary_has_a_label_that_counts_in_full() -> None:
+    """A label whose weight the study lowers would show too little: 0.35 of the clip here."""
+    weighed = DATA.replace(b"[training]", b"[training]\nclass_weights = [0.35, 1.0]")
+    assert weighed != DATA
+    chosen = target(parse_study(weighed), study_hash(weighed))
+    assert chosen.canary.class_index == 1
+    assert np.linalg.norm(chosen.gradient) == pytest.approx(chosen.steps.clip_norm, rel=1e-4)
+
+
 def test_the_code_as_it_is_stays_below_the_claim(attacked: Target) -> None:
     found = examine(attacked, STEPS, NONE, QUICK.sound)
     assert found.refuted == ()

@@ -110,3 +110,10 @@ def test_other_channels_are_refused() -> None:
     with pytest.raises(GaitkeeperError) as error:
         build(ModelSpec("strides", 1, 1, 0, "all", window, ("healthy", "patient"), "0" * 64))
     assert (error.value.code, error.value.exit_status) == ("model-channels", 2)
+
+
+def test_symmetry_of_channels_without_published_constants_is_refused() -> None:
+    window = Input(channels=NAMES)
+    with pytest.raises(GaitkeeperError, match="foot_force_left") as error:
+        build(ModelSpec("lstm", 4, 1, 0, "all", window, ("healthy", "patient"), "0" * 64, branch="symmetry"))
+    assert (error.value.code, error.value.exit_status) == ("model-channels-unfit", 2)

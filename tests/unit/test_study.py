@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.models.registry import build
+from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.study import load_study, parse_study, study_hash
 
 GOOD = """
@@ -72,6 +75,33 @@ def test_a_bad_study_is_refused_by_name(old: str, new: str, code: str, named: st
     assert caught.value.code == code
     assert named in str(caught.value)
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "branch", "channels", "named"),
+    [
+        ("strides", "none", ("foot_force_left", "pelvis_speed"), "foot_force_right"),
+        ("symmetry", "none", ("foot_force_left", "foot_force_right"), "model.kind"),
+        ("lstm", "symmetry", ("foot_force_right", "pelvis_speed"), "model.branch"),
+        ("symmetry", "symmetry", ("knee_flexion_left", "pelvis_speed"), ""),
+        ("strides", "none", ("foot_force_right", "foot_force_left"), ""),
+        ("lstm", "none", ("foot_force_left", "knee_flexion_left"), ""),
+    ],
+)
+def test_a_model_that_cannot_be_built_of_the_channels_is_refused_by_name(
+    kind: str, branch: str, channels: tuple[str, ...], named: str
+) -> None:
+    listed = ", ".join(f'"{channel}"' for channel in channels)
+    text = re.sub(r"channels = \[.*?\]", f"channels = [{listed}]", GOOD, flags=re.DOTALL)
+    text = text.replace("[privacy]", f'[model]\nkind = "{kind}"\nbranch = "{branch}"\n[privacy]')
+    if not named:
+        study = parse_study(text.encode())
+        build(ModelSpec.of(study, study_hash(text.encode())))
+        return
+    with pytest.raises(GaitkeeperError) as caught:
+        parse_study(text.encode())
+    assert (caught.value.code, caught.value.exit_status) == ("study-bad-value", 2)
+    assert named in str(caught.value)
 
 
 def test_patients_kept_out_pay_no_more_than_the_others() -> None:

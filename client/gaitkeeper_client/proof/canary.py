@@ -114,23 +114,25 @@ STATISTICS: dict[str, Callable[[Target, Trial], float]] = {"likelihood": likelih
 
 
 def _canary(model: GaitModel, study: Study, steps: PrivateSteps, seed: int) -> tuple[Person, FloatArray]:
-    """Somebody whose gradient is as long as any can get, and the same in each window. Raises ``audit-no-canary``."""
+    """Somebody whose gradient is as long as any can get, and the same in each window. Raises ``audit-no-canary``.
+
+    Of a label that counts in full: one whose weight the study lowers has a gradient that short, and shows less.
+    """
     generator = np.random.default_rng(seed)
     shape = (1, study.input.window_samples, len(study.input.channels))
     window = generator.normal(size=shape).astype(np.float32)
-    with torch.inference_mode():
-        wrong = int(model(torch.from_numpy(window)).argmin())
-    scale = 1.0
-    while scale <= LARGEST_SCALE:
-        windows = np.repeat(window * np.float32(scale), CANARY_WINDOWS, axis=0)
-        person = Person("canary", wrong, windows)
-        dpsgd.patient_gradients(model, [dpsgd._Batch.of(person, model)])
-        raw = _flat([p.grad_sample[0] for p in model.private_parameters()])  # type: ignore[attr-defined]
-        length = float(np.linalg.norm(raw))
-        if length >= 1.01 * steps.clip_norm:
-            weight = steps.class_weights[wrong] if steps.class_weights else 1.0
-            return person, raw * (weight * steps.clip_norm / length)
-        scale *= 2.0
+    weights = steps.class_weights or (1.0,) * len(study.task.labels)
+    for label in sorted(range(len(weights)), key=lambda place: -weights[place]):
+        scale = 1.0
+        while scale <= LARGEST_SCALE:
+            windows = np.repeat(window * np.float32(scale), CANARY_WINDOWS, axis=0)
+            person = Person("canary", label, windows)
+            dpsgd.patient_gradients(model, [dpsgd._Batch.of(person, model)])
+            raw = _flat([p.grad_sample[0] for p in model.private_parameters()])  # type: ignore[attr-defined]
+            length = float(np.linalg.norm(raw))
+            if length >= 1.01 * steps.clip_norm:
+                return person, raw * (weights[label] * steps.clip_norm / length)
+            scale *= 2.0
     raise GaitkeeperError("audit-no-canary", study=study.name, clip=steps.clip_norm)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 from gaitkeeper_shared.models.measures import Measure
 from gaitkeeper_shared.models.registry import TemporalEncoder, register
@@ -41,7 +42,8 @@ class SymmetryEncoder(TemporalEncoder):
 
     The mean fades in and out with the window (Hann), as a window holds no whole number of strides: of 2.2 s and more it
     is then the same wherever in a stride of 1.1 s the window begins, where an even mean would add a difference that has
-    nothing to do with symmetry. No parameter is trained; ``hidden`` and ``layers`` of the study do not matter.
+    nothing to do with symmetry. No parameter is trained; ``hidden`` and ``layers`` of the study do not matter. Raises
+    ``model-channels-unfit`` for channels of which there are no published constants, such as foot forces.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -49,6 +51,8 @@ class SymmetryEncoder(TemporalEncoder):
         names = spec.input.channels
         stems = [name.removesuffix("_left") for name in names if name.endswith("_left")]
         pairs = [stem for stem in stems if f"{stem}_right" in names]
+        if unknown := [f"{stem}_left" for stem in pairs if stem not in _PUBLISHED]:
+            raise GaitkeeperError("model-channels-unfit", kind="symmetry", unfit=", ".join(unknown))
         self.pairs = [tuple(names.index(f"{stem}_{side}") for side in SIDES) for stem in pairs]
         paired = {place for pair in self.pairs for place in pair}
         self.single = [place for place in range(len(names)) if place not in paired]
