@@ -114,6 +114,9 @@ def test_what_cannot_be_judged_says_why() -> None:
     assert {change.why for change in course([[first], [other]]).since_first if change.difference is not None} == {
         "method"
     }
+    on_a_cane = dataclasses.replace(first.analysis, source={**first.analysis.source, "sha256": "c", "aid": "cane"})
+    later = dataclasses.replace(report(random, 30), analysis=on_a_cane)
+    assert {change.verdict for change in course([[first], [later]]).since_first} == {"not_judged"}
     withheld = course([[first], [report(random, 30, without="cadence")]])
     by_name = {change.name: change for change in withheld.since_first}
     assert (by_name["cadence"].verdict, by_name["cadence"].why) == ("not_judged", "missing")

@@ -40,7 +40,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """The walks of one day (UTC). ``method``: how they were measured; changes are judged within one method only."""
+    """The walks of one day (UTC). ``method``: see :func:`method_of`; changes are judged within one only."""
 
     day: date
     reports: tuple[KeptReport, ...]
@@ -82,7 +82,13 @@ def visits_of(reports: Sequence[KeptReport]) -> tuple[Visit, ...]:
 
 
 def method_of(analysis: Analysis) -> str:
-    """How a walk was measured, as far as its values depend on it: points in space, or in the picture by what."""
+    """How a walk was made and measured, as far as its values depend on it: points in space, or in the picture by what;
+    with which walking aid, where somebody said so."""
+    aid = analysis.source.get("aid")
+    return f"{_measured(analysis)}, {aid}" if aid else _measured(analysis)
+
+
+def _measured(analysis: Analysis) -> str:
     if analysis.quality.get("view") == "laboratory":
         return "laboratory points"
     if analysis.recording is None or analysis.recording.trajectories.dimensions == 3:

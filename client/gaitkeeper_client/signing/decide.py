@@ -72,8 +72,9 @@ def decide(
         overruled=sum(decision.verdict == "overruled" for decision in decisions),
         amended=sum(decision.verdict == "amended" for decision in decisions),
     )
-    _correct_label(vault, report.pseudonym, decisions)
-    return load(vault, report_id)
+    decided = load(vault, report_id)
+    _correct_label(vault, decided)
+    return decided
 
 
 def _check(report: KeptReport, decisions: Sequence[Decision]) -> None:
@@ -96,11 +97,13 @@ def _check(report: KeptReport, decisions: Sequence[Decision]) -> None:
         raise GaitkeeperError("decision-bad", report=report.id, detail="each finding is decided on once")
 
 
-def _correct_label(vault: Vault, pseudonym: str, decisions: Sequence[Decision]) -> None:
+def _correct_label(vault: Vault, report: KeptReport) -> None:
     """Keep the label that a clinician set against the model's, or take it back where the clinician now agrees. Training
-    takes it only with the patient's own consent to that; the purpose is asked there."""
-    for decision in decisions:
-        if decision.item == MODEL:
-            label = decision.label if decision.verdict == "overruled" else None
-            if label != vault.named(pseudonym).facts.clinician_label:
-                vault.set_clinician_label(pseudonym, label)
+    takes it only with the patient's own consent to that; the purpose is asked there. The last decision on the model
+    counts, so that the next decision on a report makes good what a kill left undone."""
+    decision = report.decisions.get(MODEL)
+    if decision is None:
+        return
+    label = decision.label if decision.verdict == "overruled" else None
+    if label != vault.named(report.pseudonym).facts.clinician_label:
+        vault.set_clinician_label(report.pseudonym, label)
