@@ -101,7 +101,7 @@ def test_where_the_policy_deletes_videos_the_file_goes_when_the_copy_is_sealed(
     folder.look(_slots(("newcomer", 0, 30), consent="care"))
     assert folder.look(_slots(("newcomer", 0, 30), consent="care")) == 1
     assert not path.exists()
-    assert folder.tally.handed_in == 1
+    assert folder.tally.kept == 1
 
 
 def test_one_pass_analyses_what_lies_there_and_says_what_it_did(console: Console, tmp_path: Path) -> None:

@@ -20,17 +20,21 @@ from console_fixtures import (
     events,
     make_console,
     signed_in,
+    small_recording,
     upload,
 )
 from insight_walk_file import write_walk
 
+from gaitkeeper_client.console.child import told
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.jobs import MOST_ATTEMPTS
 from gaitkeeper_client.console.serve import tidy
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES
-from gaitkeeper_client.console.worker import settings_of, work
+from gaitkeeper_client.console.worker import work
 from gaitkeeper_client.signing.clinicians import add_clinician
+from gaitkeeper_client.vault.consent import Consent
 from gaitkeeper_client.vault.erasure import erase
+from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
 from gaitkeeper_shared.errors import GaitkeeperError
 
 PATIENT = "Mrs <script>alert(1)</script> 1951"
@@ -62,7 +66,7 @@ def _start_worker(console: Console) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "gaitkeeper_client.console.worker"]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE)
     assert worker.stdin is not None
-    worker.stdin.write(json.dumps(settings_of(console.home, None)).encode() + b"\n")
+    worker.stdin.write(json.dumps(told(console.home, None)).encode() + b"\n")
     worker.stdin.flush()
     return worker
 
@@ -298,7 +302,25 @@ def test_poison_ends_and_what_nobody_finishes_goes(console: Console, time: Time)
     assert not list((console.home.path / "uploads").rglob(job))
 
 
-def test_an_erased_patient_leaves_neither_recording_nor_job(console: Console, done: dict[str, str]) -> None:
+def test_a_consent_withdrawn_meanwhile_is_heeded_and_no_plain_bytes_are_left(console: Console, walk: bytes) -> None:
+    job = upload(browser(console), walk, bearer(console, "upload"), patient="p8", consent="care")
+    with console.vault() as vault:
+        facts = RecordingFacts("8" * 64, "x.mp4", "2026-01-01T00:00:00+00:00")
+        pseudonym = vault.add(PatientFacts("p8", consent=Consent(frozenset())), small_recording(), facts).pseudonym
+        vault.set_consent(pseudonym, Consent(frozenset(), frozenset({"care"})))
+    left = console.home.run / "console-work" / "0123456789abcdef.mp4"
+    left.write_bytes(b"left by a killed worker")
+    console.uploads.sweep(console.queue.at_work())
+    assert not left.exists()
+    work(console, "console-worker-test", threading.Event(), until_empty=True)
+    assert console.queue.get(job).code == "consent-withdrawn"
+    with console.vault() as vault:
+        assert vault.named("p8").recordings == 1
+
+
+def test_an_erased_patient_leaves_neither_recording_nor_job(
+    console: Console, done: dict[str, str], walk: bytes
+) -> None:
     pseudonym = console.queue.get(done["walk"]).pseudonym
     report = str(console.queue.get(done["walk"]).report)
     assert (console.home.path / "uploads" / pseudonym).is_dir()
@@ -311,3 +333,6 @@ def test_an_erased_patient_leaves_neither_recording_nor_job(console: Console, do
     client = signed_in(console, "anna")
     for path in (f"/patients/{pseudonym}", f"/reports/{report}"):
         assert client.get(path).status_code == 404
+    returned = upload(browser(console), walk, bearer(console, "upload"), patient=PATIENT, consent="care")
+    tidy(console)
+    assert console.queue.get(returned).pseudonym == pseudonym  # who comes back is not forgotten again

@@ -7,15 +7,14 @@ vault, with a draft report; frames are gone as soon as they were looked at. What
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.capture.live import SHORTEST_BOUT_S, Bout, Camera, bouts
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.schedule import Slot, who_walks
+from gaitkeeper_client.console.tally import Tally
 from gaitkeeper_client.vault.cohort import parse_consent, parse_height
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -28,26 +27,14 @@ BY = "watch"
 Slots = Callable[[], tuple[Slot, ...]]
 
 
-@dataclass(slots=True)
-class Seen:
-    """What became of a camera's bouts. ``skipped``: by the code of the reason."""
-
-    kept: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        skipped = ", ".join(f"{count} {code}" for code, count in sorted(self.skipped.items()))
-        return f"{self.kept} walks kept" + (f"; skipped: {skipped}" if skipped else "")
-
-
 class CameraWatch:
     """One camera of a site. ``slots``: reads the schedule, anew for each bout."""
 
     def __init__(self, console: Console, name: str, camera: Camera, slots: Slots) -> None:
         self._console, self._name, self._camera, self._slots = console, name, camera, slots
-        self.seen = Seen()
+        self.seen = Tally()
 
-    def run(self, stop: threading.Event, *, since: datetime | None = None) -> Seen:
+    def run(self, stop: threading.Event, *, since: datetime | None = None) -> Tally:
         """Watch until ``stop``. ``since``: the moment of the camera's first frame, by default now."""
         since = since or self._console.clock()
         for bout in bouts(self._camera.frames(stop)):

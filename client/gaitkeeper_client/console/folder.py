@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from gaitkeeper_client.console import intake
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.kinds import VIDEOS, suffix_of
 from gaitkeeper_client.console.schedule import Slot, who_walks
+from gaitkeeper_client.console.tally import Tally
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES
 from gaitkeeper_client.vault.retention import drop_raw_video, retention_policy
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -31,18 +31,6 @@ PASSING = ("console-too-many-uploads", "console-no-room", "disk-full", "vault-bu
 class _Look:
     size: int
     changed_ns: int
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the files so far. ``skipped``: by the code of the reason."""
-
-    handed_in: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        skipped = ", ".join(f"{count} {code}" for code, count in sorted(self.skipped.items()))
-        return f"{self.handed_in} handed in" + (f"; skipped: {skipped}" if skipped else "")
 
 
 class WatchedFolder:
@@ -95,7 +83,7 @@ class WatchedFolder:
         if code:
             self.tally.skipped[code] += 1
             return False
-        self.tally.handed_in += 1
+        self.tally.kept += 1
         return True
 
     def _send(self, path: Path, slot: Slot, moment: datetime) -> None:

@@ -49,7 +49,7 @@ def begin(console: Console, owner: str, asked: Asked, *, known_only: bool = Fals
     with console.vault() as vault:
         if known_only and vault.find(facts.patient.patient_id) is None:
             raise GaitkeeperError("patient-unknown", patient=facts.patient.patient_id)
-        pseudonym = _check_patient(console, vault, facts.patient)
+        pseudonym = check_patient(console, vault, facts.patient)
     job = console.queue.open(pseudonym, owner, asked.size)
     console.uploads.begin(job, facts)
     console.record("upload-begun", owner, patient=pseudonym, job=job.id)
@@ -134,11 +134,13 @@ def _check_size(console: Console, size: int) -> None:
         raise GaitkeeperError("console-no-room", size=size)
 
 
-def _check_patient(console: Console, vault: Vault, facts: PatientFacts) -> str:
-    """The pseudonym, known or to be. Raises ``consent-missing`` without consent for care."""
+def check_patient(console: Console, vault: Vault, facts: PatientFacts) -> str:
+    """The pseudonym, known or to be. Raises ``consent-missing`` without consent for care, ``vault-patient-conflict``,
+    ``consent-withdrawn``."""
     vault.check(facts)
     known = vault.find(facts.patient_id)
-    pseudonym = known.pseudonym if known is not None else vault.cipher.pseudonym(facts.patient_id)
+    before = vault.index.erased().get(vault.cipher.lookup(facts.patient_id))
+    pseudonym = known.pseudonym if known is not None else before or vault.cipher.pseudonym(facts.patient_id)
     if known is None and facts.consent is None:
         purposes = unless_said(console.home)
     elif facts.consent is not None:

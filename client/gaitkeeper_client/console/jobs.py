@@ -151,6 +151,12 @@ class Queue:
                 (state, report, code, message, iso(self._clock()), job_id),
             )
 
+    def at_work(self) -> frozenset[str]:
+        """The ids of the jobs that a living worker has in hand."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT id, worker FROM jobs WHERE state = 'running'").fetchall()
+        return frozenset(row["id"] for row in rows if is_held(self._locks / f"{row['worker']}.lock"))
+
     def take_back(self) -> tuple[Job, ...]:
         """Queue the jobs of dead workers again; those that killed too many, and are failed now, are returned."""
         with self._database.read() as connection:
@@ -218,10 +224,10 @@ class Queue:
         with self._database.write() as connection:
             connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (mark, outcome, iso(self._clock())))
 
-    def forget(self, pseudonym: str) -> None:
-        """Remove what is known of an erased patient's jobs."""
+    def forget(self, job: Job) -> None:
+        """Remove what is known of an erased patient's job."""
         with self._database.write() as connection:
-            connection.execute("DELETE FROM jobs WHERE pseudonym = ?", (pseudonym,))
+            connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.console.context import Console
+from gaitkeeper_client.console.intake import check_patient
 from gaitkeeper_client.console.jobs import Job
 from gaitkeeper_client.console.uploads import UploadFacts
 from gaitkeeper_shared.errors import EXIT_BAD_INPUT, GaitkeeperError
@@ -109,6 +110,9 @@ def _keep(console: Console, job: Job, facts: UploadFacts, analysis: Analysis, fi
     who = _patient(console, job, facts)
     digest = str(analysis.source["sha256"])
     with console.vault() as vault:
+        # Consent may have been withdrawn, or the patient erased, while the walk was analysed.
+        console.uploads.facts(job)
+        check_patient(console, vault, facts.patient)
         if analysis.recording is not None:
             came = RecordingFacts(digest, facts.file_name, iso(console.clock()), facts.recorded_at, facts.patient.extra)
             added = vault.add(facts.patient, analysis.recording, came)

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gaitkeeper_client.console.child import told
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.settings import ConsoleSettings
-from gaitkeeper_client.console.worker import settings_of
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.single import hold
@@ -31,7 +31,6 @@ def serve(console: Console, say: Callable[[str], object], *, passphrase: str | N
     os.umask(0o077)
     settings = console.settings
     with hold(console.home.run / "console.lock", console.home.path, "console-running"):
-        console.uploads.sweep()
         forget_erased(console)
         certificate = certificate_files(console) if settings.tls else None
         server = uvicorn.Server(
@@ -80,7 +79,7 @@ def _keep_up(console: Console, passphrase: str | None, stop: threading.Event) ->
     children = Supervisor()
     for number in range(console.settings.workers):
         log = console.home.logs / f"console-worker-{number}.log"
-        settings = settings_of(console.home, passphrase)
+        settings = told(console.home, passphrase)
         children.add(ChildSpec(f"worker-{number}", "gaitkeeper_client.console.worker", settings, log))
     since_tidy, since_forget = _TIDY_S, 0.0
     try:
@@ -91,6 +90,7 @@ def _keep_up(console: Console, passphrase: str | None, stop: threading.Event) ->
                 if since_tidy >= _TIDY_S:
                     since_tidy = 0.0
                     console.queue.take_back()
+                    console.uploads.sweep(console.queue.at_work())
                 if since_forget >= _FORGET_S:
                     since_forget = 0.0
                     tidy(console)
@@ -106,12 +106,14 @@ def tidy(console: Console) -> None:
 
 
 def forget_erased(console: Console) -> None:
-    """Jobs of erased patients go; their bytes went with the erasure."""
+    """Jobs of erased patients go; their bytes went with the erasure. One that was handed in since stays."""
     with console.vault() as vault:
         erased = set(vault.index.erased().values())
         there = {row.pseudonym for row, _ in vault.index.patients()}
     for pseudonym in erased - there:
-        console.queue.forget(pseudonym)
+        for job in console.queue.recent(pseudonym=pseudonym, most=10_000):
+            if not console.uploads.holds(job):
+                console.queue.forget(job)
 
 
 def certificate_files(console: Console) -> tuple[Path, Path]:

@@ -96,10 +96,15 @@ class Uploads:
             folder.parent.rmdir()
             sync_folder(self._folder)
 
-    def sweep(self) -> None:
-        """Overwrite what a killed worker left readable. Only where no worker is at work."""
+    def holds(self, job: Job) -> bool:
+        """Whether the bytes of an upload are here."""
+        return (self._of(job) / "facts.sealed").exists()
+
+    def sweep(self, at_work: frozenset[str]) -> None:
+        """Overwrite what killed workers left readable. ``at_work``: ids of the jobs that living ones have in hand."""
         for path in self._work.glob("*") if self._work.is_dir() else ():
-            shred(path)
+            if path.stem not in at_work:
+                shred(path)
 
     def _of(self, job: Job) -> Path:
         # Both come from our own records; nothing else may become a path all the same.

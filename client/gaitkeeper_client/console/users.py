@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 import sqlite3
+import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ WINDOW_S = 15 * 60.0
 _LIMITS = {"pair": 5, "user": 25, "address": 40}
 """Wrong passwords in :data:`WINDOW_S`: of one user from one address, of one user, from one address. The first stops a
 guesser early; the others are wider, so that a stranger cannot easily lock somebody else out."""
+_few_at_a_time = threading.Semaphore(4)
+"""Each check takes 64 MiB: a flood of sign-ins must not take the machine's memory."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 
@@ -110,8 +113,10 @@ class Users:
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM users WHERE name = ?", (name,)).fetchone()
         stored = row["password"] if row is not None else _nobodys_hash()
+        password = password[:LONGEST_PASSWORD]
         try:
-            _hasher().verify(stored, password[:LONGEST_PASSWORD])
+            with _few_at_a_time:
+                _hasher().verify(stored, password)
         except (VerificationError, InvalidHashError) as error:
             self.failed(name, address)
             raise GaitkeeperError("console-wrong-password") from error

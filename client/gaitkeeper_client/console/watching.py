@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from gaitkeeper_client.console.camera_worker import settings_of
+from gaitkeeper_client.console.child import told
 from gaitkeeper_client.console.context import Console
-from gaitkeeper_client.console.folder import Tally, WatchedFolder
+from gaitkeeper_client.console.folder import WatchedFolder
 from gaitkeeper_client.console.schedule import read_schedule
 from gaitkeeper_client.console.serve import working
+from gaitkeeper_client.console.tally import Tally
 from gaitkeeper_client.console.worker import work
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import ChildSpec, Supervisor
@@ -65,8 +66,7 @@ def watch_folders(
             _work_off(console)
     total = Tally()
     for folder in watched:
-        total.handed_in += folder.tally.handed_in
-        total.skipped += folder.tally.skipped
+        total.add(folder.tally)
     return total
 
 
@@ -88,7 +88,8 @@ def _cameras(console: Console, names: Sequence[str], schedule: Path, passphrase:
         return
     children, stop = Supervisor(), threading.Event()
     for name in names:
-        settings, log = settings_of(console.home, name, schedule, passphrase), console.home.logs / f"camera-{name}.log"
+        settings = told(console.home, passphrase, camera=name, schedule=str(schedule.absolute()))
+        log = console.home.logs / f"camera-{name}.log"
         children.add(ChildSpec(name, "gaitkeeper_client.console.camera_worker", settings, log))
 
     def keep_up() -> None:

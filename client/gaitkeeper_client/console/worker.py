@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import threading
-from pathlib import Path
-from typing import Any
 
+from gaitkeeper_client.console.child import begin
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.jobs import Job
 from gaitkeeper_client.console.processing import process
-from gaitkeeper_client.console.settings import console_settings
-from gaitkeeper_client.vault.home import SiteHome
-from gaitkeeper_client.vault.keys import current_key
 from gaitkeeper_client.vault.workers import JOB_DEADLINE_S
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.processes import read_settings
 from gaitkeeper_shared.single import hold
 
 IDLE_S = 0.3
@@ -29,18 +23,12 @@ _LATE = 3
 
 def main() -> None:
     """Work until SIGTERM."""
-    given = read_settings()
-    os.umask(0o077)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    home = SiteHome(Path(given["home"]))
-    console = Console.of(home, current_key(home, given.get("passphrase")), console_settings(home))
-    worker = f"console-worker-{secrets.token_hex(6)}"
+    begun = begin()
+    worker, home = f"console-worker-{secrets.token_hex(6)}", begun.console.home
     lock = home.run / f"{worker}.lock"
     with hold(lock, home.path, "console-running"):
         try:
-            work(console, worker, stop)
+            work(begun.console, worker, begun.stop)
         finally:
             lock.unlink(missing_ok=True)
 
@@ -73,11 +61,6 @@ def _watch(console: Console, job: Job) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
-
-
-def settings_of(home: SiteHome, passphrase: str | None) -> dict[str, Any]:
-    """What a worker is told at its start."""
-    return {"home": str(home.path)} | ({} if passphrase is None else {"passphrase": passphrase})
 
 
 if __name__ == "__main__":
