@@ -52,7 +52,8 @@ class People:
 
     def probabilities(self, head: FloatArray) -> FloatArray:
         """(N, L) mean probabilities under a (L, F) head."""
-        return np.einsum("nwl,nw->nl", _softmax(self.features @ head.T), self.share)
+        mean: FloatArray = np.einsum("nwl,nw->nl", _softmax(self.features @ head.T), self.share)
+        return mean
 
 
 def initial_head(spec: ModelSpec) -> FloatArray:

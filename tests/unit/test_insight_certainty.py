@@ -61,7 +61,8 @@ def test_a_severity_is_told_with_its_range_and_never_beyond_its_scale(walk: Anal
     assert found.status == "decided"
     assert found.severity is not None
     assert found.severity.value == pytest.approx(1.0)
-    assert (found.severity.grade, found.severity.lowest) == ("mild", pytest.approx(1.0))
+    assert found.severity.grade == "mild"
+    assert found.severity.lowest == pytest.approx(1.0)
     assert findings_view(found, ()).verdict.startswith("The model estimates a severity of 1.0 on a scale from 0 to 4")
     assert findings_of(found.to_json()) == found
     beyond = told(walk, severity_model(9.0, 0.0)).severity

@@ -15,6 +15,7 @@ from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.rehearsal_repeat import repeat
 from gaitkeeper_server.rounds.server_step import server_step
 from gaitkeeper_server.rounds.trained import averaged_rounds
+from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.rehearsal import RehearsalPerson, RehearsalRun
 from gaitkeeper_shared.study import parse_study
 
@@ -45,15 +46,16 @@ patients_per_site = 6
 """
 
 
-def reply(weights: dict[str, np.ndarray], number: int) -> Message:  # type: ignore[type-arg]
+def reply(weights: Weights) -> Message:
     content = RecordDict(
         {
             "arrays": ArrayRecord({name: Array(value) for name, value in weights.items()}),
             "metrics": MetricRecord({"num-examples": 1}),
         }
     )
-    about = Metadata(1, f"m{number}", 2, 1, "r", "", 0.0, 10.0, "train")
-    return Message(metadata=about, content=content)
+    # Flower's public constructors ask which task of a run they are in.
+    about = Metadata(1, "m", 2, 1, "r", "", 0.0, 10.0, "train")
+    return Message(metadata=about, content=content)  # type: ignore[call-overload,no-any-return]
 
 
 def test_adam_is_flowers_and_goes_on_from_the_journal(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_adam_is_flowers_and_goes_on_from_the_journal(tmp_path: Path) -> None:
         change = {name: random.normal(size=shape) * 0.1 for name, shape in shapes.items()}
         flower.current_arrays = theirs
         mean = {name: theirs[name] + change[name] for name in shapes}
-        record, _ = flower.aggregate_train(number, [reply(mean, number)])
+        record, _ = flower.aggregate_train(number, [reply(mean)])
         assert record is not None
         theirs = {name: array.numpy() for name, array in record.items()}
         mean = {name: (current[name] + change[name]).astype(np.float32) for name in shapes}

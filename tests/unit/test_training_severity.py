@@ -22,6 +22,7 @@ from gaitkeeper_server.rounds.grades import grade_scores, scores_of
 from gaitkeeper_server.rounds.rehearsal_repeat import repeat
 from gaitkeeper_server.rounds.rehearsal_severity import rank_correlation, severity_score
 from gaitkeeper_server.rounds.states import Outcome, SiteOutcome
+from gaitkeeper_shared.arrays import IntArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import decode_reply, encode_reply
 from gaitkeeper_shared.models.bundle import ModelBundle
@@ -146,7 +147,7 @@ def test_a_site_tells_a_noised_table_of_grades_and_nothing_else(tmp_path: Path) 
 
 
 @given(hnp.arrays(np.int64, (3, 3), elements=st.integers(0, 6)).filter(lambda a: a.sum() > 3))
-def test_scores_of_a_table_are_those_of_its_people(table: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_scores_of_a_table_are_those_of_its_people(table: IntArray) -> None:
     values = np.array([0.0, 1.0, 3.0])
     own, judged = (np.repeat(place.ravel(), table.ravel()) for place in np.indices((3, 3)))
     found = scores_of(table.astype(np.float64), values)

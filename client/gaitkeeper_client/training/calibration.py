@@ -43,10 +43,10 @@ def calibrate_private(model: GaitModel, people: Sequence[Person], steps: Private
         for patient in drawn:
             total += clipped(patient.row(head), steps, patient.class_index)
         step = learning_rate * total / steps.normaliser
+        factor = 1.0 - float(step[0]) / TYPICAL_LOGIT
         with torch.no_grad():
-            weight *= 1.0 - step[0] / TYPICAL_LOGIT
-            bias *= 1.0 - step[0] / TYPICAL_LOGIT
-            bias -= torch.from_numpy(step[1:]).to(bias)
+            weight.mul_(factor)
+            bias.mul_(factor).sub_(torch.from_numpy(step[1:]).to(bias))
 
 
 class _Patient:
