@@ -7,17 +7,18 @@ import dataclasses
 import io
 import json
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
-from insight_fixtures import walk_analysis
 
 from gaitkeeper_client.exchange import codes
 from gaitkeeper_client.exchange.dicom import dicom_pdf
 from gaitkeeper_client.exchange.facts import Decision, ReportFacts, Signed, Signer, Subject
 from gaitkeeper_client.exchange.fhir import check, code_system, fhir_document
 from gaitkeeper_client.exchange.tables import table_bytes, tables_of
-from gaitkeeper_client.gait.analysis import Analysis, Reason
+from gaitkeeper_client.gait.analysis import Analysis, Cycle, Parameter, Reason
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.pipeline import nobody
 from gaitkeeper_client.gait.refusals import TABLE
@@ -32,6 +33,24 @@ CARD = ModelCard("7", "lstm", "0" * 64, ("usual", "planted"), ("knee_flexion_lef
 SCORES = (LabelProbability("planted", 0.93, 0.32, 0.99), LabelProbability("usual", 0.07, 0.01, 0.68))
 FINDINGS = Findings("decided", CARD, 12, SCORES, "planted", 0.9)
 PDF = b"%PDF-1.7\nfor the test"
+
+
+@cache
+def walk_analysis() -> Analysis:
+    """Every parameter that there is, one of them withheld, and two cycles with a gap."""
+    parameters = {
+        name: Parameter(row.unit, 1.0 + number / 7.0, (0.5 + number / 7.0, 2.0 + number / 7.0), 9)
+        for number, (name, row) in enumerate(DEFINITIONS.items())
+    }
+    parameters["step_width"] = Parameter("m", refused=Reason("space-needed", "It needs three dimensions."))
+    parameters["cadence"] = dataclasses.replace(parameters["cadence"], notes=(Reason("wide", "Read with care."),))
+    curve = np.linspace(0.0, 60.0, 101)
+    curve[3] = np.nan
+    cycles = (
+        Cycle("left", 0.0, 1.0, 0.6, None, 0.5, {"knee_flexion_left": curve}),
+        Cycle("right", 0.5, 1.5, None, 0.6, 1.0, {"knee_flexion_right": curve + 1.0}),
+    )
+    return Analysis("analysed", (), {"kind": "test", "sha256": "ab" * 32}, parameters, (), cycles, {})
 
 
 def signed(*decisions: Decision) -> ReportFacts:
@@ -73,7 +92,8 @@ def test_every_parameter_goes_out_in_its_own_code_with_a_ucum_unit_or_a_reason()
         else:
             assert one["valueQuantity"]["value"] == pytest.approx(parameter.value, abs=1e-4)
             assert one["valueQuantity"]["system"] == "http://unitsofmeasure.org"
-    assert refused > 0
+    assert refused == 1
+    assert "Cadence: Read with care." in [note["text"] for note in panel["note"]]
     speed = component(panel, "walking_speed")
     assert [item["code"] for item in speed["code"]["coding"]] == ["walking-speed", "walkingSpeed"]
     assert speed["valueQuantity"]["code"] == "m/s"
