@@ -121,6 +121,18 @@ def test_a_report_is_kept_once_encrypted_and_by_consent(site: tuple[SiteHome, Si
     assert b"hemiparetic" not in everything(home)
 
 
+def test_a_file_that_was_ingested_with_a_date_needs_no_other(site: tuple[SiteHome, SiteKey, str]) -> None:
+    home, key, pseudonym = site
+    with Vault.open(home, key) as vault:
+        facts = dataclasses.replace(facts_of(2), recorded_at="2024-05-06T00:00:00+00:00")
+        vault.add(someone(), make_recording(2), facts)
+        walk = dataclasses.replace(a_walk(), source={"kind": "test", "sha256": facts.source_sha256})
+        report = save(home, vault, PatientContext(pseudonym), walk, None).report
+        assert report.recorded_at == facts.recorded_at
+        other = dataclasses.replace(walk, source={"kind": "test", "sha256": "cd" * 32})
+        assert save(home, vault, PatientContext(pseudonym), other, None).report.recorded_at is None
+
+
 def test_a_clinician_overrules_signs_and_the_chain_is_verified(site: tuple[SiteHome, SiteKey, str]) -> None:
     home, key, pseudonym = site
     with Vault.open(home, key) as vault:

@@ -52,7 +52,8 @@ def analyze(
         typer.Option("--output", metavar="DIR", help="Where the results go. By default FILE's name, -gait."),
     ] = None,
     recorded_at: Annotated[
-        str | None, typer.Option(help="When the patient walked (ISO 8601), for comparing visits. Otherwise: now.")
+        str | None,
+        typer.Option(help="When the patient walked (ISO 8601), for comparing visits; else as the vault knows, or now."),
     ] = None,
     keep: Annotated[
         bool,

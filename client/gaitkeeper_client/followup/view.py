@@ -142,7 +142,8 @@ def unit_and_decimals(name: str, course: Course) -> tuple[str, int]:
 def _visit(visit: Visit, words: Texts) -> VisitView:
     state = words("followup.draft_state" if visit.draft else "followup.signed_state")
     reports = ", ".join(report.id for report in visit.reports)
-    return VisitView(visit.day.isoformat(), str(len(visit.reports)), reports, state, visit.method)
+    day = visit.day.isoformat() if visit.dated else words("followup.undated", day=visit.day.isoformat())
+    return VisitView(day, str(len(visit.reports)), reports, state, visit.method)
 
 
 def _columns(visits: Sequence[Visit], words: Texts) -> tuple[tuple[str, ...], tuple[str, ...]]:

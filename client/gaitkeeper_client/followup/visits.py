@@ -53,6 +53,11 @@ class Visit:
         return self.reports[0].walked_at
 
     @property
+    def dated(self) -> bool:
+        """Whether somebody said when the patient walked; else the day is that of the analysis."""
+        return all(report.recorded_at is not None for report in self.reports)
+
+    @property
     def draft(self) -> bool:
         """Whether a report of the visit is not signed."""
         return any(report.state == "draft" for report in self.reports)

@@ -117,12 +117,14 @@ def save(
 ) -> Saved:
     """Keep a report of a patient of this vault, durably, with an entry in the audit log.
 
-    The same file with the same model and version of Gaitkeeper is kept once. Raises ``vault-no-such-patient``;
+    ``recorded_at``: when the patient walked; None for what the vault knows of this file, if it holds it. The same file
+    with the same model and version of Gaitkeeper is kept once. Raises ``vault-no-such-patient``;
     ``consent-missing`` without consent for care; ``vault-busy``, ``disk-full``.
     """
     known = vault.named(patient.pseudonym)
     if not known.allows("care"):
         raise GaitkeeperError("consent-missing", pseudonym=known.pseudonym, purpose="care")
+    recorded_at = recorded_at or _known_moment(vault, known.pseudonym, analysis)
     created = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     made = KeptReport(
         id=f"r-{secrets.token_hex(8)}",
@@ -143,6 +145,13 @@ def save(
     put_document(vault, known.pseudonym, head, len(content).to_bytes(8, "big") + content + body)
     record(home, "report-kept", patient=known.pseudonym, report=made.id)
     return Saved(load(vault, made.id), new=True)
+
+
+def _known_moment(vault: Vault, pseudonym: str, analysis: Analysis) -> str | None:
+    """When the recording of this file was made, where it was ingested and somebody said so."""
+    digest = analysis.source.get("sha256")
+    known = (one for one in vault.facts_of_recordings(pseudonym) if one.source_sha256 == digest)
+    return next((one.recorded_at for one in known), None)
 
 
 def load(vault: Vault, report_id: str) -> KeptReport:
