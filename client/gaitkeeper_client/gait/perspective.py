@@ -168,11 +168,11 @@ def _known_mean(values: FloatArray) -> FloatArray:
 def _line(x: FloatArray, y: FloatArray) -> tuple[float, float, float]:
     """Start at x = 0, slope, and scatter of the line with the least absolute distances (reweighted least squares)."""
     design = np.stack([np.ones_like(x), x / max(1.0, float(np.abs(x).max()))], axis=1)
-    weight = np.ones_like(x)
-    found = np.zeros(2)
+    weight: FloatArray = np.ones_like(x)
+    found: FloatArray = np.zeros(2)
     for _ in range(8):
         root = np.sqrt(weight)
-        found = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+        found = np.asarray(np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0], dtype=np.float64)
         weight = 1.0 / np.maximum(np.abs(y - design @ found), 1e-3 * float(np.median(y)))
     scatter = 1.4826 * float(np.median(np.abs(y - design @ found)))
     return float(found[0]), float(found[1]) / max(1.0, float(np.abs(x).max())), scatter
