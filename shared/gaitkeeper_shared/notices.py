@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -70,11 +70,15 @@ def only_notices(content: RecordDict) -> bool:
 
 
 def _notice(item: Mapping[str, Any]) -> RoundNotice:
-    values = {}
-    for known in fields(RoundNotice):
-        value = item[known.name]
-        whole = known.name == "round"
-        if type(value) is not (int if whole else str) or (whole and not 0 < value <= 1_000_000):
-            raise ValueError(known.name)
-        values[known.name] = value if whole else printable(value[:_LONGEST_TEXT])
-    return RoundNotice(**values)
+    number = item["round"]
+    if type(number) is not int or not 0 < number <= 1_000_000:
+        raise ValueError("round")
+    run, outcome, code, message = (_text(item, name) for name in ("run", "outcome", "code", "message"))
+    return RoundNotice(run, number, outcome, code, message)
+
+
+def _text(item: Mapping[str, Any], name: str) -> str:
+    value = item[name]
+    if type(value) is not str:
+        raise ValueError(name)
+    return printable(value, _LONGEST_TEXT)

@@ -173,8 +173,15 @@ class Executor:
             if notice not in self._told:
                 self._told.add(notice)
                 _log.warning("%s", notice)
-                facts = {"run": notice.run, "round": notice.round, "outcome": notice.outcome, "code": notice.code}
-                self._audit("reply-not-counted", **facts, why=notice.message, budget="stays charged")
+                self._audit(
+                    "reply-not-counted",
+                    run=notice.run,
+                    round=notice.round,
+                    outcome=notice.outcome,
+                    code=notice.code,
+                    why=notice.message,
+                    budget="stays charged",
+                )
 
 
 @contextlib.contextmanager

@@ -283,6 +283,9 @@ class Collector:
             self.settle(desk, why)
         self.missing = set(self._record.sites) - set(desk.included)
         ended = time.monotonic()
+        oldest = ended - self._study.federation.deadline_s - MESSAGE_MARGIN_S
+        # A message that is older than its time to live is answered no more.
+        self._late = {message_id: late for message_id, late in self._late.items() if late[2] > oldest}
         self._late |= {
             message_id: (site, desk.number, ended)
             for message_id, (site, _) in desk.pending.items()
