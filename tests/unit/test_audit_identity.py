@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 from pathlib import Path
 
@@ -11,9 +13,9 @@ import torch
 
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.proof.identity import identification_bound, rank_one
-from gaitkeeper_client.training.dataset import Person
-from gaitkeeper_client.training.dpsgd import train_private
-from gaitkeeper_client.training.site_round import steps_of
+from gaitkeeper_client.training.dataset import Person, SiteDataset
+from gaitkeeper_client.training.dpsgd import correct_people, train_private
+from gaitkeeper_client.training.site_round import _evaluate, steps_of
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.models.spec import ModelSpec
@@ -101,12 +103,11 @@ def test_keypoints_say_who_walks(walks: tuple[list[JointTrajectories], list[Join
     assert rank_one(*scaled(*(np.hstack(pair) for pair in zip(bodies, moves, strict=True)))) > 16 / people
 
 
-def updates(study: Study, people: list[Person], *, noise: bool) -> np.ndarray:  # type: ignore[type-arg]
-    """(people, parameters): what a site with this one person alone would send, of one round of the study."""
-    import dataclasses
-
+def updates(study: Study, people: list[Person], *, noise: bool, rounds: int = 1) -> np.ndarray:  # type: ignore[type-arg]
+    """(people, parameters): what a site with this one person alone would send, of one round of the study; or how the
+    released model, after some rounds, differs from the first one."""
     model = ModelBundle.initial(ModelSpec.of(study, study_hash(STUDY))).module()
-    steps = steps_of(study, plan(study))
+    steps = dataclasses.replace(steps_of(study, plan(study)), steps=rounds)
     if not noise:
         steps = dataclasses.replace(steps, noise_multiplier=0.0, sample_rate=1.0)
     start = [parameter.detach().clone() for parameter in model.private_parameters()]
@@ -121,7 +122,9 @@ def updates(study: Study, people: list[Person], *, noise: bool) -> np.ndarray:  
     return np.array(rows, dtype=np.float64)
 
 
-def test_what_a_site_sends_does_not(walks: tuple[list[JointTrajectories], list[JointTrajectories]]) -> None:
+@pytest.fixture(scope="module")
+def people(walks: tuple[list[JointTrajectories], list[JointTrajectories]]) -> tuple[list[Person], list[Person]]:
+    """Everybody's first walk, and their second, as training sees them."""
     study = parse_study(STUDY)
     groups = [
         [Person(str(n), 0, windows_of_person([signals(walk)], study.input)) for n, walk in enumerate(side)]
@@ -129,17 +132,59 @@ def test_what_a_site_sends_does_not(walks: tuple[list[JointTrajectories], list[J
     ]
     usable = [n for n in range(len(groups[0])) if all(group[n].windows.shape[0] for group in groups)]
     gallery, probes = ([group[n] for n in usable] for group in groups)
+    return gallery, probes
+
+
+def test_what_a_site_sends_does_not(people: tuple[list[Person], list[Person]]) -> None:
+    study = parse_study(STUDY)
+    gallery, probes = people
     known = updates(study, gallery, noise=False)
     bare = rank_one(known, updates(study, probes, noise=False))
     sent = np.mean([rank_one(known, updates(study, probes, noise=True)) for _ in range(DRAWS)])
     price = plan(study).train
     assert price is not None
-    bound = identification_bound([price], len(usable))
-    assert bare > 4 / len(usable)  # without noise the update itself gives people away
+    bound = identification_bound([price], len(gallery))
+    assert bare > 4 / len(gallery)  # without noise the update itself gives people away
     assert bound < 0.5
     # 0.12: five standard deviations of the mean of so many guesses, were they right as often as the bound allows.
     assert sent <= bound + 0.12
     assert sent < bare
+
+
+def test_the_released_model_does_not(people: tuple[list[Person], list[Person]]) -> None:
+    """After all rounds the bound of epsilon 8 says nothing about so few people; what the noise does is measured."""
+    study = parse_study(STUDY)
+    gallery, probes = (group[:12] for group in people)
+    rounds = study.training.rounds
+    known = updates(study, gallery, noise=False, rounds=rounds)
+    bare = rank_one(known, updates(study, probes, noise=False, rounds=rounds))
+    released = np.mean([rank_one(known, updates(study, probes, noise=True, rounds=rounds)) for _ in range(3)])
+    price = plan(study).train
+    assert price is not None
+    assert released <= identification_bound([price] * rounds, len(gallery))
+    assert bare > 3 / len(gallery)
+    # 36 guesses, right by chance once in 12: 4.6 standard deviations more.
+    assert released <= 0.3
+
+
+def test_the_counts_of_an_evaluation_do_not(people: tuple[list[Person], list[Person]]) -> None:
+    """Of one person kept out the counts say: here or not, judged right or not; who that is, they cannot."""
+    study = parse_study(STUDY)
+    prices = plan(study)
+    assert prices.evaluate is not None
+    model = ModelBundle.initial(ModelSpec.of(study, study_hash(STUDY))).module()
+    right = np.array([correct_people(model, (person,)) for person in people[0]])
+    bound = identification_bound([prices.evaluate] * prices.evaluations, len(right))
+    generator = np.random.default_rng(5)
+    hits, trials = 0, 0
+    for index, person in enumerate(people[1]):
+        for _ in range(4):
+            seen = _evaluate(model, study, SiteDataset((), (person,)), prices)
+            guess = generator.choice(
+                np.flatnonzero(right == (seen["correct"] > 0.5 * seen["evaluated"])).tolist() or [0]
+            )
+            hits, trials = hits + (guess == index), trials + 1
+    assert hits / trials <= bound + 5 * math.sqrt(bound / trials)
 
 
 def test_the_bound_grows_with_what_is_spent_and_never_below_chance() -> None:
