@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from gaitkeeper_shared.arrays import Float32Array
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import RoundReply, SiteReport
+from gaitkeeper_shared.tensors import header_of
 
 
 def encode_reply(reply: RoundReply, model: str = "") -> bytes:
@@ -33,7 +33,7 @@ def decode_reply(data: bytes) -> RoundReply:
     from safetensors.numpy import load
 
     try:
-        header = _header(data)
+        header = header_of(data, "header")
         names = header["arrays"]
         arrays = load(data)
         weights = None if names is None else {name: arrays[name] for name in names}  # in the state dict's order
@@ -48,15 +48,9 @@ def trained_from(data: bytes) -> str:
     Raises ``round-refused`` where it cannot be read.
     """
     try:
-        return str(_header(data).get("model", ""))
+        return str(header_of(data, "header").get("model", ""))
     except Exception as error:
         raise GaitkeeperError("round-refused", why=f"the kept reply cannot be read ({type(error).__name__})") from error
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    length = int.from_bytes(data[:8], "little")
-    header: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
-    return header
 
 
 def encode_state(state: Mapping[str, Float32Array]) -> bytes:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.arrays import Float32Array
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.tensors import header_of
 from gaitkeeper_shared.trust.envelope import SealContext, seal, unseal
 
 _PURPOSE = "personal-head"
@@ -68,8 +68,7 @@ def kept_head(home: SiteHome, key: SiteKey) -> PersonalHead | None:
         return None
     data = unseal(key.identify(_PURPOSE), sealed, _context(home), what=_WHAT)
     try:
-        length = int.from_bytes(data[:8], "little")
-        table: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["facts"])
+        table = header_of(data, "facts")
         facts = HeadFacts(**{**table, "people": tuple(table["people"])})
         return PersonalHead(facts, dict(load(data)))
     except Exception as error:  # safetensors raises its own type; every cause means the same to the caller

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.models.windows import windows_of_person
 from gaitkeeper_shared.recording import Signals
+from gaitkeeper_shared.tensors import header_of
 
 if TYPE_CHECKING:
     from gaitkeeper_shared.models.registry import GaitModel
@@ -91,7 +92,7 @@ class ModelBundle:
         if len(data) > MAX_BYTES:
             raise GaitkeeperError("model-damaged", detail=f"{len(data)} bytes are more than any model of ours has")
         try:
-            header = _header(data)
+            header = header_of(data, "header")
             if header["schema"] != BUNDLE_SCHEMA:
                 raise ValueError(f"schema {header['schema']!r}, not {BUNDLE_SCHEMA!r}")
             bundle = cls(ModelSpec.from_json(header["spec"]), dict(load(data)))
@@ -106,12 +107,3 @@ class ModelBundle:
 def weights_of(model: GaitModel) -> dict[str, Float32Array]:
     """A model's weights by state-dict name, copied to float32 arrays."""
     return {name: tensor.detach().cpu().numpy().astype(np.float32) for name, tensor in model.state_dict().items()}
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    # The library reads metadata from files only. Format: 8 bytes little-endian header length, JSON header, data.
-    length = int.from_bytes(data[:8], "little")
-    if not 0 < length <= len(data) - 8:
-        raise ValueError("no safetensors header")
-    header: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
-    return header
