@@ -19,6 +19,8 @@ _PARTS = ("hip", "ankle", "heel", "toe")
 
 def leg_alone(tracks: JointTrajectories) -> Side | None:
     """The side of the only leg that is seen from hip to toe for long enough; None where both are, or neither."""
+    if tracks.time_s.size < 2:
+        return None
     seen = {side: _seconds(tracks, side) >= SHORTEST_SIGHT_S for side in ("left", "right")}
     if seen["left"] == seen["right"]:
         return None
