@@ -12,6 +12,10 @@ from gaitkeeper_client.cli import exchange_options as beside
 from gaitkeeper_client.cli import source_options as given
 from gaitkeeper_shared.errors import EXIT_REFUSED
 
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="DIR", help="Where the results go. By default RECORDING's name, -gait."),
+]
 app = typer.Typer()
 
 
@@ -29,10 +33,7 @@ def analyze(
     speed: given.Speed = None,
     estimator: given.Estimator = None,
     skeleton: given.SkeletonName = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", metavar="DIR", help="Where the results go. By default RECORDING's name, -gait."),
-    ] = None,
+    output: Output = None,
     fhir: beside.FhirFile = None,
     dicom: beside.DicomFile = None,
     tables: beside.TablesFormat = None,
@@ -65,8 +66,6 @@ def analyze(
         typer.echo(document, nl=False)
     else:
         print_analysis(analysis)
-        print_results(folder, pdf=pdf)
-        for path in others:
-            typer.echo(str(path))
+        print_results(folder, pdf=pdf, others=others)
     if analysis.status == "refused":
         raise typer.Exit(EXIT_REFUSED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,12 +75,14 @@ def write_results(
     return text
 
 
-def print_results(folder: Path, remark: str = "", *, pdf: bool = False) -> None:
-    """Where the results are."""
+def print_results(folder: Path, remark: str = "", *, pdf: bool = False, others: Iterable[Path] = ()) -> None:
+    """Where the results are, and what was written beside them."""
     import typer
 
     for name in ("analysis.json", "report.html", *(("report.pdf",) if pdf else ())):
         typer.echo(f"{folder / name}{'' if name == 'analysis.json' else remark}")
+    for path in others:
+        typer.echo(str(path))
 
 
 def print_analysis(analysis: Analysis) -> None:
