@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import re
 import shutil
@@ -27,9 +28,12 @@ from gaitkeeper_client.followup.rules import change_rules
 from gaitkeeper_client.followup.score import components, mobility_score
 from gaitkeeper_client.followup.visits import Estimate, visits_of
 from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.insight import pdf_report
+from gaitkeeper_client.insight.findings_view import FindingsView
 from gaitkeeper_client.insight.pdf_report import render_report_pdf
 from gaitkeeper_client.insight.standing import Decided, Standing
 from gaitkeeper_client.insight.texts import texts
+from gaitkeeper_client.insight.view import ReportView
 from gaitkeeper_client.signing.kept import KeptReport, save
 from gaitkeeper_client.signing.statements import Statement
 from gaitkeeper_client.vault.consent import Consent
@@ -288,6 +292,12 @@ def test_the_command_compares_what_the_vault_keeps_of_a_consenting_patient(tmp_p
         with pytest.raises(GaitkeeperError) as caught:
             course_in(home, vault, pseudonym)
     assert caught.value.code == "consent-missing"
+
+
+def test_the_pdf_has_every_part_that_the_report_has() -> None:
+    source = inspect.getsource(pdf_report)
+    parts = {field.name for kind in (ReportView, FindingsView) for field in dataclasses.fields(kind)} - {"present"}
+    assert {name for name in parts if not re.search(rf"\b(view|found)\.{name}\b", source)} == set()
 
 
 # -- the tables

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gaitkeeper_client.cli.site_report import opened_vault
 from gaitkeeper_client.cli.site_vault import AsJson, Home
 
 if TYPE_CHECKING:
@@ -35,14 +36,10 @@ def follow_up(
     """
     from gaitkeeper_client.followup.course import course_in
     from gaitkeeper_client.vault.events import record
-    from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import unlock
-    from gaitkeeper_client.vault.store import Vault
 
-    place = SiteHome.resolve(home)
-    with Vault.open(place, unlock(place)) as vault:
+    with opened_vault(home) as (place, vault):
+        record(place, "vault-read", purpose="follow-up", patient=vault.named(patient).pseudonym)
         course = course_in(place, vault, patient)
-        record(place, "vault-read", purpose="follow-up", patient=course.patient.pseudonym, visits=len(course.visits))
     written = _write(course, output, pdf=pdf)
     if as_json:
         typer.echo(json.dumps(_json(course), indent=2))

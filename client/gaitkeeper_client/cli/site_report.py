@@ -82,8 +82,8 @@ def show(
     from gaitkeeper_client.vault.events import record
 
     with opened_vault(home) as (place, vault):
+        record(place, "vault-read", purpose="report", report=report_id)
         report, standing = verified_standing(place, vault, report_id)
-        record(place, "vault-read", purpose="report", patient=report.pseudonym, report=report.id)
     written = _write(output, report, standing, pdf=pdf)
     if as_json:
         _print({"schema": "gaitkeeper.report-standing/1", **_row(report), "decisions": _decisions(report)})
@@ -163,8 +163,8 @@ def pdf(
     from gaitkeeper_client.vault.events import record
 
     with opened_vault(home) as (place, vault):
+        record(place, "vault-read", purpose="report", report=report_id)
         report, standing = verified_standing(place, vault, report_id)
-        record(place, "vault-read", purpose="report", patient=report.pseudonym, report=report.id)
     path = output or Path(f"{report.id}.pdf")
     page = render_report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing)
     write_page(path, page)

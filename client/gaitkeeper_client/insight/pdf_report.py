@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from gaitkeeper_client.gait.analysis import Analysis
@@ -45,6 +46,7 @@ def _head(sheet: Sheet, view: ReportView, words: Texts) -> None:
     about += [words("pdf.age", age=f"{patient.age:.0f}")] if patient.age is not None else []
     about += [words("pdf.sex", sex=patient.sex)] if patient.sex else []
     about += [words("pdf.height", height=f"{patient.height_m:.2f}")] if patient.height_m else []
+    about += [words("pdf.aid", aid=view.aid)] if view.aid else []
     sheet.paragraph(" · ".join([*about, words("pdf.made", created=view.created, version=view.version)]))
     sheet.facts([(fact.title, fact.text) for fact in view.headline] if view.analysed else [])
     sheet.heading(words("pdf.quality"))
@@ -119,7 +121,7 @@ def _model(sheet: Sheet, view: ReportView, words: Texts) -> None:
         sheet.heading(words("pdf.explanation", label=one.label), 3)
         sheet.bullets(one.sentences)
         sheet.charts([("", str(chart)) for chart in one.charts])
-        sheet.bullets([words("pdf.passed" if good else "pdf.failed", text=text) for text, good in one.checks], "note")
+        _checks(sheet, one.checks, words)
     for other in found.measured:
         sheet.heading(words("pdf.measured", label=other.label), 3)
         rows = [
@@ -128,10 +130,20 @@ def _model(sheet: Sheet, view: ReportView, words: Texts) -> None:
         ]
         names = ("pdf.parameter", "pdf.value", "pdf.interval", "pdf.compared", "pdf.adds")
         sheet.table([words(name) for name in names], rows, (34, 18, 22, 14, 12))
+        _checks(sheet, other.checks, words)
+        sheet.paragraph(other.method, "note")
+    if found.certificate is not None:
+        sheet.heading(words("pdf.certificate"), 3)
+        sheet.paragraph(found.certificate.verdict, "care" if found.certificate.warning else "body")
+        _checks(sheet, found.certificate.checks, words)
     if found.unexplained:
         sheet.paragraph(found.unexplained, "care")
     sheet.bullets(found.limits, "note")
     sheet.facts(found.model)
+
+
+def _checks(sheet: Sheet, checks: Sequence[tuple[str, bool]], words: Texts) -> None:
+    sheet.bullets([words("pdf.passed" if good else "pdf.failed", text=text) for text, good in checks], "note")
 
 
 def _decisions(sheet: Sheet, view: ReportView, words: Texts) -> None:

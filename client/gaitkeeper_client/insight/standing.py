@@ -40,7 +40,8 @@ class Standing:
 
     def to_json(self) -> dict[str, Any]:
         """Key ``report`` of an analysis' document."""
-        return {"id": self.report or None, "status": self.state, "signed_by": self.who or None}
+        signed_by = None if self.state == "draft" else self.who
+        return {"id": self.report or None, "status": self.state, "signed_by": signed_by}
 
 
 @dataclass(frozen=True, slots=True)
