@@ -75,14 +75,21 @@ def console(
 
 
 @user_app.command("add")
-def user_add(name: Annotated[str, typer.Argument()], role: Roles = None, home: Home = None) -> None:
+def user_add(
+    name: Annotated[str, typer.Argument()],
+    role: Roles = None,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="Only through the clinic's identity provider ([oidc] in site.toml).")
+    ] = False,
+    home: Home = None,
+) -> None:
     """Let somebody sign in. The password is asked for, or read from the file that GAITKEEPER_CONSOLE_PASSWORD_FILE
     names."""
     from gaitkeeper_client.console.rights import parse_roles
 
     place, users = _users(home)
     roles = parse_roles(role or ())
-    user = users.add(name, _password(), roles)
+    user = users.add(name, None if no_password else _password(), roles)
     _record(place, "console-user-added", user=user.name, roles=",".join(user.roles))
     typer.echo(f"{user.name} may sign in as {', '.join(user.roles)}.")
 

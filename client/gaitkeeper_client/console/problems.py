@@ -13,6 +13,7 @@ API = "/api/"
 _STATUS: Mapping[str, int] = {
     "console-signed-out": 401,
     "console-wrong-password": 401,
+    "oidc-refused": 401,
     "console-not-allowed": 403,
     "console-forged": 403,
     "consent-missing": 403,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PASSWORD_FILE_VARIABLE = "GAITKEEPER_CONSOLE_PASSWORD_FILE"  # noqa: S105 - the name of a variable
 LONGEST_PASSWORD = 1_024
+NO_PASSWORD = "none"  # noqa: S105 - no hash at all: nothing fits it
 WINDOW_S = 15 * 60.0
 _LIMITS = {"pair": 5, "user": 25, "address": 40}
 """Wrong passwords in :data:`WINDOW_S`: of one user from one address, of one user, from one address. The first stops a
@@ -62,12 +63,16 @@ class Users:
     def __init__(self, database: Database, secret: bytes, clock: Clock = utc_now) -> None:
         self._database, self._secret, self._clock = database, secret, clock
 
-    def add(self, name: str, password: str, roles: tuple[Role, ...]) -> User:
-        """A new user. Raises ``console-bad-user``, ``console-user-exists``, ``console-password-weak``."""
+    def add(self, name: str, password: str | None, roles: tuple[Role, ...]) -> User:
+        """A new user; one without a password signs in through the clinic\'s provider only.
+
+        Raises ``console-bad-user``, ``console-user-exists``, ``console-password-weak``.
+        """
         if not _NAME.fullmatch(name):
             raise GaitkeeperError("console-bad-user", name=name)
         user = User(name, parse_roles(roles), iso(self._clock()), None)
-        row = (name, _hashed(name, password), ",".join(user.roles), user.created_at)
+        hashed = NO_PASSWORD if password is None else _hashed(name, password)
+        row = (name, hashed, ",".join(user.roles), user.created_at)
         try:
             with self._database.write() as connection:
                 connection.execute("INSERT INTO users VALUES (?, ?, ?, ?, NULL)", row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
@@ -19,6 +19,7 @@ from gaitkeeper_client.console.access import (
     fields_of,
     set_session,
 )
+from gaitkeeper_client.console.oidc import provider_of
 from gaitkeeper_client.console.problems import status_of
 from gaitkeeper_client.console.rendering import page
 from gaitkeeper_client.console.rights import Principal
@@ -83,9 +84,13 @@ def sign_out(request: Request, console: Served, who: Asking, _: Posted) -> Respo
 
 def _form(console: Served, error: GaitkeeperError | None) -> Response:
     tie, status = secrets.token_urlsafe(24), 200 if error is None else status_of(error)
-    response = page(
-        "sign_in.html.j2", status=status, who=None, site=console.name, tie=tie, error=error, title="Sign in"
-    )
+    shown: dict[str, Any] = {
+        "site": console.name,
+        "tie": tie,
+        "error": error,
+        "provider": provider_of(console.home) is not None,
+    }
+    response = page("sign_in.html.j2", status=status, who=None, title="Sign in", **shown)
     settings = console.settings
     response.set_cookie(_COOKIE, tie, httponly=True, secure=settings.tls, samesite="strict", path="/sign-in")
     return response

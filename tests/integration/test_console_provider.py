@@ -1,0 +1,121 @@
+"""Signing in through an identity provider that really answers on loopback, and what is not taken from it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from console_fixtures import Time, browser, events, make_console
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from gaitkeeper_client.console.context import Console
+from gaitkeeper_client.vault.home import write_table
+
+KEY, OTHER = ECKey.generate_key("P-256", {"kid": "1"}), ECKey.generate_key("P-256", {"kid": "1"})
+
+
+class Answering(BaseHTTPRequestHandler):
+    """A provider that gives out the token that the test made."""
+
+    token: ClassVar[str] = ""
+    asked: ClassVar[dict[str, list[str]]] = {}
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+    def _say(self, table: dict[str, Any]) -> None:
+        body = json.dumps(table).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        own = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if self.path.endswith("openid-configuration"):
+            ends = {"authorization_endpoint": f"{own}/go", "token_endpoint": f"{own}/token", "jwks_uri": f"{own}/keys"}
+            self._say({"issuer": own, **ends})
+        else:
+            self._say({"keys": [KEY.as_dict(private=False)]})
+
+    def do_POST(self) -> None:
+        Answering.asked = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+        self._say({"id_token": Answering.token})
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    made = make_console(tmp_path_factory.mktemp("oidc") / "site", Time())
+    made.users.add("nora", None, ("auditor",))
+    issuer = f"http://127.0.0.1:{server.server_address[1]}"
+    write_table(made.home, "oidc", {"issuer": issuer, "client_id": "gk", "console": "http://127.0.0.1:8470"})
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+def _walk(console: Console, *, key: ECKey = KEY, state: str = "", **claims: object) -> tuple[int, str]:
+    """From the sign-in page through the provider and back: the status, and the page that the browser ends on."""
+    client = browser(console)
+    assert "/sign-in/oidc" in client.get("/sign-in").text
+    sent = client.get("/sign-in/oidc").headers["location"]
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(sent).query).items()}
+    now, issuer = console.clock().timestamp(), sent.partition("/go?")[0]
+    whole = {"iss": issuer, "aud": "gk", "nonce": asked["nonce"], "exp": now + 60, "iat": now, **claims}
+    Answering.token = jwt.encode({"alg": "ES256", "kid": "1"}, {"preferred_username": "Nora", **whole}, key)
+    back = client.get("/sign-in/oidc/back", params={"state": state or asked["state"], "code": "the-code"})
+    assert asked["code_challenge_method"] == "S256"
+    return back.status_code, client.get("/", follow_redirects=True).url.path
+
+
+def test_somebody_whom_the_provider_vouches_for_is_signed_in(console: Console) -> None:
+    assert _walk(console) == (200, "/site")
+    assert Answering.asked["code"] == ["the-code"]
+    assert len(Answering.asked["code_verifier"][0]) > 40
+    assert ("console-signed-in", "oidc") in [(event, facts.get("through")) for event, facts in events(console)]
+    client = browser(console)
+    tie = client.get("/sign-in").text.partition('name="tie" value="')[2].partition('"')[0]
+    for password in ("none", "", "anything at all"):
+        assert client.post("/sign-in", data={"tie": tie, "name": "nora", "password": password}).status_code in (
+            401,
+            403,
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"nonce": "another"},
+        {"aud": "another"},
+        {"aud": ["gk", "another"]},
+        {"iss": "https://elsewhere.example"},
+        {"exp": 1},
+        {"preferred_username": "stranger"},
+        {"preferred_username": None},
+        {"state": "guessed"},
+        {"key": OTHER},
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_signs_nobody_in(console: Console, wrong: dict[str, Any]) -> None:
+    assert _walk(console, **wrong) == (401, "/sign-in")
+
+
+def test_an_unsigned_token_and_a_bare_way_back_are_refused(console: Console, tmp_path: Path) -> None:
+    client = browser(console)
+    assert client.get("/sign-in/oidc/back", params={"state": "x", "code": "y"}).status_code == 401
+    sent = client.get("/sign-in/oidc").headers["location"]
+    state = parse_qs(urlsplit(sent).query)["state"][0]
+    Answering.token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."
+    assert client.get("/sign-in/oidc/back", params={"state": state, "code": "y"}).status_code == 401
+    plain = make_console(tmp_path / "site")
+    assert browser(plain).get("/sign-in/oidc").status_code == 404
