@@ -24,9 +24,7 @@ class Row:
     walks: int
 
 
-def write_page(
-    path: Path, rows: Sequence[Row], planted_by: Mapping[str, Mapping[str, PlantedResult | None]], seconds: float
-) -> None:
+def write_page(path: Path, rows: Sequence[Row], planted_by: Mapping[str, Mapping[str, PlantedResult | None]]) -> None:
     """Write the page."""
     chance = next(check.compared for check in rows[0].checks if check.name == "planted")
     head = (
@@ -44,13 +42,7 @@ def write_page(
             cells=1.0 / chance,
         )
     )
-    parts = [
-        head,
-        _table(rows),
-        _rescaling(planted_by),
-        (HERE / "tail.md").read_text("utf-8"),
-        f"\nWritten in {seconds / 60.0:.0f} minutes.\n",
-    ]
+    parts = [head, _table(rows), _rescaling(planted_by), (HERE / "tail.md").read_text("utf-8")]
     path.write_text("".join(parts), "utf-8")
 
 
