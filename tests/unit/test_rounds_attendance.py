@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
-from flwr.app import Error, Message
+from flwr.app import ConfigRecord, Error, Message, RecordDict
 from tests.unit.rounds_fixtures import SITES, STUDY, Answer, ScriptedGrid, add_one, weights
 
 from gaitkeeper_client.agent.executor import Executor, ExecutorSettings
@@ -202,9 +202,7 @@ def test_the_site_notes_once_that_its_reply_was_not_counted(caplog: pytest.LogCa
     assert caplog.text.count("came late and was not counted") == 1
 
 
-def content_of(*notices: RoundNotice) -> object:
-    from flwr.app import RecordDict
-
+def content_of(*notices: RoundNotice) -> RecordDict:
     content = RecordDict()
     put_notices(content, notices)
     return content
@@ -214,8 +212,6 @@ def content_of(*notices: RoundNotice) -> object:
     "body", ["", "[1]", '{"run": 1}', '[{"run": "r", "round": "2"}]', "[" * 5000, "[" + "{}," * 20 + "{}]"]
 )
 def test_notices_that_are_none_are_a_catalogue_error(body: str) -> None:
-    from flwr.app import ConfigRecord, RecordDict
-
     with pytest.raises(GaitkeeperError) as error:
         notices_of(RecordDict({"notices": ConfigRecord({"body": body})}))
     assert error.value.code == "round-message-unusable"

@@ -19,10 +19,7 @@ from gaitkeeper_shared.federation import RoundOrder, RoundReply, Weights
 from gaitkeeper_shared.study import parse_study
 from gaitkeeper_shared.study_federation import Federation
 
-RULES = {
-    name: Federation(quorum=5, combine=name, byzantine=1)  # type: ignore[arg-type]
-    for name in ("median", "trimmed-mean", "krum")
-}
+RULES = {name: Federation(quorum=5, combine=name, byzantine=1) for name in ("median", "trimmed-mean", "krum")}
 
 
 @pytest.mark.parametrize("rule", RULES)

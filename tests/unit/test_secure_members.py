@@ -51,7 +51,7 @@ def play(folder: Path, study: bytes, *, known: tuple[str, ...] | None = None) ->
     # The inventions do as their maker likes.
     for site in INVENTED:
         blind = Membership(authority("test").certificate)
-        blind.of_study = lambda _, blind=blind: blind  # type: ignore[assignment,misc]
+        blind.of_study = lambda _, blind=blind: blind  # type: ignore[method-assign,misc]
         grid.maskings[site] = SiteMasking(lambda site=site: identity(site), lambda blind=blind: blind)  # type: ignore[misc]
     journal = Journal(folder / "journal.sqlite")
     return conduct(journal, grid).state, grid, journal

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gaitkeeper_server.rounds.attendance import check_enough, stop_if_told
 from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.journal import Journal
@@ -75,8 +77,10 @@ class Desk:
 
     beside: Mapping[str, bytes] = field(default_factory=dict)
     """In a masked round: what goes with each site's order. Who is not in it is not asked."""
-    vectors: dict[str, Vector] = field(default_factory=dict)
-    """Masked ones. They are not for the journal: a new attempt masks anew."""
+    masked_total: Vector | None = None
+    """Sum of the masked updates, folded in as they come. It is not for the journal: a new attempt masks anew."""
+    masked_sites: set[str] = field(default_factory=set)
+    """Whose are in it."""
     complaints: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """In a masked round: by site, who dealt it false shares."""
     adverts: dict[str, tuple[Advert, ...]] = field(default_factory=dict)
@@ -250,7 +254,10 @@ class Collector:
             return judge(site, content, order, self._study, weights, noise_std, largest)
         verdict = judge_masked(site, content, order, self._study, size_of(weights), noise_std)
         if verdict.vector is not None:
-            desk.vectors[site] = verdict.vector
+            # Whole numbers that wrap around: the order of arrival does not matter.
+            total = desk.masked_total
+            desk.masked_total = verdict.vector.copy() if total is None else np.add(total, verdict.vector, out=total)
+            desk.masked_sites.add(site)
             desk.adverts[site] = verdict.adverts
         if verdict.complaints:
             desk.complaints[site] = verdict.complaints

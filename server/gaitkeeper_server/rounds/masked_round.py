@@ -170,16 +170,15 @@ class MaskedRounds:
             return None
         if self._worth_another(desk, attempt):
             return None
-        members = tuple(sorted(desk.vectors))
+        members = tuple(sorted(desk.masked_sites))
         if task.only not in (None, members):
             gone = sorted(set(task.only or ()) - set(members))
             task.why = f"after a lie the sum has to be made with {', '.join(gone)}, or not at all"
             return None
         stop_if_told(self._study, desk.number, desk.settled.values())
         self._collector.require_quorum(desk)
-        total = desk.vectors[members[0]].copy()
-        for site in members[1:]:
-            total += desk.vectors[site]
+        total = desk.masked_total
+        assert total is not None, "a quorum of masked updates has a sum"
         public = tuple(replace(deal, sealed={}) for deal in cast.deals)
         masked = MaskedSum(Cast(cast.place, cast.adverts, public), members, total)
         self._records.keep(desk.number, masked)

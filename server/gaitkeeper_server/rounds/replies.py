@@ -62,7 +62,7 @@ class ReplyGrid(HttpGrid):
                 metadata = metadata_from_proto(proto.metadata)
                 if metadata.reply_to_message_id in wanted:
                     arriving[metadata.reply_to_message_id] = _Arriving(metadata, tree)
-        whole = []
+        whole: list[Message] = []
         for key, reply in list(arriving.items()):
             if len(whole) == _AT_ONCE:
                 break

@@ -17,12 +17,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from gaitkeeper_server.home import CoordinatorHome
-from gaitkeeper_server.rounds.gate import Bell, EnrolledKeys, FleetGate, InTurn, OperatorAuthn, OperatorGate
+from gaitkeeper_server.rounds.gate import (
+    Application,
+    Bell,
+    EnrolledKeys,
+    FleetGate,
+    InTurn,
+    OperatorAuthn,
+    OperatorGate,
+)
 from gaitkeeper_server.rounds.link_state import use_memory
 from gaitkeeper_server.rounds.short_road import ShortRoad
 from gaitkeeper_server.store import CoordinatorStore
@@ -176,31 +184,14 @@ async def _serve_both(
 ) -> None:
     in_turn = InTurn(application, ShortRoad(application).answer)
     orders, replies = Bell(_HOLD_NODES_S), Bell(_HOLD_CONDUCTOR_S)
-    public = _Server(
-        uvicorn.Config(
-            FleetGate(in_turn, keys, orders, replies),
-            ssl_certfile=str(settings.certificate),
-            ssl_keyfile=str(settings.key),
-            lifespan="off",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            # Questions that are held back are not worth waiting for at the end.
-            timeout_graceful_shutdown=1,
-            limit_concurrency=1_000,
-        )
+    public = _server(
+        FleetGate(in_turn, keys, orders, replies),
+        ssl_certfile=str(settings.certificate),
+        ssl_keyfile=str(settings.key),
+        lifespan="off",
+        limit_concurrency=1_000,
     )
-    operator = _Server(
-        uvicorn.Config(
-            OperatorGate(in_turn, orders, replies),
-            lifespan="on",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            # Questions that are held back are not worth waiting for at the end.
-            timeout_graceful_shutdown=1,
-        )
-    )
+    operator = _server(OperatorGate(in_turn, orders, replies), lifespan="on")
     servers = (public, operator)
     loop = asyncio.get_running_loop()
 
@@ -227,6 +218,17 @@ async def _serve_both(
         finally:
             end()
             await asyncio.gather(*tasks)
+
+
+def _server(application: Application, **options: Any) -> _Server:
+    # Questions that are held back are not worth waiting for at the end.
+    common: dict[str, Any] = {
+        "access_log": False,
+        "log_level": "warning",
+        "server_header": False,
+        "timeout_graceful_shutdown": 1,
+    }
+    return _Server(uvicorn.Config(application, **common, **options))
 
 
 class _Server(uvicorn.Server):
