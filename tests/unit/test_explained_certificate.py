@@ -22,6 +22,7 @@ from gaitkeeper_client.explained.maps import heat, quarters, replaced
 from gaitkeeper_client.explained.planted import planted
 from gaitkeeper_client.explained.walks import Sample, sample_of, simulated_walk
 from gaitkeeper_client.gait.pipeline import nobody
+from gaitkeeper_client.insight.attribution import log_odds_of
 from gaitkeeper_client.insight.certificate import Certificate, certificate_of, sentence
 from gaitkeeper_client.insight.certificate_view import certificate_view, view_of
 from gaitkeeper_client.insight.certificates import digest_of, keep_certificate, read_certificate
@@ -34,7 +35,7 @@ from gaitkeeper_client.insight.findings import (
     findings_of,
 )
 from gaitkeeper_client.insight.report import render_report
-from gaitkeeper_client.insight.rescaling import rank_correlation
+from gaitkeeper_client.insight.rescaling import rank_correlation, relevance
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.bundle import ModelBundle, weights_of
@@ -209,3 +210,21 @@ def test_what_failed_or_was_never_tested_stands_out(certificate: Certificate) ->
 
 def test_a_rank_correlation_of_a_constant_is_none_at_all() -> None:
     assert rank_correlation(np.zeros((2, 3)), np.arange(6.0).reshape(2, 3)) == 0.0
+
+
+class OneMoment(torch.nn.Module):
+    """Reads the left knee in one stretch of the window, and nothing else."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        seen = windows[:, 20:25, CHANNELS_READ.index("knee_flexion_left")].sum(dim=1)
+        return torch.stack([-torch.tanh(seen), torch.tanh(seen)], dim=1)
+
+
+def test_rescaling_points_at_the_moment_and_the_joint_that_a_model_reads(sample: Sample) -> None:
+    odds = log_odds_of(OneMoment(), 1)
+    one = Sample(sample.windows[2:3], sample.starts_s[2:3], INPUT, sample.events)  # the first begins before a cycle
+    found = relevance(odds, one.windows, one.reference, one.placement)
+    assert found.min() >= 0.0
+    knee = found[0, :, CHANNELS_READ.index("knee_flexion_left")]
+    assert found.sum() == pytest.approx(knee.sum())
+    assert set(np.flatnonzero(knee)) == set(range(20, 25))

@@ -56,6 +56,10 @@ def test_the_heatmap_finds_the_planted_joint_and_phase() -> None:
     assert (top.joint, top.side, top.channel) == ("knee", "left", "knee_flexion_left")
     assert PLANTED_PHASE[0] * 100 - 5 <= top.from_percent < top.to_percent <= PLANTED_PHASE[1] * 100 + 5
     assert top.deviation == pytest.approx(PLANTED_DEGREES, abs=12)
+    assert top.ci95 is not None
+    assert 0.0 < top.ci95[0] < top.contribution < top.ci95[1]
+    assert explanation.rescaled is not None
+    assert (explanation.rescaled.joint, explanation.rescaled.side) == ("knee", "left")
     assert explanation.residual < 0.01
     assert explanation.deletion is not None
     assert explanation.deletion.marked_drop > 3 * abs(explanation.deletion.random_drop)

@@ -13,7 +13,7 @@ import numpy as np
 from gaitkeeper_client.explained.maps import BINS_OF_QUARTER, QUARTERS, mean_odds, quarters, replaced
 from gaitkeeper_client.explained.walks import Sample
 from gaitkeeper_client.insight.rescaling import rank_correlation
-from gaitkeeper_shared.arrays import BoolArray, FloatArray
+from gaitkeeper_shared.arrays import AnyArray, BoolArray, FloatArray
 from gaitkeeper_shared.models.registry import GaitModel
 
 STEPS = 10
@@ -46,7 +46,7 @@ def curve_result(model: GaitModel, sample: Sample, label: int, cells: FloatArray
     random = np.random.default_rng(seed)
     drawn = [random.permutation(cells.size) for _ in range(DRAWS)]
 
-    def area(cells_in_order: FloatArray, *, insert: bool) -> float:
+    def area(cells_in_order: AnyArray, *, insert: bool) -> float:
         heights = []
         for step in range(STEPS + 1):
             mask = np.zeros(cells.size, dtype=bool)

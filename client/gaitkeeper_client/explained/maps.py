@@ -10,7 +10,7 @@ from gaitkeeper_client.explained.walks import Sample
 from gaitkeeper_client.insight.attribution import Logits, complete_attributions, evaluate, log_odds_of
 from gaitkeeper_client.insight.findings import PHASE_BINS
 from gaitkeeper_client.insight.heatmap import heatmap
-from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.arrays import AnyArray, FloatArray
 from gaitkeeper_shared.models.registry import GaitModel
 
 QUARTERS = 4
@@ -36,10 +36,11 @@ def mean_odds(model: Logits, sample: Sample, label: int) -> float:
 
 def quarters(cells: FloatArray) -> FloatArray:
     """(R, B) to (R, 4): summed over the quarters of the cycle."""
-    return cells.reshape(cells.shape[0], QUARTERS, BINS_OF_QUARTER).sum(axis=2)
+    sums: FloatArray = cells.reshape(cells.shape[0], QUARTERS, BINS_OF_QUARTER).sum(axis=2)
+    return sums
 
 
-def replaced(sample: Sample, cells: FloatArray) -> Sample:
+def replaced(sample: Sample, cells: AnyArray) -> Sample:
     """The sample with the (R, B) marked ``cells`` as in the reference walk."""
     # Column -1 (outside cycles) reads a false appended at the end.
     padded = np.concatenate([cells.astype(bool), np.zeros((cells.shape[0], 1), dtype=bool)], axis=1)

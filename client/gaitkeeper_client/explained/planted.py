@@ -87,7 +87,8 @@ def _effects(model: GaitModel, sample: Sample, changed: Float32Array, label: int
     odds = log_odds_of(model, label)
     before = evaluate(odds, sample.windows).mean()
     means: FloatArray = evaluate(odds, changed).reshape(-1, sample.windows.shape[0]).mean(axis=1)
-    return means - before
+    change: FloatArray = means - before
+    return change
 
 
 def planted_result(
@@ -106,7 +107,7 @@ def planted_result(
         bad = planted(sample, defect.row, defect.quarter, defect.sign)
         after, random = explain(model, bad, defect.label), explain(untrained, bad, defect.label)
         change = quarters(after - plain[key])
-        hit = np.unravel_index(int(change.argmax()), change.shape) == (defect.row, defect.quarter)
+        hit = int(change.argmax()) == defect.row * QUARTERS + defect.quarter
         shares = [_share(cells, defect) for cells in (after, plain[key], random)]
         rows.append([*shares, 1.0 / change.size, float(hit)])
     mass, before, other, chance, located = np.mean(rows, axis=0)
