@@ -14,7 +14,7 @@ from gaitkeeper_client.followup.score import MobilityScore, mobility_score
 from gaitkeeper_client.followup.visits import Z95, Visit, visits_of
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.signing.kept import KeptReport, list_for
-from gaitkeeper_client.signing.verification import verified
+from gaitkeeper_client.signing.verification import trusted, verified
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def course_in(home: SiteHome, vault: Vault, patient: str) -> Course:
     known = vault.named(patient)
     if not known.allows("care"):
         raise GaitkeeperError("consent-missing", pseudonym=known.pseudonym, purpose="care")
-    reports = tuple(verified(home, vault, one.id) for one in list_for(vault, known.pseudonym))
+    keys = trusted(home)
+    reports = tuple(verified(home, vault, one.id, keys) for one in list_for(vault, known.pseudonym))
     if not any(report.analysis.status == "analysed" for report in reports):
         raise GaitkeeperError("followup-nothing", pseudonym=known.pseudonym)
     return course_of(reports, PatientContext(known.pseudonym, known.age, known.sex or "", known.height_m))

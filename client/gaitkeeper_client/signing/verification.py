@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.signing.clinicians import Clinician, clinicians, logged_keys
@@ -16,20 +18,33 @@ if TYPE_CHECKING:
     from gaitkeeper_client.vault.store import Vault
 
 
-def verified(home: SiteHome, vault: Vault, report_id: str) -> KeptReport:
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """Whose signatures count: the clinicians by key id, and the key ids that the audit log saw come."""
+
+    clinicians: Mapping[str, Clinician]
+    logged: frozenset[str]
+
+
+def trusted(home: SiteHome) -> Trusted:
+    """The keys of a site, to verify many reports with. Raises ``clinician-damaged``, ``audit-broken``."""
+    return Trusted({one.key.key_id: one for one in clinicians(home)}, logged_keys(home))
+
+
+def verified(home: SiteHome, vault: Vault, report_id: str, keys: Trusted | None = None) -> KeptReport:
     """A kept report every statement about which was signed by a clinician of this site, over these very bytes.
 
-    Raises ``signature-*`` or ``report-statement-wrong`` naming the first that was not; ``report-unknown``.
+    ``keys``: of :func:`trusted`, where the caller has many reports. Raises ``signature-*`` or
+    ``report-statement-wrong`` naming the first that was not; ``report-unknown``.
     """
     report = load(vault, report_id)
     if not report.statements:
         return report
-    known = {clinician.key.key_id: clinician for clinician in clinicians(home)}
-    logged = logged_keys(home)
+    keys = keys or trusted(home)
     digest, previous = hashlib.sha256(canonical_bytes(vault, report_id)).hexdigest(), ""
     for number, signed in enumerate(signed_statements_of(vault, report.pseudonym, report_id), start=1):
         _check_place(signed, report_id, digest, number, previous)
-        _check_key(signed, report_id, known, logged)
+        _check_key(signed, report_id, keys)
         previous = signed.statement.sha256
     return report
 
@@ -44,11 +59,11 @@ def _check_place(signed: SignedStatement, report: str, digest: str, number: int,
         raise GaitkeeperError("report-statement-wrong", report=report, number=number, detail=detail)
 
 
-def _check_key(signed: SignedStatement, report: str, known: dict[str, Clinician], logged: frozenset[str]) -> None:
+def _check_key(signed: SignedStatement, report: str, keys: Trusted) -> None:
     """That a clinician signed it, as who it says, while they were one."""
     found, what = signed.statement, f"statement {signed.statement.number} about report {report}"
-    clinician = known.get(found.key_id)
-    if clinician is None or clinician.name != found.clinician or found.key_id not in logged:
+    clinician = keys.clinicians.get(found.key_id)
+    if clinician is None or clinician.name != found.clinician or found.key_id not in keys.logged:
         raise GaitkeeperError("signature-not-trusted", what=what, valid=0, needed=1)
     verify(signed.content, signed.signatures, STATEMENT_CONTEXT, Consortium((clinician.key,)), what=what)
     if clinician.withdrawn_at is not None and found.signed_at > clinician.withdrawn_at:
