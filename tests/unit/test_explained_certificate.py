@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from vault_fixtures import make_site
 
+from gaitkeeper_client.explained import at_site, curves, mapping
 from gaitkeeper_client.explained import certify as certification
-from gaitkeeper_client.explained import curves, mapping
 from gaitkeeper_client.explained import planted as planted_defects
 from gaitkeeper_client.explained.at_site import certify_active
 from gaitkeeper_client.explained.certify import certify, run_checks
@@ -26,6 +27,7 @@ from gaitkeeper_client.insight.attribution import log_odds_of
 from gaitkeeper_client.insight.certificate import Certificate, certificate_of, sentence
 from gaitkeeper_client.insight.certificate_view import certificate_view, view_of
 from gaitkeeper_client.insight.certificates import digest_of, keep_certificate, read_certificate
+from gaitkeeper_client.insight.deployed import DeployedModel
 from gaitkeeper_client.insight.findings import (
     DeletionCheck,
     Explanation,
@@ -37,6 +39,7 @@ from gaitkeeper_client.insight.findings import (
 from gaitkeeper_client.insight.report import render_report
 from gaitkeeper_client.insight.rescaling import rank_correlation, relevance
 from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.cli import build_command
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.bundle import ModelBundle, weights_of
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME, CHANNELS, FORCE_CHANNELS
@@ -228,3 +231,26 @@ def test_rescaling_points_at_the_moment_and_the_joint_that_a_model_reads(sample:
     knee = found[0, :, CHANNELS_READ.index("knee_flexion_left")]
     assert found.sum() == pytest.approx(knee.sum())
     assert set(np.flatnonzero(knee)) == set(range(20, 25))
+
+
+def test_a_release_is_tested_once_and_the_command_says_how_it_went(
+    tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, _ = make_site(tmp_path / "site")
+    tested: list[str] = []
+
+    def failing(_: ModelBundle, sha256: str, **__: object) -> Certificate:
+        tested.append(sha256)
+        checks = tuple(dataclasses.replace(check, passed=False) for check in certificate.checks)
+        return dataclasses.replace(certificate, sha256=sha256, status="failed", checks=checks)
+
+    # The release itself, signed and fetched, has tests of its own; so have the tests of explanations above.
+    monkeypatch.setattr(at_site, "model_at", lambda _: DeployedModel(3, trained()))
+    monkeypatch.setattr(at_site, "certify", failing)
+    assert certify_active(home).new
+    assert not certify_active(home).new
+    assert certify_active(home, again=True).new
+    assert tested == [digest_of(trained())] * 2
+    assert home.audit_log.read_text().count("explanations-tested") == 2
+    done = CliRunner().invoke(build_command(), ["site", "certify", "--home", str(home.path)])
+    assert (done.exit_code, "Release 3" in done.output, "FAILED: " in done.output) == (3, True, True), done.output
