@@ -107,13 +107,22 @@ class Queue:
         return _job(row)
 
     def recent(self, *, since: str = "", pseudonym: str | None = None, most: int = 200) -> tuple[Job, ...]:
-        """Jobs that changed since a moment or are not at their end, newest first."""
+        """Jobs that changed since a moment, and those that are not at their end; newest first."""
         query = (
-            "SELECT * FROM jobs WHERE (changed_at >= ? OR state IN ('receiving', 'queued', 'running'))"
+            "SELECT * FROM jobs WHERE (changed_at >= ?1 OR state IN ('receiving', 'queued', 'running'))"
             " AND (?2 IS NULL OR pseudonym = ?2) ORDER BY number DESC LIMIT ?3"
-        ).replace("changed_at >= ?", "changed_at >= ?1")
+        )
         with self._database.read() as connection:
             return tuple(_job(row) for row in connection.execute(query, (since, pseudonym, most)).fetchall())
+
+    def unfinished(self, pseudonym: str | None = None) -> int:
+        """How many jobs, of one patient or of all, are not at their end."""
+        query = (
+            "SELECT COUNT(*) FROM jobs WHERE state IN ('receiving', 'queued', 'running')"
+            " AND (?1 IS NULL OR pseudonym = ?1)"
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query, (pseudonym,)).fetchone()[0])
 
     # -- working
 

@@ -14,6 +14,8 @@ from gaitkeeper_shared.errors import EXIT_BAD_INPUT, GaitkeeperError
 from gaitkeeper_shared.trust.clock import iso
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gaitkeeper_client.gait.analysis import Analysis
     from gaitkeeper_client.insight.context import PatientContext
     from gaitkeeper_client.insight.findings import Findings
@@ -28,22 +30,25 @@ BY = "console"
 def process(console: Console, job: Job) -> None:
     """Analyse a job that was taken, keep its report, end it. A kill at any line lets the next process do it again.
 
-    Raises nothing of the recording's making; ``disk-full`` and ``vault-*`` end the job as failed, too.
+    A recording that cannot be read is refused, and its bytes go; whatever else goes wrong ends it as failed, with its
+    bytes kept for another try; what may pass (:data:`PASSING`) queues it again.
     """
     try:
         facts = console.uploads.facts(job)
+        with console.vault() as vault:
+            check_patient(console, vault, facts.patient)
         with console.uploads.opened(job) as path:
             try:
-                analysis, findings = _analysed(console, job, facts, str(path))
+                analysis = _analysed(console, job, facts, path)
             except GaitkeeperError as error:
-                message = str(error).replace(str(path), "the recording")
                 if error.code in PASSING or error.exit_status != EXIT_BAD_INPUT:
                     raise
+                message = str(error).replace(str(path), "the recording")
                 console.queue.conclude(job.id, "refused", None, error.code, message)
                 console.record("analysis-failed", BY, patient=job.pseudonym, job=job.id, code=error.code)
                 _let_go(console, job, kept=False)
                 return
-        report = _keep(console, job, facts, analysis, findings)
+        report = _keep(console, job, facts, analysis, _found(console, job, analysis))
     except GaitkeeperError as error:
         if error.code in PASSING:
             console.queue.put_back(job, error)
@@ -60,14 +65,17 @@ def process(console: Console, job: Job) -> None:
     _conclude(console, job, analysis, report)
 
 
-def _analysed(console: Console, job: Job, facts: UploadFacts, path: str) -> tuple[Analysis, Findings]:
-    from pathlib import Path
-
-    from gaitkeeper_client.insight.deployed import findings_at
+def _analysed(console: Console, job: Job, facts: UploadFacts, path: Path) -> Analysis:
     from gaitkeeper_client.sources import analyse_file
 
     height = _patient(console, job, facts).height_m
-    analysis = analyse_file(Path(path), height_m=height, on_progress=_teller(console, job))
+    return analyse_file(path, height_m=height, on_progress=_teller(console, job))
+
+
+def _found(console: Console, job: Job, analysis: Analysis) -> Findings:
+    """What the deployed model says. A release that is damaged fails the job: it says nothing of the recording."""
+    from gaitkeeper_client.insight.deployed import findings_at
+
     findings = findings_at(console.home, analysis)
     console.record(
         "analysed",
@@ -78,7 +86,7 @@ def _analysed(console: Console, job: Job, facts: UploadFacts, path: str) -> tupl
         findings=findings.status,
         model_version=findings.model.version if findings.model else "none",
     )
-    return analysis, findings
+    return findings
 
 
 def _teller(console: Console, job: Job) -> Callable[[int, int], None]:

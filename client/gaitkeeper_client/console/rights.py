@@ -30,10 +30,7 @@ RIGHTS_OF_SCOPE: Mapping[Scope, frozenset[Right]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. ``name``: the user, or ``key:`` and the API key's name. ``csrf``: the session's token, empty for a key.
-
-    ``idle_ends``: seconds until the session ends unless it is used; 0 for a key.
-    """
+    """Who asks. ``name``: the user, or ``key:`` and the API key's name. ``csrf``: the session's, empty for a key."""
 
     name: str
     rights: frozenset[Right]

@@ -46,8 +46,8 @@ def patient(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
             raise GaitkeeperError("consent-missing", pseudonym=pseudonym, purpose="care")
         visits = list_for(vault, pseudonym)[::-1]
     shown: dict[str, Any] = {"patient": found, "visits": visits, "headlines": HEADLINES, "longest": LONGEST_NOTE}
-    jobs = [job for job in console.queue.recent(pseudonym=pseudonym, since="9") if not job.ended]
-    return page("patient.html.j2", who=who, site=console.name, title="Patient", jobs=jobs, **shown)
+    coming = console.queue.unfinished(pseudonym)
+    return page("patient.html.j2", who=who, site=console.name, title="Patient", coming=coming, **shown)
 
 
 @router.get("/patients/{pseudonym}/course")

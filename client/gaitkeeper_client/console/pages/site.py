@@ -63,7 +63,7 @@ def overview(console: Served, who: Insider) -> Response:
         problem = error
     shown: dict[str, Any] = {"now": site_status(console.home), "policy": policy, "problem": problem}
     verdicts = study_verdicts(console.home)
-    waiting = sum(not job.ended for job in console.queue.recent(since="9"))
+    waiting = console.queue.unfinished()
     return page("site.html.j2", who=who, site=console.name, title="Site", verdicts=verdicts, waiting=waiting, **shown)
 
 
