@@ -47,7 +47,7 @@ def console(
         bool | None, typer.Option("--tls/--no-tls", help="TLS with a certificate that the console makes itself.")
     ] = None,
 ) -> None:
-    """Serve the console until it is stopped. Settings stand in the table [console] of site.toml; options go first.
+    """Serve the console until it is stopped. Settings stand in site.toml, table console; options go first.
 
     Add somebody who may sign in first: gaitkeeper site console user add NAME --role clinician
     """
@@ -79,7 +79,7 @@ def user_add(
     name: Annotated[str, typer.Argument()],
     role: Roles = None,
     no_password: Annotated[
-        bool, typer.Option("--no-password", help="Only through the clinic's identity provider ([oidc] in site.toml).")
+        bool, typer.Option("--no-password", help="Only through the clinic's identity provider (site.toml, table oidc).")
     ] = False,
     home: Home = None,
 ) -> None:

@@ -23,7 +23,8 @@ def watch(
         list[Path] | None, typer.Option("--folder", help="A folder that recordings are put into; may be repeated.")
     ] = None,
     camera: Annotated[
-        list[str] | None, typer.Option("--camera", help="A camera of [cameras] in site.toml; may be repeated.")
+        list[str] | None,
+        typer.Option("--camera", help="A camera that site.toml names in its table cameras; may be repeated."),
     ] = None,
     home: Home = None,
     every: Annotated[float, typer.Option(min=0.2, max=3600.0, help="Seconds between two looks at a folder.")] = 5.0,
