@@ -202,6 +202,7 @@ def test_keys_open_what_their_scopes_say(console: Console, time: Time) -> None:
     assert client.get("/today", headers=read).status_code in (303, 403)
     job = upload(client, b"HIERARCHY\nROOT", up)
     assert client.get(f"/api/v1/jobs/{job}", headers=up).json()["state"] == "queued"
+    assert client.get("/api/v1/jobs?sinec=2026", headers=read).json()["code"] == "console-bad-input"
     foreign = bearer(console, "upload")
     console.api_keys.revoke(up["authorization"].split("_")[1])
     assert client.get(f"/api/v1/jobs/{job}", headers=up).status_code == 401

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from gaitkeeper_client.console.context import Console
@@ -91,6 +92,15 @@ def needs(right: Right, *, person: bool = False) -> Callable[..., Principal]:
         return who
 
     return checked
+
+
+def known_query(request: Request) -> None:
+    """Raises ``console-bad-input`` for a parameter that an address does not have: a mistyped one would do nothing."""
+    route = request.scope.get("route")
+    known = {item.alias for item in route.dependant.query_params} if isinstance(route, APIRoute) else set()
+    if set(request.query_params) - known:
+        detail = f"this address has {', '.join(sorted(known)) or 'none'}"
+        raise GaitkeeperError("console-bad-input", field="A query parameter", detail=detail)
 
 
 async def posted(request: Request, who: Asking) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from gaitkeeper_client.console import intake
-from gaitkeeper_client.console.access import Served, needs
+from gaitkeeper_client.console.access import Served, known_query, needs
 from gaitkeeper_client.console.jobs import Job, State
 from gaitkeeper_client.console.rights import Principal
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES
@@ -83,7 +83,7 @@ class JobList(BaseModel):
 
 def create_router() -> APIRouter:
     """The part of the API that uploads and their status are."""
-    router = APIRouter(prefix="/api/v1", responses=problems(401, 403))
+    router = APIRouter(prefix="/api/v1", responses=problems(401, 403), dependencies=[Depends(known_query)])
     add = router.add_api_route
     add(
         "/uploads",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel
 
-from gaitkeeper_client.console.access import Served, needs
+from gaitkeeper_client.console.access import Served, known_query, needs
 from gaitkeeper_client.console.api import problems
 from gaitkeeper_client.console.results import KINDS, REPORT_ID, document_of, open_report
 from gaitkeeper_client.console.rights import Principal
@@ -34,7 +34,8 @@ class ReportStatus(BaseModel):
 
 def create_router() -> APIRouter:
     """Status of reports, and reports as files."""
-    router = APIRouter(prefix="/api/v1/reports/{report_id}", responses=problems(401, 403, 404, 409, 422, 503))
+    told = problems(401, 403, 404, 409, 422, 503)
+    router = APIRouter(prefix="/api/v1/reports/{report_id}", responses=told, dependencies=[Depends(known_query)])
     router.add_api_route("", report_status, methods=["GET"])
     router.add_api_route(
         "/fhir", report_fhir, methods=["GET"], response_class=Response, responses=_file("application/fhir+json")

@@ -14,6 +14,7 @@ from gaitkeeper_client.console.settings import ConsoleSettings
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.single import hold
+from gaitkeeper_shared.trust.certificates import fingerprint, load_certificate, spoken
 
 _TICK_S = 0.2
 _TIDY_S = 2.0
@@ -51,6 +52,8 @@ def serve(console: Console, say: Callable[[str], object], *, passphrase: str | N
         )
         console.record("console-started", "operator", host=settings.host, tls=settings.tls)
         say(f"The console of {console.name}: {address_of(settings)}")
+        if certificate is not None and not settings.certificate:
+            say(f"Its own certificate's fingerprint: {spoken(fingerprint(load_certificate(certificate[0])))}")
         with working(console, passphrase):
             server.run()
         console.record("console-stopped", "operator")
