@@ -37,8 +37,9 @@ test: setup lint ## everything that a change must pass; under 15 minutes on 2 co
 bench: setup ## what things cost, into bench/latest.json (docs/bench.md); wants a quiet machine
 	$(BIN)/python -m tests.bench
 
-accuracy: setup ## events and angles against force plates and rendered walkers, into docs/accuracy.md
+accuracy: setup ## events and angles against force plates and rendered walkers; what explanations are worth
 	$(BIN)/python -m tests.accuracy
+	$(BIN)/python -m tests.explanations
 
 learning: setup ## what the example studies learn, with and without privacy, into docs/learning.md
 	$(BIN)/python -m tests.learning
@@ -48,6 +49,9 @@ audit: setup ## what a canary patient betrays, against what the ledger claims, a
 
 faults: setup ## kill, cut, fill and forge in a real deployment, into docs/faults.md; half an hour
 	$(BIN)/python -m tests.faults
+
+browser-test: setup ## the console in a real chromium: what people do, accessibility, hostile requests; minutes
+	$(BIN)/python -m tests.browser
 
 lock: ## resolve the dependencies anew into requirements.lock (takes minutes)
 	deploy/lock.sh
