@@ -66,14 +66,14 @@ def site_disk_read_only(stage: Stage) -> str:
     return summary(stage.end_of(run))
 
 
-def journal_disk_full(stage: Stage, moment: str) -> str:
-    """The coordinator's journal cannot grow at a state of the round, for some seconds."""
+def journal_locked(stage: Stage, moment: str) -> str:
+    """The coordinator's journal is locked by somebody at a state of the round, for some seconds."""
     trap = stage.trap("conductor", moment)
     run = stage.begin()
     journal = stage.home.path / "journal.sqlite"
     try:
         stage.wait(trap.hit, 60)
-        with _no_page_left(journal):
+        with _locked(journal):
             trap.release()
             stage.pause(5.0)
     finally:
@@ -82,8 +82,8 @@ def journal_disk_full(stage: Stage, moment: str) -> str:
 
 
 @contextlib.contextmanager
-def _no_page_left(path: Path) -> Iterator[None]:
-    """What a writer of this database meets on a full disk: it cannot be extended. Held by a lock on its write-ahead."""
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a database as a careless copy or an open shell does: nobody else can write."""
     with contextlib.closing(sqlite3.connect(path, timeout=30.0, isolation_level=None)) as database:
         database.execute("BEGIN EXCLUSIVE")
         try:
@@ -92,23 +92,15 @@ def _no_page_left(path: Path) -> Iterator[None]:
             database.execute("ROLLBACK")
 
 
-def superlink_database(stage: Stage, what: str) -> str:
-    """Flower's own database is locked for some seconds, or gone, while sites work."""
+def store_locked(stage: Stage) -> str:
+    """The coordinator's list of sites cannot be read for some seconds, while sites work."""
     trap = stage.trap(SITE, "charged")
     run = stage.begin()
     try:
         stage.wait(trap.hit, 60)
-        paths = sorted(stage.home.path.rglob("*superlink*.sqlite*")) or sorted(stage.home.path.rglob("flower*.sqlite*"))
-        if not paths:
-            raise Unavailable(f"no database of Flower's in {[p.name for p in stage.home.path.rglob('*')]}")
-        if what == "locked":
-            with _no_page_left(paths[0]):
-                trap.release()
-                stage.pause(5.0)
-        else:
-            stage.kill("superlink")
-            for path in paths:
-                path.unlink(missing_ok=True)
+        with _locked(stage.home.store):
+            trap.release()
+            stage.pause(5.0)
     finally:
         trap.release()
     return summary(stage.end_of(run))
