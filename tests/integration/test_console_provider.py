@@ -104,7 +104,7 @@ def test_somebody_whom_the_provider_vouches_for_is_signed_in(console: Console) -
         {"state": "guessed"},
         {"key": OTHER},
     ],
-    ids=str,
+    ids=lambda wrong: ", ".join(f"{name}={value}" if name != "key" else name for name, value in wrong.items()),
 )
 def test_what_does_not_fit_signs_nobody_in(console: Console, wrong: dict[str, Any]) -> None:
     assert _walk(console, **wrong) == (401, "/sign-in")

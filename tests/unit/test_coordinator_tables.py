@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gaitkeeper_server.cli import app
 from gaitkeeper_server.cli.output import minute, print_table
-from gaitkeeper_server.cli.rehearse import _as_json, _print
+from gaitkeeper_server.cli.rehearse_words import as_json, print_report
 from gaitkeeper_server.daemon import journal_path
 from gaitkeeper_server.enrolment.setup import create_coordinator
 from gaitkeeper_server.home import CoordinatorHome
@@ -114,11 +114,11 @@ def test_a_rehearsal_says_that_the_deployment_learns_from_fewer(
     study = parse_study(STUDY)
     bundle = ModelBundle.initial(ModelSpec.of(study, "0" * 64))
     report = RehearsalReport(4.5, 1e-5, 1.1, 3, {"site-1": 5}, 5, {"healthy": 3}, None, None, 1.0, bundle)
-    _print(report, study, 1, ())
+    print_report(report, study, 1, ())
     text = " ".join(capsys.readouterr().out.split())
     assert "keeps 25% of its patients out of training" in text
     assert "epsilon 4.50 at delta 1e-05" in text
-    assert _as_json(report, study, 1, ())["deployment_holdout"] == 0.25
+    assert as_json(report, study, 1, ())["deployment_holdout"] == 0.25
     nobody = parse_study(STUDY + b"[evaluation]\nholdout = 0.0\n")
-    _print(report, nobody, 1, ())
+    print_report(report, nobody, 1, ())
     assert "out of training" not in capsys.readouterr().out

@@ -48,6 +48,7 @@ def watch_folders(
     with (
         hold(console.home.run / "watch.lock", console.home.path, "watch-running"),
         _analysing(console, once, passphrase),
+        _cameras(console, cameras, schedule, passphrase),
     ):
         for turn in range(2 if once else 10**12):
             if turn and stop.wait(every_s):
