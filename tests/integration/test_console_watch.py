@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from gaitkeeper_client.vault.consent import Consent
 from gaitkeeper_client.vault.home import write_table
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.single import hold
 
 UNWILLING = PatientFacts("unwilling", consent=Consent(frozenset({"training"})))
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
@@ -205,3 +207,30 @@ def test_a_camera_is_not_looked_at_for_nobody(console: Console, tmp_path: Path) 
     for name in ("odd", "none", "../x"):
         with pytest.raises(GaitkeeperError, match="no camera"):
             camera_source(console.home, name)
+
+
+def test_the_running_watch_starts_its_cameras_and_ends_with_a_signal(console: Console, tmp_path: Path) -> None:
+    schedule, told = tmp_path / "schedule.csv", console.home.run / "camera-rehearsal.txt"
+    schedule.write_text(HEAD + "hall,2026-05-04T09:00Z,2026-05-04T10:00Z,known,\n")
+    write_table(console.home, "cameras", {"rehearsal": f"file:{tmp_path / 'none.mp4'}"})
+    with pytest.raises(GaitkeeperError, match="no camera"):
+        watch_folders(console, [], schedule, print, every_s=0.05, once=False, cameras=["attic"])
+    over = threading.Event()
+
+    def end_when_told() -> None:
+        for _ in range(600):
+            if told.exists() or over.wait(0.1):
+                break
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    watcher = threading.Thread(target=end_when_told)
+    watcher.start()
+    try:
+        with hold(console.home.run / "console.lock", console.home.path, "console-running"):  # no workers of our own
+            watch_folders(console, [], schedule, print, every_s=0.05, once=False, cameras=["rehearsal"])
+    finally:
+        watcher.join(70.0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "frames" in told.read_text()

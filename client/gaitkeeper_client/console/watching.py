@@ -15,6 +15,7 @@ from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.folder import WatchedFolder
 from gaitkeeper_client.console.schedule import read_schedule
 from gaitkeeper_client.console.serve import working
+from gaitkeeper_client.console.settings import camera_source
 from gaitkeeper_client.console.tally import Tally
 from gaitkeeper_client.console.worker import work
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -45,6 +46,8 @@ def watch_folders(
             signal.signal(number, lambda *_: stop.set())
     watched = [WatchedFolder(console, folder) for folder in folders]
     read_schedule(schedule)
+    for name in cameras:  # a wrong name ends the command, not a process in the background
+        camera_source(console.home, name)
     with (
         hold(console.home.run / "watch.lock", console.home.path, "watch-running"),
         _analysing(console, once, passphrase),
