@@ -142,11 +142,21 @@ def test_a_report_is_read_decided_on_and_exported(console: Console, done: dict[s
     wrong = client.post(f"/reports/{report}/decide", data={**fields, "csrf": csrf, "passphrase": "not this one"})
     assert 'role="alert"' in wrong.text
     overruled = {**fields, "csrf": csrf, "verdict-0": "overruled"}
+    mistyped = {**overruled, "reason-0": 'a "cane" <i>', "passphrase": "not this one"}
+    again = client.post(f"/reports/{report}/decide", data=mistyped).text
+    assert 'name="verdict-0" value="overruled" checked' in again  # never back to "agree" for the second try
+    assert 'name="verdict-0" value="agreed" checked' not in again
+    assert "a &#34;cane&#34; &lt;i&gt;</textarea>" in again
     assert "a reason is needed" in client.post(f"/reports/{report}/decide", data=overruled).text
     signed = client.post(f"/reports/{report}/decide", data={**overruled, "reason-0": "wrong shoe <b>", "text-0": "x"})
     assert signed.status_code == 303
+    stale = client.post(f"/reports/{report}/decide", data={**fields, "csrf": csrf, "after": ""})
+    assert (stale.status_code, "signed something about report" in stale.text) == (409, True)  # a page of before
     page = client.get(f"/reports/{report}").text
     assert "wrong shoe &lt;b&gt;" in page
+    fresh = str(re.findall(r'name="after" value="([0-9a-f]{64})"', page)[0])
+    kept = {"csrf": csrf, "after": fresh, "passphrase": SIGNING, "verdict-0": "overruled", "reason-0": "once more"}
+    assert client.post(f"/reports/{report}/decide", data=kept).status_code == 303
     final = client.get(f"/reports/{report}/download/fhir").json()
     status = next(item["resource"]["status"] for item in final["entry"] if "conclusion" in item["resource"])
     assert status in ("final", "amended")

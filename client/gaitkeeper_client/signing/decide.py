@@ -36,17 +36,21 @@ def decide(
     signer: Signer,
     decisions: Sequence[Decision],
     *,
+    after: str | None = None,
     now: datetime | None = None,
 ) -> KeptReport:
     """Sign ``decisions`` on a report, durably, with an entry in the audit log; gives the report as it stands then.
 
-    What was said before is verified first. Raises ``decision-bad``, ``report-unknown``, ``signature-*``,
-    ``document-exists`` where another clinician was faster.
+    What was said before is verified first. ``after``: SHA-256 of the last statement that the signer saw, empty for
+    none; None where nobody waited between reading and signing. Raises ``decision-stale``, ``decision-bad``,
+    ``report-unknown``, ``signature-*``, ``document-exists`` where another clinician was faster.
     """
     report = verified(home, vault, report_id)
+    last = report.statements[-1] if report.statements else None
+    if after is not None and last is not None and last.sha256 != after:
+        raise GaitkeeperError("decision-stale", report=report.id, clinician=last.clinician)
     _check(report, decisions)
     signed_at = (now or datetime.now(UTC)).astimezone(UTC)
-    last = report.statements[-1] if report.statements else None
     statement = Statement(
         report=report.id,
         report_sha256=report.sha256,

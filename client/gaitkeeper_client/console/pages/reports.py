@@ -34,7 +34,7 @@ _VERDICTS: Mapping[str, Verdict] = {"agreed": "agreed", "amended": "amended", "o
 @router.get("/reports/{report_id}")
 def report_page(console: Served, who: Reading, report_id: ReportId) -> Response:
     """The report, how it stands, and the form that decides on it."""
-    return _page(console, who, report_id, None)
+    return _page(console, who, report_id)
 
 
 @router.get("/reports/{report_id}/download/{kind}")
@@ -55,16 +55,25 @@ def decide_on(request: Request, console: Served, who: Signing, fields: Posted, r
         decisions = _decisions(report, fields)
         signer = unlock_clinician(console.home, who.name, fields.get("passphrase", ""))
         with console.vault() as vault:
-            decide(console.home, vault, report_id, signer, decisions, now=console.clock())
+            seen = fields.get("after", "")
+            decide(console.home, vault, report_id, signer, decisions, after=seen, now=console.clock())
     except GaitkeeperError as error:
         if error.code == "clinician-passphrase-wrong":
             console.users.failed(subject, address)
             console.record("console-signing-failed", who.name, patient=report.pseudonym, report=report_id)
-        return _page(console, who, report_id, error)
+        # What was decided on another page than this one is decided anew.
+        return _page(console, who, report_id, error, None if error.code == "decision-stale" else fields)
     return RedirectResponse(f"/reports/{report_id}", 303)
 
 
-def _page(console: Console, who: Principal, report_id: str, problem: GaitkeeperError | None) -> Response:
+def _page(
+    console: Console,
+    who: Principal,
+    report_id: str,
+    problem: GaitkeeperError | None = None,
+    sent: Mapping[str, str] | None = None,
+) -> Response:
+    """``sent``: a form that was not taken. It comes back as it was: a second try must not sign other verdicts."""
     report, standing = open_report(console, report_id)
     console.record("report-read", who.name, patient=report.pseudonym, report=report.id)
     with console.vault() as vault:
@@ -79,6 +88,8 @@ def _page(console: Console, who: Principal, report_id: str, problem: GaitkeeperE
         "labels": [] if report.findings is None else [item.label for item in report.findings.probabilities],
         "model_item": MODEL,
         "problem": problem,
+        "after": report.statements[-1].sha256 if report.statements else "",
+        "sent": sent or {},
     }
     status = 200 if problem is None else status_of(problem)
     return page("report.html.j2", status=status, who=who, site=console.name, title="Report", **shown)
