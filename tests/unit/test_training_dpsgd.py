@@ -28,7 +28,8 @@ FORCES = Input(channels=(*(channel.name for channel in FORCE_CHANNELS), "pelvis_
 
 def spec(kind: str, trained: str = "all") -> ModelSpec:
     window = FORCES if kind == "strides" else WINDOW
-    return ModelSpec(kind, 8, 1, 3, trained, window, ("healthy", "patient"), "0" * 64)
+    rank = 2 if "adapters" in trained else 0
+    return ModelSpec(kind, 8, 1, 3, trained, window, ("healthy", "patient"), "0" * 64, adapter_rank=rank)
 
 
 @contextlib.contextmanager
@@ -83,14 +84,16 @@ def test_a_step_is_the_clipped_sum_over_patients(kind: str, trained: str, count:
         np.testing.assert_allclose((old - new.detach()).numpy(), step.numpy(), atol=2e-5)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "transformer"])
-def test_patients_side_by_side_have_the_rows_that_they_have_one_after_the_other(kind: str) -> None:
-    group = people(7, 13)
+@pytest.mark.parametrize(
+    ("kind", "trained"), [("lstm", "all"), ("transformer", "all"), ("lstm", "adapters+head"), ("tcn", "adapters+head")]
+)
+def test_patients_side_by_side_have_the_rows_that_they_have_one_after_the_other(kind: str, trained: str) -> None:
+    group = people(24, 13)
     moves = []
     with _threads():
         for cores in (1, 2, 5):
             torch.set_num_threads(cores)
-            model = build(spec(kind))
+            model = build(spec(kind, trained))
             train_private(model, group, PrivateSteps(1, 1.0, 0.0, 0.7, 1.0, 3.0, 0.0))
             assert torch.get_num_threads() == cores
             moves.append([parameter.detach() for parameter in model.parameters()])

@@ -9,11 +9,16 @@ mean of a product is not, noise is not multiplied by noise, and half as many num
 from __future__ import annotations
 
 import math
+import threading
 
 import torch
 from torch import nn
 
 from gaitkeeper_shared.models.registry import TemporalEncoder
+
+_EXCHANGED = threading.Lock()
+"""``functional_call`` puts the corrected matrices into the module itself for as long as it runs: two patients side by
+side would meet each other's. Only the way forward is in turn; gradients are computed beside each other."""
 
 
 class AdaptedEncoder(TemporalEncoder):
@@ -37,10 +42,11 @@ class AdaptedEncoder(TemporalEncoder):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """(N, T, C) to (N, width)."""
-        known = dict(self.body.named_parameters())
-        changed = {
-            name: known[name] + (b @ a).reshape(known[name].shape)
-            for name, a, b in zip(self._adapted, self.basis, self.correction, strict=True)
-        }
-        features: torch.Tensor = torch.func.functional_call(self.body, changed, (windows,))
+        with _EXCHANGED:
+            known = dict(self.body.named_parameters())
+            changed = {
+                name: known[name] + (b @ a).reshape(known[name].shape)
+                for name, a, b in zip(self._adapted, self.basis, self.correction, strict=True)
+            }
+            features: torch.Tensor = torch.func.functional_call(self.body, changed, (windows,))
         return features
