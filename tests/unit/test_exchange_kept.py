@@ -38,6 +38,13 @@ def told(home: SiteHome, vault: Vault, report: str) -> dict[str, Any]:
     return {entry["resource"]["resourceType"]: entry["resource"] for entry in entries}
 
 
+def walk(home: SiteHome, vault: Vault, report: str) -> dict[str, Any]:
+    entries = json.loads(kept_document(home, vault, report).data)["entry"]
+    return next(
+        one["resource"] for one in entries if one["resource"].get("identifier", [{}])[0]["value"].endswith("/walk")
+    )
+
+
 def test_a_kept_report_goes_out_as_it_stands_and_names_nobody(site: Any) -> None:
     home, vault, report = site
     draft = told(home, vault, report.id)
@@ -59,6 +66,11 @@ def test_a_kept_report_goes_out_as_it_stands_and_names_nobody(site: Any) -> None
     decide(home, vault, report.id, doctor, (Decision("model", "overruled", "", "seen again", ""),))
     later = told(home, vault, report.id)["DiagnosticReport"]
     assert (later["status"], "conclusion" in later) == ("amended", False)
+    assert "valueQuantity" in json.dumps(walk(home, vault, report.id)["component"])
+    decide(home, vault, report.id, doctor, (Decision("measurements", "overruled", "", "the wrong patient"),))
+    components = walk(home, vault, report.id)["component"]
+    assert "valueQuantity" not in json.dumps(components)  # whoever charts values reads no notes
+    assert "the wrong patient" in components[0]["dataAbsentReason"]["text"]
 
 
 def test_without_consent_nothing_leaves(site: Any) -> None:

@@ -35,7 +35,7 @@ from gaitkeeper_client.insight.standing import Decided, Standing
 from gaitkeeper_client.insight.texts import texts
 from gaitkeeper_client.insight.view import ReportView
 from gaitkeeper_client.signing.kept import KeptReport, save
-from gaitkeeper_client.signing.statements import Statement
+from gaitkeeper_client.signing.statements import Decision, Statement
 from gaitkeeper_client.vault.consent import Consent
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.cli import build_command
@@ -143,6 +143,11 @@ def test_one_recording_counts_once_and_a_trend_needs_three_visits() -> None:
     old, new = report(random, 0), report(random, 0)
     later = dataclasses.replace(new, id="r-new", created_at="2026-05-01T00:00:00+00:00")
     assert [one.id for visit in visits_of([later, old]) for one in visit.reports] == ["r-new"]
+    no = Statement("r-new", "", 1, "", "dr.adams", "", "k", "", (Decision("measurements", "overruled", "", "tripped"),))
+    third = report(random, 30)
+    rest = course_of([old, dataclasses.replace(later, statements=(no,)), third], PATIENT)
+    assert [one.id for visit in rest.visits for one in visit.reports] == [third.id]  # nor the older analysis of it
+    assert "let none of their measurements stand: 1" in render_course(rest)
     visits = visits_of([report(random, 30 * month, {"walking_speed": 0.4 + 0.2 * month}) for month in range(5)])
     slope = trend("walking_speed", visits, PATIENT)
     assert slope is not None

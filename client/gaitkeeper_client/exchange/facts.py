@@ -82,7 +82,8 @@ class ReportFacts:
 
     ``id``: opaque and lasting, the key under which a receiver replaces an older state. ``subject``: None where nobody
     said whose walk it is. ``recorded_at``: when the walk was, None where that is not known. ``signed``: None for a
-    draft. ``pdf``: the report to be read, where it is to go along.
+    draft. ``overruled``: why a clinician lets no measurement of the walk stand, empty otherwise. ``pdf``: the report to
+    be read, where it is to go along.
     """
 
     id: str
@@ -91,6 +92,7 @@ class ReportFacts:
     recorded_at: datetime | None = None
     signed: Signed | None = None
     amended: bool = False
+    overruled: str = ""
     pdf: bytes | None = None
 
     @property

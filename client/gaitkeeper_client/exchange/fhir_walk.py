@@ -57,6 +57,10 @@ def with_time_and_subject(resource: Json, facts: ReportFacts, subject: Json | No
 
 def _component(name: str, parameter: Parameter, facts: ReportFacts, aid: str) -> Json:
     component: Json = {"code": concept(*codes.parameter_codes(name))}
+    if facts.overruled and parameter.value is not None:
+        # A receiver that charts values reads no notes.
+        component["dataAbsentReason"] = absent("error", f"Overruled by a clinician: {facts.overruled}")
+        return component
     if parameter.refused is not None or parameter.value is None:
         reason = parameter.refused
         code = codes.absent_code(reason.code) if reason else "unknown"

@@ -19,7 +19,7 @@ def facts_of(report: KeptReport, site: str, *, reference: str = "", pdf: bytes |
 
     ``site``: the site's name. ``reference``: the receiver's own name of the patient, ``Patient/123``.
     """
-    context = report.patient
+    context, overruled = report.patient, report.overruled
     subject = Subject(report.pseudonym, f"{PSEUDONYMS}/{site}", reference, context.age, context.sex)
     return ReportFacts(
         id=report.id,
@@ -29,6 +29,7 @@ def facts_of(report: KeptReport, site: str, *, reference: str = "", pdf: bytes |
         # A report of which a part is still undecided is a draft, whatever was signed of it.
         signed=None if report.state == "draft" else _signed(report),
         amended=report.state == "amended",
+        overruled="" if overruled is None else overruled.reason,
         pdf=pdf,
     )
 

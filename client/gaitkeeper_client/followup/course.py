@@ -28,6 +28,7 @@ SCORE = "mobility_score"
 class Course:
     """``scores``: one per visit. ``since_first``, ``since_previous``: changes to the latest visit; empty for one visit.
 
+    ``overruled``: how many walks are left out, because a clinician let no measurement of them stand.
     ``score_changes``: of the score since the first visit and since the previous one; None where it cannot be told.
     """
 
@@ -39,6 +40,7 @@ class Course:
     score_changes: tuple[Change | None, Change | None]
     trends: tuple[Trend, ...]
     flags: tuple[Flag, ...]
+    overruled: int = 0
 
     @property
     def draft(self) -> bool:
@@ -76,7 +78,8 @@ def course_of(reports: Sequence[KeptReport], patient: PatientContext) -> Course:
         score_changes = (_score_change(visits, scores, 0), _score_change(visits, scores, -2))
     trends = tuple(found for name in change_rules() if (found := trend(name, visits, patient)) is not None)
     raised = flags(visits, by_name(first), {one.name: one for one in trends})
-    return Course(patient, visits, scores, first, previous, score_changes, trends, raised)
+    left_out = sum(report.overruled is not None for report in reports)
+    return Course(patient, visits, scores, first, previous, score_changes, trends, raised, left_out)
 
 
 def _score_change(visits: Sequence[Visit], scores: Sequence[MobilityScore], index: int) -> Change | None:

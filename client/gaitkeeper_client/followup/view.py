@@ -88,6 +88,11 @@ class CourseView:
     sources: tuple[str, ...]
 
 
+def _banner(course: Course, words: Texts) -> str:
+    told = words("followup.draft" if course.draft else "followup.signed")
+    return f"{told} {words('followup.overruled', count=course.overruled)}" if course.overruled else told
+
+
 def course_view(course: Course, words: Texts, now: datetime | None = None) -> CourseView:
     """Gather what the page shows."""
     created = (now or datetime.now(UTC)).astimezone(UTC)
@@ -99,7 +104,7 @@ def course_view(course: Course, words: Texts, now: datetime | None = None) -> Co
         created=created.strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         draft=course.draft,
-        banner=words("followup.draft" if course.draft else "followup.signed"),
+        banner=_banner(course, words),
         visits=tuple(_visit(visit, words) for visit in course.visits),
         score="" if latest.value is None else words("followup.score_of", value=number(latest.value, 0)),
         score_interval=""

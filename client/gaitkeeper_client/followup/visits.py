@@ -74,13 +74,15 @@ class Visit:
 
 
 def visits_of(reports: Sequence[KeptReport]) -> tuple[Visit, ...]:
-    """Measured walks by day, oldest first. Of several reports of one recording the newest counts."""
+    """Measured walks by day, oldest first. Of several reports of one recording the newest counts; none whose
+    measurements a clinician overruled."""
     newest: dict[str, KeptReport] = {}
     for report in sorted(reports, key=lambda one: one.created_at):
         if report.analysis.status == "analysed":
             newest[report.source_sha256 or report.id] = report
     days: dict[date, list[KeptReport]] = {}
-    for report in sorted(newest.values(), key=lambda one: one.walked_at):
+    standing = (report for report in newest.values() if report.overruled is None)
+    for report in sorted(standing, key=lambda one: one.walked_at):
         days.setdefault(report.walked_at.date(), []).append(report)
     spreads = _walk_variances([[one.analysis for one in group] for group in days.values()])
     return tuple(_visit(day, group, spreads) for day, group in days.items())

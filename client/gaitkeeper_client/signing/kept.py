@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gaitkeeper_client.gait.analysis import Analysis, analysis_of
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.findings import Findings, findings_of
-from gaitkeeper_client.signing.items import Item, items_of
+from gaitkeeper_client.signing.items import MEASUREMENTS, Item, items_of
 from gaitkeeper_client.signing.statements import Decision, Statement, statements_of
 from gaitkeeper_client.vault.documents import document_bytes, find_document, heads_of, put_document
 from gaitkeeper_client.vault.events import record
@@ -69,6 +69,14 @@ class KeptReport:
     def undecided(self) -> tuple[Item, ...]:
         """The items that nobody signed, amended or overruled yet."""
         return tuple(item for item in self.items if item.id not in self.decisions)
+
+    @property
+    def overruled(self) -> Decision | None:
+        """The clinician's word that the measurements of this walk do not hold; None where nobody's last word is that.
+
+        Then no value of it is sent on or compared; the report itself keeps showing what was measured."""
+        last = self.decisions.get(MEASUREMENTS)
+        return last if last is not None and last.verdict == "overruled" else None
 
     @property
     def state(self) -> State:
