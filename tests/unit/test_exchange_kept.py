@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
-from test_signing_reports import kept, signer
+from test_signing_reports import PASSPHRASE, kept, signer
 from vault_fixtures import everything, facts_of, make_recording, make_site, someone
 
 from gaitkeeper_client.exchange.outbox import Outbox
-from gaitkeeper_client.exchange.sending import kept_document, queue
+from gaitkeeper_client.exchange.sending import kept_document, outdated, queue
 from gaitkeeper_client.exchange.server import FhirServer, name_server
+from gaitkeeper_client.signing.clinicians import unlock_clinician
 from gaitkeeper_client.signing.decide import agree_with_the_rest, decide
 from gaitkeeper_client.signing.statements import Decision
 from gaitkeeper_client.signing.verification import verified
@@ -91,6 +93,21 @@ def test_the_outbox_holds_nothing_of_a_patient_and_wants_a_named_server(site: An
     assert report.id.encode() in content
     assert report.pseudonym.encode() not in content
     assert b"walking" not in everything(home)
+
+
+def test_a_delivered_report_is_due_again_when_a_clinician_speaks(site: Any) -> None:
+    home, vault, report = site
+    outbox = Outbox.of(home)
+    now = datetime.now(UTC)
+    later, delivered = now + timedelta(hours=2), now + timedelta(hours=1)
+    decide(home, vault, report.id, signer(home), (Decision("model", "agreed"),), now=now)
+    outbox.end(outbox.queue(report.id, now.timestamp()), "delivered", delivered.timestamp())
+    assert outdated(outbox, vault) == ()
+    doctor = unlock_clinician(home, "dr.adams", PASSPHRASE)
+    decide(home, vault, report.id, doctor, (Decision("model", "overruled", "", "a knee"),), now=later)
+    assert outdated(outbox, vault) == (report.id,)
+    outbox.end(outbox.queue(report.id, later.timestamp()), "delivered", (later + timedelta(hours=1)).timestamp())
+    assert outdated(outbox, vault) == ()
 
 
 def test_the_commands_write_what_they_say(site: Any, tmp_path: Path) -> None:

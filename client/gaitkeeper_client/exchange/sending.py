@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.exchange.delivery import Delivery, deliver
@@ -11,7 +12,9 @@ from gaitkeeper_client.exchange.fhir import FhirDocument, fhir_document
 from gaitkeeper_client.exchange.kept import facts_of
 from gaitkeeper_client.exchange.outbox import Outbox
 from gaitkeeper_client.exchange.server import fhir_server
+from gaitkeeper_client.signing.statements import KIND as STATEMENT
 from gaitkeeper_client.signing.verification import verified
+from gaitkeeper_client.vault.documents import heads_of
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.single import hold
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from gaitkeeper_client.signing.kept import KeptReport
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.store import Vault
+
+ON_ITS_WAY_S = 120.0
+"""So long, at most, lies between making a report's document and noting that it was delivered."""
 
 
 def verified_report(home: SiteHome, vault: Vault, report_id: str, purpose: str) -> KeptReport:
@@ -63,13 +69,28 @@ def queue(home: SiteHome, reports: Iterable[str]) -> int:
     return count
 
 
+def outdated(outbox: Outbox, vault: Vault) -> tuple[str, ...]:
+    """Delivered reports about which a clinician signed something since: the receiver still shows what was overruled."""
+    delivered = {post.report: post.ended_at or 0.0 for post in outbox.posts() if post.state == "delivered"}
+    spoken: dict[str, float] = {}
+    for patient in vault.patients() if delivered else ():
+        for head in heads_of(vault, patient.pseudonym):
+            if head.kind == STATEMENT and head.subject in delivered:
+                at = datetime.fromisoformat(head.created_at).timestamp()
+                spoken[head.subject] = max(at, spoken.get(head.subject, at))
+    # What was signed while it was on its way counts as later: to send twice leaves one report.
+    return tuple(report for report, at in spoken.items() if at > delivered[report] - ON_ITS_WAY_S)
+
+
 def send_due(home: SiteHome, vault: Vault) -> Delivery:
-    """Post what is due, one process at a time.
+    """Post what is due, one process at a time: also what was delivered before a clinician last spoke about it.
 
     Raises ``fhir-no-server``, ``exchange-running``, ``outbox-*``; what the network does is in the result.
     """
     server, outbox = fhir_server(home), Outbox.of(home)
     with hold(outbox.path.with_suffix(".lock"), home.path, "exchange-running"):
+        for report in outdated(outbox, vault):
+            outbox.queue(report, time.time())
         done = deliver(outbox, server, lambda report: kept_document(home, vault, report))
     for report in done.delivered:
         record(home, "report-sent", report=report, server=server.url)
