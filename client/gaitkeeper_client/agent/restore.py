@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaitkeeper_client.vault.backup import LEDGER_FILES, unpack
+from gaitkeeper_client.vault.backup import LEDGER_FILES
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.keys import SiteKey
@@ -26,6 +26,7 @@ from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_du
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.plan import plan
 from gaitkeeper_shared.study import Study
+from gaitkeeper_shared.trust.archive import unpack
 from gaitkeeper_shared.trust.audit import AuditLog
 
 

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gaitkeeper_client.vault.archive import Member, read_archive, write_archive
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
-from gaitkeeper_client.vault.keys import LEAST_PASSPHRASE, SCRYPT_N, SiteKey
+from gaitkeeper_client.vault.keys import SCRYPT_N, SiteKey
 from gaitkeeper_client.vault.ledger import WITNESS
 from gaitkeeper_client.vault.store import Vault
-from gaitkeeper_shared.durable import is_temporary, make_private_folder, write_durably
+from gaitkeeper_shared.durable import is_temporary
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.trust.audit import AuditLog
+from gaitkeeper_shared.trust.archive import Member, audit_members, folder_members, read_back, write_archive
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -45,31 +44,15 @@ def make_backup(home: SiteHome, key: SiteKey, path: Path, passphrase: str, *, sc
 
     A vault that is damaged is not backed up: the backup would replace a better one in somebody's rotation.
     """
-    if len(passphrase) < LEAST_PASSPHRASE:
-        raise GaitkeeperError("passphrase-weak", least=LEAST_PASSPHRASE)
     with Vault.open(home, key) as vault:
         if found := vault.verify():
             raise GaitkeeperError("vault-unsound", count=len(found))
         with vault.locked(wait=True):
             count = len(vault.index.recordings())
             backup_id = write_archive(path, _members(home, vault), passphrase, scrypt_n=scrypt_n)
-    try:
-        for _ in read_archive(path, passphrase):
-            pass
-    except GaitkeeperError:
-        path.unlink(missing_ok=True)
-        raise
+    read_back(path, passphrase)
     record(home, "backup-made", file=path.name, backup=backup_id)
     return BackupMade(path, backup_id, count, path.stat().st_size)
-
-
-def unpack(path: Path, passphrase: str, folder: Path) -> None:
-    """Write the files of a backup into a new folder, each durably and for the owner alone."""
-    make_private_folder(folder)
-    for member in read_archive(path, passphrase):
-        target = folder / member.name
-        make_private_folder(target.parent)
-        write_durably(target, member.data)
 
 
 def _members(home: SiteHome, vault: Vault) -> Iterator[Member]:
@@ -79,24 +62,16 @@ def _members(home: SiteHome, vault: Vault) -> Iterator[Member]:
         if plain and path.suffix != ".lock" and not path.name.startswith(taken_apart):
             yield Member(path.name, path.read_bytes())
     for folder in (home.keys, home.studies, home.releases):
-        for path in _plain_files(folder):
-            if path != home.keys / WITNESS and not path.name.endswith(".next"):
-                yield Member(path.relative_to(home.path).as_posix(), path.read_bytes())
+        yield from folder_members(
+            home.path, folder, without=lambda path: path == home.keys / WITNESS or path.name.endswith(".next")
+        )
     yield Member("vault/index.sqlite", vault.index.image())
     yield Member(f"vault/{vault.seal.path.name}", vault.seal.path.read_bytes())
     for file_id in vault.index.file_ids():
         sealed = vault.path_of(file_id)
         yield Member(sealed.relative_to(home.path).as_posix(), sealed.read_bytes())
     yield from _ledger(home)
-    yield from _audit(home)
-
-
-def _plain_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and not is_temporary(path.name)
-    )
+    yield from audit_members(home.audit_log)
 
 
 def _ledger(home: SiteHome) -> Iterator[Member]:
@@ -117,14 +92,3 @@ def _image(database: Connection, path: Path) -> bytes:
         return database.serialize()
     except sqlite3.DatabaseError as error:
         raise GaitkeeperError("ledger-damaged", path=path, detail=error) from error
-
-
-def _audit(home: SiteHome) -> Iterator[Member]:
-    """The audit log as far as its anchor knows it: lines that come meanwhile are not in."""
-    if not home.audit_log.exists():
-        return
-    head = AuditLog(home.audit_log).head()
-    anchor = home.audit_log.with_name(home.audit_log.name + ".anchor").read_bytes()
-    lines = home.audit_log.read_bytes().splitlines(keepends=True)[: head.sequence]
-    yield Member(home.audit_log.name, b"".join(lines))
-    yield Member(home.audit_log.name + ".anchor", anchor)

@@ -1,35 +1,49 @@
 """The site's key: a key file that only its owner may read, or a key sealed by a passphrase.
 
 Everything secret at a site is derived from it or wrapped by it. Beside it lies the site's identity secret: by it
-patients are found again, so it stays the same when the key is rotated. A passphrase is stretched with scrypt (RFC 7914,
-doi:10.17487/RFC7914), whose parameters are stored beside the sealed key; it is read from a terminal, from the file that
-``GAITKEEPER_PASSPHRASE_FILE`` names, or from a pipe on standard input, never from the command line.
+patients are found again, so it stays the same when the key is rotated. How a passphrase is read and stretched:
+:mod:`gaitkeeper_shared.trust.passphrase`; the parameters are stored beside the sealed key.
 """
 
 from __future__ import annotations
 
-import getpass
-import os
 import secrets
-import stat
-import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gaitkeeper_client.vault.home import KeyMode, SiteHome
 from gaitkeeper_shared.durable import make_private_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.envelope import KEY_BYTES, SealContext, derive_key, new_key, seal, unseal
+from gaitkeeper_shared.trust.passphrase import (
+    BACKUP_PASSPHRASE_FILE_VARIABLE,
+    LEAST_PASSPHRASE,
+    NEW_PASSPHRASE_FILE_VARIABLE,
+    PASSPHRASE_FILE_VARIABLE,
+    SCRYPT_N,
+    private_bytes,
+    read_passphrase,
+    stretch,
+)
 
-PASSPHRASE_FILE_VARIABLE = "GAITKEEPER_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
-NEW_PASSPHRASE_FILE_VARIABLE = "GAITKEEPER_NEW_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
-BACKUP_PASSPHRASE_FILE_VARIABLE = "GAITKEEPER_BACKUP_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
-LEAST_PASSPHRASE = 12
-SCRYPT_N = 2**17
-"""128 MiB and about half a second: the interactive setting that OWASP's password storage cheat sheet gives."""
-_SCRYPT_MOST_N = 2**20  # a damaged file must not make us allocate all memory
+__all__ = [
+    "BACKUP_PASSPHRASE_FILE_VARIABLE",
+    "LEAST_PASSPHRASE",
+    "NEW_PASSPHRASE_FILE_VARIABLE",
+    "PASSPHRASE_FILE_VARIABLE",
+    "SCRYPT_N",
+    "SiteKey",
+    "create_key",
+    "current_key",
+    "drop_next_keys",
+    "keep_key",
+    "open_sealed",
+    "read_passphrase",
+    "stretch",
+    "unlock",
+]
+
 _KEY_HEADER = "gaitkeeper-site-key/2 "
 _KEY_HEADER_1 = "gaitkeeper-site-key/1 "
 """Of a site that was made before there was an identity secret: its first key is that, too."""
@@ -136,29 +150,11 @@ def _next(path: Path) -> Path:
     return path.with_name(path.name + ".next")
 
 
-def read_passphrase(prompt: str, *, confirm: bool = False, variable: str = PASSPHRASE_FILE_VARIABLE) -> str:
-    """The passphrase: from the file that ``variable`` names in the environment, the terminal, or a pipe on standard
-    input."""
-    if named := os.environ.get(variable):
-        return _passphrase_of_file(Path(named))
-    if sys.stdin is None or sys.stdin.closed:
-        raise GaitkeeperError("passphrase-missing", detail="there is no terminal")
-    if sys.stdin.isatty():
-        passphrase = getpass.getpass(prompt)
-        if confirm and getpass.getpass("The same again: ") != passphrase:
-            raise GaitkeeperError("passphrase-differs")
-    else:
-        passphrase = sys.stdin.readline().rstrip("\r\n")
-    if not passphrase:
-        raise GaitkeeperError("passphrase-missing", detail="it is empty")
-    return passphrase
-
-
 def open_sealed(path: Path, passphrase: str) -> SiteKey:
     """Open a key sealed by a passphrase. Raises ``passphrase-wrong``, ``site-key-missing``, ``site-key-damaged``."""
     import tomli_w
 
-    data = _private_bytes(path)
+    data = private_bytes(path)
     try:
         table = tomllib.loads(data.decode("utf-8"))
         if table["format"] not in _SEALED_FORMATS:
@@ -190,16 +186,6 @@ def _sealed(key: SiteKey, passphrase: str, n: int) -> bytes:
     return tomli_w.dumps(table).encode("utf-8")
 
 
-def stretch(passphrase: str, salt: bytes, parameters: dict[str, Any]) -> bytes:
-    """A key out of a passphrase, by scrypt with ``n``, ``r``, ``p`` of ``parameters``. Raises ``ValueError``."""
-    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
-    n, r, p = (int(parameters[name]) for name in ("n", "r", "p"))
-    if not (2 <= n <= _SCRYPT_MOST_N and 1 <= r <= 32 and 1 <= p <= 16):
-        raise ValueError("the scrypt parameters are out of range")
-    return Scrypt(salt=salt, length=KEY_BYTES, n=n, r=r, p=p).derive(passphrase.encode("utf-8"))
-
-
 def _key_file(key: SiteKey) -> bytes:
     if not key.identity:
         return f"{_KEY_HEADER_1}{key.secret.hex()}\n".encode("ascii")
@@ -207,7 +193,7 @@ def _key_file(key: SiteKey) -> bytes:
 
 
 def _read_key_file(path: Path) -> SiteKey:
-    data = _private_bytes(path)
+    data = private_bytes(path)
     text = data.decode("ascii", errors="replace")
     header = next((known for known in (_KEY_HEADER, _KEY_HEADER_1) if text.startswith(known)), None)
     try:
@@ -222,38 +208,3 @@ def _read_key_file(path: Path) -> SiteKey:
     except ValueError as error:
         raise GaitkeeperError("site-key-damaged", path=path, detail=error) from error
     return key
-
-
-def _private_bytes(path: Path) -> bytes:
-    """The bytes of a file that only its owner may read; mode and bytes are taken from one open file."""
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & (0o037 if _is_credential(path) else 0o077):
-                raise GaitkeeperError("site-key-permissions", path=path, mode=f"{mode:04o}")
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise GaitkeeperError("site-key-missing", path=path) from error
-    except OSError as error:
-        raise GaitkeeperError("site-key-damaged", path=path, detail=error.strerror) from error
-
-
-def _is_credential(path: Path) -> bool:
-    """Whether systemd handed the file over: its folder lets in nobody but the service, its files are mode 0440."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    return bool(folder) and Path(folder).resolve() in path.resolve().parents
-
-
-def _passphrase_of_file(path: Path) -> str:
-    try:
-        text = _private_bytes(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise GaitkeeperError("passphrase-file", path=path, detail="it is not UTF-8 text") from error
-    except GaitkeeperError as error:
-        if error.code == "site-key-permissions":
-            raise
-        raise GaitkeeperError("passphrase-file", path=path, detail="it cannot be read") from error
-    first = text.splitlines()[0] if text.strip() else ""
-    if not first:
-        raise GaitkeeperError("passphrase-file", path=path, detail="its first line is empty")
-    return first
