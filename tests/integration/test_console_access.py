@@ -176,13 +176,23 @@ def test_the_audit_page_says_when_the_log_was_changed(tmp_path: Path) -> None:
     assert "its text does not fit its hash" in page.text
 
 
+def test_who_has_no_password_signs_in_with_none(console: Console) -> None:
+    console.users.add("nora", None, ("auditor",))
+    for name in ("nora", "nobody"):
+        for password in ("none", "", "nobody has this password, yet it takes as long to check"):
+            with pytest.raises(GaitkeeperError) as refused:
+                console.users.check(name, password, "10.0.0.9")
+            assert refused.value.code == "console-wrong-password"
+
+
 def test_changes_need_the_sessions_own_token_and_our_own_page(console: Console) -> None:
     client, other = signed_in(console, "anna"), signed_in(console, "anna")
     asked = {"patient": "x", "file_name": "a.bvh", "size": 5}
     good = {"x-csrf-token": csrf_of(client)}
     for headers in ({}, {"x-csrf-token": ""}, {"x-csrf-token": csrf_of(other)}):
         assert client.post("/api/v1/uploads", json=asked, headers=headers).json()["code"] == "console-forged"
-    for extra in ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+    strange = [{"origin": origin} for origin in ("https://evil.example", "null", "http://[")]
+    for extra in (*strange, {"sec-fetch-site": "cross-site"}):
         assert client.post("/api/v1/uploads", json=asked, headers={**good, **extra}).status_code == 403
     assert client.post("/api/v1/uploads", json=asked, headers=good).status_code == 201
     assert client.get("/today", headers={"host": "evil.example"}).status_code == 403  # DNS rebinding

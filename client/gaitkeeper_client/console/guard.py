@@ -34,6 +34,7 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     "cache-control": "no-store",
 }
+_MOST_DIGITS = 20
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -81,11 +82,11 @@ class Guard:
             return
         # Browsers say where a request comes from, and pages cannot make them lie.
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        foreign = origin is not None and _netloc(origin) != host.lower()
         if foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise GaitkeeperError("console-forged")
         most, length = _most(scope), headers.get("content-length", "0")
-        if not length.isascii() or not length.isdecimal() or int(length) > most:
+        if not length.isascii() or not length.isdecimal() or len(length) > _MOST_DIGITS or int(length) > most:
             raise GaitkeeperError("console-too-large", most=most)
 
     def _is_ours(self, host: str) -> bool:
@@ -113,6 +114,14 @@ class Guard:
             await send(message)
 
         return with_headers
+
+
+def _netloc(origin: str) -> str:
+    """Host and port of an origin; empty, which no host is, for one that is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _most(scope: Scope) -> int:

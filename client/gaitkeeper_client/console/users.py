@@ -109,7 +109,7 @@ class Users:
     def check(self, name: str, password: str, address: str) -> User:
         """The user whose password this is. Raises ``console-wrong-password``, or ``console-slow-down`` before it looks.
 
-        An unknown name takes as long as a known one.
+        An unknown name, and one that has no password, takes as long as a known one.
         """
         from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -117,7 +117,7 @@ class Users:
         self.brake(name, address)
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM users WHERE name = ?", (name,)).fetchone()
-        stored = row["password"] if row is not None else _nobodys_hash()
+        stored = row["password"] if row is not None and row["password"] != NO_PASSWORD else _nobodys_hash()
         password = password[:LONGEST_PASSWORD]
         try:
             with _few_at_a_time:
@@ -125,7 +125,7 @@ class Users:
         except (VerificationError, InvalidHashError) as error:
             self.failed(name, address)
             raise GaitkeeperError("console-wrong-password") from error
-        if row is None or row["disabled_at"] is not None:
+        if row is None or row["password"] == NO_PASSWORD or row["disabled_at"] is not None:
             self.failed(name, address)
             raise GaitkeeperError("console-wrong-password")
         if _hasher().check_needs_rehash(stored):
