@@ -37,9 +37,10 @@ test: setup lint ## everything that a change must pass; under 15 minutes on 2 co
 bench: setup ## what things cost, into bench/latest.json (docs/bench.md); wants a quiet machine
 	$(BIN)/python -m tests.bench
 
-accuracy: setup ## events and angles against force plates and rendered walkers; what explanations are worth
+accuracy: setup ## all that can be right or wrong: walks, learning, explanations, each into its page; hours
 	$(BIN)/python -m tests.accuracy
 	$(BIN)/python -m tests.explanations
+	$(BIN)/python -m tests.learning
 
 learning: setup ## what the example studies learn, with and without privacy, into docs/learning.md
 	$(BIN)/python -m tests.learning

@@ -266,6 +266,10 @@ class CoordinatorStore:
         rows = self._rows("SELECT version, manifest, signatures FROM releases WHERE version = ?", version)
         return ReleaseRecord(*rows[0]) if rows else None
 
+    def release_versions(self) -> tuple[int, ...]:
+        """Every released version, the oldest first."""
+        return tuple(int(row[0]) for row in self._rows("SELECT version FROM releases ORDER BY version"))
+
     def highest_sequence(self) -> int:
         """The highest order number given out; 0 before the first."""
         return int(self._rows("SELECT coalesce(max(sequence), 0) FROM orders")[0][0])

@@ -40,7 +40,7 @@ SERVER_ROOMS = (
     ("rounds", "releases"),
     ("services",),
     ("daemon",),
-    ("doctor",),
+    ("doctor", "backup"),
     ("cli",),
 )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.console.context import Console
@@ -14,8 +16,6 @@ from gaitkeeper_shared.errors import EXIT_BAD_INPUT, GaitkeeperError
 from gaitkeeper_shared.trust.clock import iso
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gaitkeeper_client.gait.analysis import Analysis
     from gaitkeeper_client.insight.context import PatientContext
     from gaitkeeper_client.insight.findings import Findings
@@ -59,10 +59,15 @@ def process(console: Console, job: Job) -> None:
         return
     except Exception as error:
         # One recording that nobody foresaw must not end the worker, and with it the others' turn.
-        detail = f"{type(error).__name__}: {error}"[:300]
-        console.queue.end(job.id, "failed", error=GaitkeeperError("console-job-unexpected", detail=detail))
+        console.queue.end(job.id, "failed", error=GaitkeeperError("console-job-unexpected", detail=_where(error)))
         return
     _conclude(console, job, analysis, report)
+
+
+def _where(error: Exception) -> str:
+    """Kind and place of an error; never its own words, which may hold what stood in the recording."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
 def _analysed(console: Console, job: Job, facts: UploadFacts, path: Path) -> Analysis:
