@@ -317,12 +317,33 @@ def test_a_consent_withdrawn_meanwhile_is_heeded_and_no_plain_bytes_are_left(con
         vault.set_consent(pseudonym, Consent(frozenset(), frozenset({"care"})))
     left = console.home.run / "console-work" / "0123456789abcdef.mp4"
     left.write_bytes(b"left by a killed worker")
-    console.uploads.sweep(console.queue.at_work())
-    assert not left.exists()
+    fresh = left.with_stem("fedcba9876543210")
+
+    def at_work() -> frozenset[str]:
+        fresh.write_bytes(b"of a job that is taken at this very moment")
+        return console.queue.at_work()
+
+    console.uploads.sweep(at_work)
+    assert (left.exists(), fresh.exists()) == (False, True)
+    console.uploads.sweep(console.queue.at_work)
+    assert not fresh.exists()
     work(console, "console-worker-test", threading.Event(), until_empty=True)
     assert console.queue.get(job).code == "consent-withdrawn"
     with console.vault() as vault:
         assert vault.named("p8").recordings == 1
+
+
+def test_what_nobody_foresaw_is_told_without_its_words(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unforeseen(*_: object) -> None:
+        raise ValueError("Mustermann 1951")
+
+    monkeypatch.setattr("gaitkeeper_client.console.processing._analysed", unforeseen)
+    job = upload(browser(console), b"HIERARCHY\nROOT", bearer(console, "upload"), patient="p9", consent="care")
+    work(console, "console-worker-test", threading.Event(), until_empty=True)
+    failed = console.queue.get(job)
+    assert failed.code == "console-job-unexpected"
+    assert "ValueError in test_console_work.py" in str(failed.message)
+    assert "Mustermann" not in str(failed.message)
 
 
 def test_an_erased_patient_leaves_neither_recording_nor_job(

@@ -93,7 +93,7 @@ def _keep_up(console: Console, passphrase: str | None, stop: threading.Event) ->
                 if since_tidy >= _TIDY_S:
                     since_tidy = 0.0
                     console.queue.take_back()
-                    console.uploads.sweep(console.queue.at_work())
+                    console.uploads.sweep(console.queue.at_work)
                 if since_forget >= _FORGET_S:
                     since_forget = 0.0
                     tidy(console)

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,10 +100,13 @@ class Uploads:
         """Whether the bytes of an upload are here."""
         return (self._of(job) / "facts.sealed").exists()
 
-    def sweep(self, at_work: frozenset[str]) -> None:
-        """Overwrite what killed workers left readable. ``at_work``: ids of the jobs that living ones have in hand."""
-        for path in self._work.glob("*") if self._work.is_dir() else ():
-            if path.stem not in at_work:
+    def sweep(self, at_work: Callable[[], frozenset[str]]) -> None:
+        """Overwrite what killed workers left readable. ``at_work``: gives the ids of the jobs that living ones have in
+        hand; asked after the files were listed, so that the file of a job that is taken meanwhile is left alone."""
+        found = list(self._work.glob("*")) if self._work.is_dir() else []
+        busy = at_work() if found else frozenset()
+        for path in found:
+            if path.stem not in busy:
                 shred(path)
 
     def _of(self, job: Job) -> Path:
