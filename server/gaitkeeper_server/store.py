@@ -198,6 +198,11 @@ class CoordinatorStore:
         if not changed:
             raise GaitkeeperError("site-unknown", site=site)
 
+    def end_invitations(self) -> None:
+        """End every invitation that nobody used, as far as this store knows."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM invitations WHERE used_key IS NULL")
+
     def seen(self, site: str, at: str) -> None:
         """Note that a site called."""
         with self._transaction() as database:
