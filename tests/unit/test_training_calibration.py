@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaitkeeper_client.training.calibration import TYPICAL_LOGIT, calibrate_private
+from gaitkeeper_client.training.calibration import TYPICAL_LOGIT, calibrate_private, sharpened
 from gaitkeeper_client.training.dataset import Person
 from gaitkeeper_client.training.dpsgd import PrivateSteps
 from gaitkeeper_server.rounds.bounds import largest_update
@@ -18,6 +18,7 @@ from gaitkeeper_shared.models.bundle import weights_of
 from gaitkeeper_shared.models.registry import GaitModel, build
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.privacy.plan import plan
+from gaitkeeper_shared.secure.arithmetic import FRACTION_BITS, encode
 from gaitkeeper_shared.study import Input, parse_study
 
 WINDOW = Input(channels=("hip_flexion_left", "hip_flexion_right", "pelvis_speed"), rate_hz=10.0, window_s=1.0)
@@ -60,6 +61,32 @@ def test_a_step_is_the_clipped_sum_over_patients(kind: str, trained: str, seed: 
     torch.testing.assert_close(model.head.bias, twin.head.bias * factor - step[1:], atol=1e-4, rtol=1e-4)
     for name, array in weights_of(model).items():
         assert name.startswith("head.") or np.array_equal(array, weights_of(twin)[name])
+
+
+@given(
+    seed=st.integers(0, 999),
+    size=st.sampled_from([1e-6, 1e-3, 0.3, 40.0, 1000.0]),
+    noise=st.sampled_from([1e-4, 0.01, 0.1, 2.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_sum_of_two_sites_heads_tells_the_sum_of_their_factors_and_nothing_else(
+    seed: int, size: float, noise: float
+) -> None:
+    draw = np.random.default_rng(seed)
+    weights = (draw.normal(size=(2, 64)) * size).astype(np.float32).astype(np.float64)
+    own = 1.0 + draw.normal(0.0, min(noise, 0.5), 2)
+    sent, used = zip(*(sharpened(weights, factor, noise) for factor in own), strict=True)
+    assert np.allclose(used, own, rtol=0.0, atol=max(noise / 16.0, 2.0**-12))
+    for array, factor in zip(sent, used, strict=True):
+        assert np.array_equal(array, array.astype(np.float32))
+        assert np.array_equal(array * 2.0**FRACTION_BITS, np.rint(array * 2.0**FRACTION_BITS))
+        scale = max(float(np.abs(weights).max()), 2.0**-15)
+        assert np.allclose(array, weights * factor, rtol=0.0, atol=abs(factor) * scale * 2.0**-9)
+    # As if each had moved by the mean of both: nobody sees who moved how far.
+    shift = 2.0**-4
+    others = [sharpened(weights, used[0] + shift, noise)[0], sharpened(weights, used[1] - shift, noise)[0]]
+    totals = [sum(encode({"head.weight": a.astype(np.float32)}) for a in pair) for pair in (sent, others)]
+    assert np.array_equal(*totals)
 
 
 def test_an_empty_site_and_a_broken_patient_still_add_the_whole_noise() -> None:

@@ -9,10 +9,15 @@ model stays what it was: a linear head over an encoder.
 
 The rows come from the patients that were trained on. With as few numbers as a private head has, they tell nearly what
 new people would; where a head is large they flatter it, and the calibration is then too sure.
+
+One number moves every weight of the head. Rounded as float32 each on its own, the weights would tell it many times
+over: from the sum of a few sites' weights alone, the number of each of them can be found. So weights and number have
+few enough digits that their product is exact, and the sum of the sites' weights tells the sum of their numbers alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +27,7 @@ import torch
 from gaitkeeper_client.training.frozen import frozen_features
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.privacy.noise import gaussian, poisson_sample
+from gaitkeeper_shared.secure.arithmetic import FRACTION_BITS
 
 if TYPE_CHECKING:
     from gaitkeeper_client.training.dataset import Person
@@ -30,23 +36,54 @@ if TYPE_CHECKING:
 
 TYPICAL_LOGIT = 4.0
 """The temperature's derivative is that of the offsets times the logits; divided by this it is as long as theirs."""
+_SIGNIFICAND = 24
+"""Binary digits of a float32."""
+_WHOLE_DIGITS = 3
+"""Of the factor, before its point: it stays below 8."""
+_GRID_OF_NOISE, _FEWEST_DIGITS, _MOST_DIGITS = 16.0, 4, 11
+"""The factor's digits after its point."""
 
 
 def calibrate_private(model: GaitModel, people: Sequence[Person], steps: PrivateSteps, learning_rate: float) -> None:
     """Take a round's private steps on the sharpness and the offsets of ``model``'s head, in place. No momentum."""
     weight, bias = model.head.weight, model.head.bias
     patients = [_Patient(model, person) for person in people]
+    first = np.concatenate([_array(weight), _array(bias)[:, None]], axis=1)
+    factor, offsets = 1.0, np.zeros(bias.numel())
     for _ in range(steps.steps):
-        head = np.concatenate([_array(weight), _array(bias)[:, None]], axis=1)
+        head = first * factor
+        head[:, -1] -= offsets
         drawn = [patients[index] for index in np.flatnonzero(poisson_sample(len(patients), steps.sample_rate))]
         total = gaussian(1 + bias.numel(), steps.noise_multiplier * steps.clip_norm)
         for patient in drawn:
             total += clipped(patient.row(head), steps, patient.class_index)
         step = learning_rate * total / steps.normaliser
-        factor = 1.0 - float(step[0]) / TYPICAL_LOGIT
-        with torch.no_grad():
-            weight.mul_(factor)
-            bias.mul_(factor).sub_(torch.from_numpy(step[1:]).to(bias))
+        own = 1.0 - float(step[0]) / TYPICAL_LOGIT
+        factor, offsets = factor * own, offsets * own + step[1:]
+    noise = learning_rate * steps.noise_multiplier * steps.clip_norm / steps.normaliser / TYPICAL_LOGIT
+    weights, factor = sharpened(first[:, :-1], factor, noise)
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(weights).to(weight))
+        bias.copy_(torch.from_numpy(first[:, -1] * factor - offsets).to(bias))
+
+
+def sharpened(weights: FloatArray, factor: float, noise: float) -> tuple[FloatArray, float]:
+    """``weights`` times ``factor``, exact in float32 and in a masked sum's fixed point, and the factor as it was used.
+
+    Both are rounded first: the factor to a sixteenth of its ``noise`` (a standard deviation) where there are digits for
+    that, the weights to what is left. Without noise, in a rehearsal, nothing is rounded.
+    """
+    if noise == 0.0:
+        return weights * factor, factor
+    digits = min(max(math.ceil(math.log2(_GRID_OF_NOISE / noise)), _FEWEST_DIGITS), _MOST_DIGITS)
+    used = float(np.rint(factor * 2.0**digits)) * 2.0**-digits
+    left = _SIGNIFICAND - _WHOLE_DIGITS - digits
+    largest = float(np.abs(weights).max(initial=0.0))
+    # Not below what the fixed point of masked sums has digits for.
+    exponent = max(math.frexp(largest)[1], left + digits - FRACTION_BITS)
+    grid = 2.0 ** (exponent - left)
+    rounded: FloatArray = np.rint(weights / grid) * grid * used
+    return rounded, used
 
 
 class _Patient:

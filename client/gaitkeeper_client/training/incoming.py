@@ -41,7 +41,8 @@ def check_incoming(study: Study, prices: PrivacyPlan, weights: Weights) -> None:
 
 
 def noise_on_a_weight(study: Study, prices: PrivacyPlan) -> float:
-    """Standard deviation of the noise that one private step of this site puts on a weight."""
-    privacy = study.privacy
+    """Standard deviation of the noise that one private step of this site puts on a weight, in its quietest round."""
+    privacy, training = study.privacy, study.training
+    rate = min(training.learning_rate, training.calibration_rate) if training.calibration else training.learning_rate
     of_sum = prices.site_noise_multiplier * privacy.clip_norm
-    return study.training.learning_rate * of_sum / (privacy.sample_rate * privacy.patients_per_site)
+    return rate * of_sum / (privacy.sample_rate * privacy.patients_per_site)
