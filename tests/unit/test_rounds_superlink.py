@@ -111,15 +111,6 @@ def test_a_revoked_node_is_nobody_and_admitted_again_it_has_its_number(link: Sup
     assert link.ask(PULL, body, link.signed()) is not None
 
 
-def test_a_node_that_was_never_there_is_revoked_without_a_word_of_trouble(link: SuperLink) -> None:
-    absent = public_key_to_bytes(generate_key_pairs()[0].public_key())
-    synchronise_nodes(link.state, link.keys, {"clinic-a": link.public_key, "clinic-b": absent})
-    link.enrol()
-    names = {n.name: n.status for n in link.state.get_node_info(owner_aids=[NOOP_FLWR_AID])}
-    assert names["clinic-b"] == "unregistered"
-    assert link.keys.site_of(absent) is None
-
-
 def test_a_node_keeps_its_number_in_the_next_life_of_the_superlink(link: SuperLink) -> None:
     assert isinstance(link.state, LinkStateInMemory)
     link.enrol()

@@ -47,16 +47,6 @@ class LinkStateInMemory(InMemoryLinkState):
             self.owner_to_node_ids[owner_aid].add(number)
         return number
 
-    def delete_node(self, owner_aid: str, node_id: int) -> None:
-        """Remove a node, also one that was not there since the start, of which Flower's own expects a last moment.
-
-        Raises ``ValueError``.
-        """
-        with self.lock:
-            if (info := self.nodes.get(node_id)) is not None and info.online_until is None:
-                info.online_until = 0.0
-            super().delete_node(owner_aid, node_id)
-
     def get_message_ins(self, node_id: int, limit: int | None, *, run_id: int | None = None) -> list[Message]:
         """Messages for a node. Who asks is there: after a restart nobody waits half a minute for a sign of life."""
         with self.lock:
