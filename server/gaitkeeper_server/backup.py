@@ -14,7 +14,8 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,11 +149,22 @@ def _image(path: Path, code: str) -> bytes:
             contextlib.closing(sqlite3.connect(path, timeout=BUSY_S)) as source,
             contextlib.closing(sqlite3.connect(":memory:")) as copy,
         ):
-            source.backup(copy)
+            source.backup(copy, progress=_patience(path))
             _check_database(copy)
             return copy.serialize()
     except sqlite3.Error as error:
         raise GaitkeeperError(code, path=path, detail=error) from error
+
+
+def _patience(path: Path) -> Callable[[int, int, int], None]:
+    """For SQLite's online backup, which by itself waits for ever while somebody is writing."""
+    deadline = time.monotonic() + BUSY_S
+
+    def waited(status: int, _left: int, _of: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > deadline:
+            raise GaitkeeperError("store-failed", path=path, detail=f"others wrote into it for {BUSY_S:.0f} s")
+
+    return waited
 
 
 def _check_database(database: sqlite3.Connection) -> None:
@@ -181,7 +193,7 @@ def _settle(draft: CoordinatorHome, home: CoordinatorHome, backup: Path, clock: 
         for path in (draft.store, *draft.path.glob("journal.sqlite"), *(draft.path / _REGISTRY).glob("*.sqlite")):
             _image(path, "store-failed")
         _check_releases(draft)
-        _relocate(draft.path / _REGISTRY, Path(letter["home"]), home.path)
+        relocate_registry(draft.path / _REGISTRY, Path(letter["home"]), home.path)
         paused = _pause(journal_path(draft))
         store = CoordinatorStore(draft.store)
         store.end_invitations()  # one that was used after the backup would work a second time
@@ -220,8 +232,9 @@ def _check_releases(home: CoordinatorHome) -> None:
             raise GaitkeeperError("release-damaged", version=version, path=path, detail=detail)
 
 
-def _relocate(registry: Path, old: Path, new: Path) -> None:
-    """Lead the registry's addresses of files, which are absolute, to the new home."""
+def relocate_registry(registry: Path, old: Path, new: Path) -> None:
+    """Lead the addresses of files in the database in ``registry``, which are absolute, from the home ``old`` to
+    ``new``. Raises ``store-failed``."""
     before, after = ((place / _REGISTRY).as_uri() for place in (old, new))
     if before == after:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from gaitkeeper_server.backup import relocate_registry
 from gaitkeeper_server.cli.rehearse import _register
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.registry import Registry
@@ -177,3 +179,19 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], *, deadline_s: float) -
         except OSError:
             time.sleep(0.2)
     raise AssertionError("the MLflow server did not answer")
+
+
+def test_versions_follow_the_coordinator_to_another_folder(
+    registry: Registry, bundle: ModelBundle, tmp_path: Path
+) -> None:
+    version = registry.register(bundle, STUDY, run="run-that-moves")
+    old, new = Path(registry.tracking_uri.removeprefix("sqlite:///")).parent, CoordinatorHome(tmp_path / "a new place")
+    shutil.copytree(old, new.path / old.name)
+    relocate_registry(new.path / old.name, old.parent, new.path)
+    moved = Registry(new)
+    assert moved.bundle_bytes(version) == bundle.to_bytes()
+    assert moved.version(version).source.startswith((new.path / old.name).as_uri())
+    assert moved.open_run("run-that-moves", STUDY).info.artifact_uri.startswith((new.path / old.name).as_uri())
+    following = moved.register(bundle, STUDY, run="run-after")
+    assert moved.version(following).source.startswith((new.path / old.name).as_uri())
+    assert following not in {item.version for item in registry.versions()}
