@@ -99,15 +99,14 @@ def restore(home: CoordinatorHome, backup: Path, passphrase: str, *, clock: Cloc
     """Make the coordinator of a backup at ``home``, where nothing may be yet.
 
     Its open runs are paused, and its unused invitations end: what became of either after the backup, nobody knows here.
-
     Raises ``coordinator-exists``, ``backup-unusable``, ``restore-unsound`` or ``disk-full``; then nothing is left at
     ``home``.
     """
     if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
         raise GaitkeeperError("coordinator-exists", path=home.path)
-    make_private_folder(home.path.parent)
     draft = CoordinatorHome(home.path.with_name(f".{home.path.name}.{secrets.token_hex(4)}.restoring"))
     try:
+        home.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # one that is there stays as open as it is
         unpack(backup, passphrase, draft.path, kind=COORDINATOR_BACKUP)
         for folder in draft.folders:
             make_private_folder(folder)

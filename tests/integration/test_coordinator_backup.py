@@ -78,6 +78,7 @@ def refused(code: str) -> pytest.RaisesExc[GaitkeeperError]:
 
 
 def test_sites_go_on_with_the_restored_coordinator(saved: Saved, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
     home = CoordinatorHome(tmp_path / "elsewhere")
     done = restore(home, saved.backup, PASSPHRASE)
     assert [(site.name, site.state) for site in done.sites] == [
@@ -89,6 +90,7 @@ def test_sites_go_on_with_the_restored_coordinator(saved: Saved, tmp_path: Path)
     for path in (*sorted(old.keys.iterdir()), old.config_file, model_path(old, 1)):
         assert (home.path / path.relative_to(old.path)).read_bytes() == path.read_bytes(), path
     assert {path.stat().st_mode & 0o777 for path in home.keys.iterdir()} == {0o600}
+    assert (tmp_path.stat().st_mode & 0o777, home.path.stat().st_mode & 0o777) == (0o755, 0o700)
     assert released(home, 1).fits(b"a model")
     services = start_services(home)
     try:

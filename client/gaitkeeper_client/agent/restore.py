@@ -57,7 +57,8 @@ def restore(
     """
     if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
         raise GaitkeeperError("site-exists", path=home.path)
-    make_private_folder(home.path.parent)
+    if not home.path.parent.exists():  # one that is there, /srv say, stays as open as it is
+        make_private_folder(home.path.parent)
     draft = SiteHome(home.path.with_name(f".{home.path.name}.{secrets.token_hex(4)}.restoring"))
     try:
         unpack(backup, passphrase, draft.path)

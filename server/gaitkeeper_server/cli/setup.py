@@ -75,7 +75,10 @@ def init(
         f" {config.fleet_port}."
     )
     typer.echo(f"Root fingerprint: {spoken(root_fingerprint(place))}")
-    typer.echo(f"Back up {place.keys} and lock the copy away: who has it can admit sites and sign in your name.")
+    typer.echo(
+        "Make a backup now, and lock it away: gaitkeeper coordinator backup FILE. Who has the keys can admit sites"
+        " and sign in your name; lost ones cannot be made again."
+    )
 
 
 def invite(
