@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export GAITKEEPER_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench accuracy learning audit faults browser-test lock protos clean
+.PHONY: help setup demo test test-long lint bench accuracy learning audit faults browser-test lock protos clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -31,8 +31,11 @@ lint: $(STAMP) ## ruff, formatting and strict mypy
 	$(BIN)/mypy
 
 test: setup lint ## everything that a change must pass; under 15 minutes on 2 cores
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not e2e"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not e2e and not long"
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m e2e
+
+test-long: setup ## tests that measure rather than test, and take long for that
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m long
 
 bench: setup ## what things cost, into bench/latest.json (docs/bench.md); wants a quiet machine
 	$(BIN)/python -m tests.bench

@@ -70,7 +70,7 @@ def cells() -> tuple[Cell, ...]:
     """The matrix, in the order of its file."""
     table = tomllib.loads((HERE / "matrix.toml").read_text("utf-8"))
     found = []
-    for entry in (*table["product"], *table["cell"]):
+    for entry in (*table["cell"], *table["product"]):
         faults = entry["fault"] if isinstance(entry["fault"], dict) else {"": entry["fault"]}
         moments = entry["moment"] if isinstance(entry["moment"], dict) else {"": entry["moment"]}
         for (fault, fault_words), (moment, moment_words) in product(faults.items(), moments.items()):
@@ -113,11 +113,13 @@ def main(words: Sequence[str]) -> int:
                 # What a fault left behind must not be taken for the fault of the next cell.
                 stage.stop()
                 stage = None
+    except KeyboardInterrupt:
+        console.print("[dim]interrupted: the page tells what was run[/dim]")
     finally:
         if stage is not None:
             stage.stop()
     if not words:
-        write_page(outcomes)
+        write_page(outcomes, len(chosen))
     return int(any(outcome.verdict == "WRONG" for outcome in outcomes))
 
 

@@ -18,8 +18,8 @@ _HEAD = Path(__file__).with_name("head.md")
 _MARKS = {"as expected": "ok", "WRONG": "**WRONG**", "not possible here": "not run"}
 
 
-def write_page(outcomes: Sequence[Outcome]) -> None:
-    """Write the page: the head, a count, and a table for each group."""
+def write_page(outcomes: Sequence[Outcome], of: int) -> None:
+    """Write the page: the head, a count, and a table for each group. ``of``: how many cells the matrix has."""
     good = sum(outcome.verdict == "as expected" for outcome in outcomes)
     wrong = sum(outcome.verdict == "WRONG" for outcome in outcomes)
     commit = subprocess.run(
@@ -30,7 +30,7 @@ def write_page(outcomes: Sequence[Outcome]) -> None:
         _HEAD.read_text("utf-8").rstrip(),
         "",
         f"Run on {moment} at commit {commit.stdout.strip() or 'unknown'}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[1]:.1f}: {len(outcomes)} cells, {good} as expected, {wrong} not, "
+        f"{os.getloadavg()[1]:.1f}: {len(outcomes)} of {of} cells, {good} as expected, {wrong} not, "
         f"{len(outcomes) - good - wrong} not possible there, {sum(o.seconds for o in outcomes) / 60:.0f} min.",
     ]
     for group in dict.fromkeys(outcome.cell.group for outcome in outcomes):

@@ -151,7 +151,7 @@ def test_of_two_who_pass_one_another_each_stays_himself(tmp_path: Path) -> None:
     ("name", "codes"),
     [
         ("pose2sim-balancing/cam01.mp4", {"not-walking", "too-few-cycles"}),
-        ("pose2sim-balancing/cam03.mp4", {"not-walking", "too-few-cycles"}),
+        pytest.param("pose2sim-balancing/cam03.mp4", {"not-walking", "too-few-cycles"}, marks=pytest.mark.long),
         ("intel-people/one-by-one-person-detection.mp4", {"frame-rate-too-low"}),
     ],
 )

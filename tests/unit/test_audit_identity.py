@@ -187,6 +187,7 @@ def test_the_counts_of_an_evaluation_do_not(people: tuple[list[Person], list[Per
     assert hits / trials <= bound + 5 * math.sqrt(bound / trials)
 
 
+@pytest.mark.long
 def test_the_bound_grows_with_what_is_spent_and_never_below_chance() -> None:
     few, many = (identification_bound([Spend(2.0, 0.5, steps)], 30) for steps in (1, 200))
     assert 1 / 30 <= few < many <= 1.0

@@ -95,6 +95,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[SiteHome, SiteKey]:
     return home, key
 
 
+@pytest.mark.long
 def test_a_head_is_better_where_there_is_something_to_learn_and_says_so_where_there_is_not() -> None:
     fitted = fit_head(release(), people(30, 3.0))
     assert fitted.better

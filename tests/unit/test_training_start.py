@@ -86,13 +86,18 @@ def test_a_run_starts_from_the_encoder_with_its_own_head() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(b'kind = "gru"', b'kind = "symmetry"'), (b'"pelvis_speed"', b'"foot_force_left"')]
+    ("old", "new", "code"),
+    [
+        (b'kind = "gru"', b'kind = "symmetry"', "pretrain-nothing"),
+        # Its branch of symmetries has nothing to read in foot forces: that is said when the study is read.
+        (b'"pelvis_speed"', b'"foot_force_left"', "study-bad-value"),
+    ],
 )
-def test_nothing_to_pretrain_is_said_before_anything_is_simulated(old: bytes, new: bytes) -> None:
+def test_nothing_to_pretrain_is_said_before_anything_is_simulated(old: bytes, new: bytes, code: str) -> None:
     data = STUDY.replace(old, new).replace(b"features = 2\nbranch", b"branch")
     with pytest.raises(GaitkeeperError) as error:
         pretrain(ModelSpec.of(parse_study(data), study_hash(data)), PretrainOptions(patients=10**6))
-    assert (error.value.code, error.value.exit_status) == ("pretrain-nothing", 2)
+    assert (error.value.code, error.value.exit_status) == (code, 2)
 
 
 def test_it_is_registered_once_and_a_run_that_needs_it_waits_for_it(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class Effort:
     masking: int = 150
 
 
-QUICK = Effort(sound=100, fault=140, membership=20, masking=30)
+QUICK = Effort(sound=100, fault=200, membership=20, masking=30)
 
 
 def audit(
