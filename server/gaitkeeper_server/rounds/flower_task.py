@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import application_bundle, application_bundle_hash
 
@@ -64,8 +65,12 @@ def control_client(access: OperatorAccess) -> ControlHttpClient:
 
 
 @contextlib.contextmanager
-def flower_task(access: OperatorAccess) -> Iterator[tuple[HttpGrid, Context]]:
-    """A new Flower run, its claimed ServerApp task and its grid. At the end the task is finished, well or not."""
+def flower_task(access: OperatorAccess, name: str = "") -> Iterator[tuple[HttpGrid, Context]]:
+    """A new Flower run, its claimed ServerApp task and its grid. At the end the task is finished, well or not.
+
+    ``name``: of the run that is conducted. What a killed conductor of the same name left is stopped first: a site that
+    was just fetching its order would wait for the order's missing parts for half a minute and more.
+    """
     from flwr.common.constant import SubStatus
     from flwr.common.serde import context_from_proto, run_from_proto
     from flwr.proto.runtime_pb2 import PullTaskInputRequest, PushTaskOutputRequest
@@ -73,7 +78,7 @@ def flower_task(access: OperatorAccess) -> Iterator[tuple[HttpGrid, Context]]:
 
     from gaitkeeper_server.rounds.replies import ReplyGrid
 
-    grid = ReplyGrid(access.address, insecure=True, token=_start_and_claim(access))
+    grid = ReplyGrid(access.address, insecure=True, token=_start_and_claim(access, name))
     grid._retry_invoker.max_time = _RETRY_FOR_S
     over = threading.Event()
     try:
@@ -93,7 +98,7 @@ def flower_task(access: OperatorAccess) -> Iterator[tuple[HttpGrid, Context]]:
         grid.close()
 
 
-def _start_and_claim(access: OperatorAccess) -> str:
+def _start_and_claim(access: OperatorAccess, name: str) -> str:
     """Start a Flower run and claim its task. Tasks that a killed conductor left waiting are ended on the way."""
     from flwr.proto.control_pb2 import StartRunRequest
     from flwr.proto.fab_pb2 import Fab
@@ -102,7 +107,12 @@ def _start_and_claim(access: OperatorAccess) -> str:
     with access.lock.open("a") as lock, control_client(access) as control:
         fcntl.flock(lock, fcntl.LOCK_EX)
         fab = Fab(hash_str=application_bundle_hash(), content=application_bundle())
+        note = access.lock.with_name(f"{name}.flower-run") if name else None
+        if note is not None:
+            _stop_left_behind(control, note)
         flower_run = control.StartRun(StartRunRequest(fab=fab)).run_id
+        if note is not None:
+            write_durably(note, str(flower_run).encode())
         deadline = time.monotonic() + _CLAIM_DEADLINE_S
         while time.monotonic() < deadline:
             claimed = _claim(access)
@@ -115,6 +125,15 @@ def _start_and_claim(access: OperatorAccess) -> str:
     raise GaitkeeperError(
         "timeout", what="Claiming the run's task", seconds=_CLAIM_DEADLINE_S, hint="Read logs/superlink.log."
     )
+
+
+def _stop_left_behind(control: ControlHttpClient, note: Path) -> None:
+    """Stop the Flower run whose number is in ``note``; it may have ended, or its SuperLink may be gone with it."""
+    import httpx
+    from flwr.proto.control_pb2 import StopRunRequest
+
+    with contextlib.suppress(OSError, ValueError, httpx.HTTPStatusError):
+        control.StopRun(StopRunRequest(run_id=int(note.read_text("ascii"))))
 
 
 def _claim(access: OperatorAccess) -> tuple[int, str] | None:

@@ -65,7 +65,7 @@ def _until_over(journal: Journal, run: str, access: OperatorAccess, membership: 
 
     for _ in range(_FRESH_STARTS):
         try:
-            with flower_task(access) as (grid, context):
+            with flower_task(access, run) as (grid, context):
                 make_server_app(journal, run, wire=True, membership=membership)(grid, context)
             return 0 if journal.run(run).state.terminal else EXIT_AGAIN
         except (httpx.HTTPError, RunNotRunningException) as error:
