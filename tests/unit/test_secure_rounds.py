@@ -61,7 +61,8 @@ def test_no_message_of_a_site_holds_its_update(journal: Journal, tmp_path: Path)
         if stage == "input":
             vector = (decode_round_reply(reply.content).weights or {})["masked"]
             bits = np.unpackbits(vector.view(np.uint8))
-            assert abs(float(bits.mean()) - 0.5) < 0.05
+            # Six deviations of that many fair bits; an update without its mask has hardly a third of them set.
+            assert abs(float(bits.mean()) - 0.5) < 3.0 / np.sqrt(bits.size)
         return reply
 
     assert conduct(journal, MaskedGrid(tmp_path, SITES, watched)).state is RunState.SUCCEEDED
