@@ -25,7 +25,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Deployment:
-    """One coordinator's SuperLink and any number of sites with a made-up application."""
+    """One coordinator's SuperLink and any number of sites with a made-up application.
+
+    Who needs other sites overrides what is asked of each: its application, its node, the address that it calls.
+    """
+
+    conductor_module = "gaitkeeper_server.rounds.runner"
 
     folder: Path
     children: Supervisor = field(default_factory=Supervisor)
@@ -49,21 +54,34 @@ class Deployment:
         self.wait(ready.exists, 60)
 
     def enrol(self, site: str) -> Path:
-        """Admit a site; the path of its node's key."""
+        """Admit a site, also one that was revoked; the path of its node's new key."""
         key, public = generate_key_pairs()
         path = self.folder / site / "node.key"
-        path.parent.mkdir()
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(private_key_to_bytes(key))
-        self.store.invite(site, f"token-{site}", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
-        assert self.store.enrol(f"token-{site}", "key", b"none", public_key_to_bytes(public), "2026-01-01T00:00:00Z")
+        token = secrets.token_hex(8)
+        self.store.invite(site, token, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
+        assert self.store.enrol(token, "key", b"none", public_key_to_bytes(public), "2026-01-01T00:00:00Z")
         return path
+
+    def application_of(self, site: str) -> str:
+        """The application that a site's executor runs."""
+        return "tests.e2e.made_up_application:app"
+
+    def node_module_of(self, site: str) -> str:
+        """The module that is a site's node."""
+        return "gaitkeeper_client.agent.node"
+
+    def fleet_address_of(self, site: str) -> str:
+        """Where a site's node calls the coordinator."""
+        return self.config.address(self.config.fleet_port)
 
     def start_site(self, site: str, key: Path) -> None:
         """Start a site's node and executor."""
         link = {"runtime_port": free_port(), "runtime_secret": secrets.token_hex(16)}
         node = {
             **link,
-            "fleet_address": self.config.address(self.config.fleet_port),
+            "fleet_address": self.fleet_address_of(site),
             "root_certificate": str(self.home.root_certificate),
             "node_key": str(key),
             "ready": str(key.with_name("node.ready")),
@@ -71,11 +89,11 @@ class Deployment:
         }
         executor = {
             **link,
-            "application": "tests.e2e.made_up_application:app",
+            "application": self.application_of(site),
             "audit_log": str(key.with_name("audit.log")),
             "ready": str(key.with_name("executor.ready")),
         }
-        self.children.add(ChildSpec(f"{site}-node", "gaitkeeper_client.agent.node", node, key.with_name("node.log")))
+        self.children.add(ChildSpec(f"{site}-node", self.node_module_of(site), node, key.with_name("node.log")))
         os.environ["MADE_UP_SITE"] = site
         os.environ["PYTHONPATH"] = str(ROOT)
         log = key.with_name("executor.log")
@@ -90,6 +108,10 @@ class Deployment:
 
     def start_conductor(self, run: str) -> None:
         """Start the process that conducts a run of the journal."""
+        self.conduct(run, run)
+
+    def conduct(self, run: str, child: str) -> None:
+        """Start a process, named ``child``, that conducts a run."""
         settings = {
             "journal": str(self.home.path / "journal.sqlite"),
             "run": run,
@@ -97,8 +119,8 @@ class Deployment:
             "operator_secret": self.secret,
             "lock": str(self.access.lock),
         }
-        log = self.home.logs / f"{run}.log"
-        self.children.add(ChildSpec(run, "gaitkeeper_server.rounds.runner", settings, log))
+        log = self.home.logs / f"{child}.log"
+        self.children.add(ChildSpec(child, self.conductor_module, settings, log))
 
     def finish(self, run: str, seconds: float) -> RunRecord:
         """Wait until a run has ended."""

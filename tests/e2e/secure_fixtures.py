@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
-from pathlib import Path
 
 from cryptography import x509
 from tests.e2e.federation_fixtures import ROOT, Deployment
 from tests.unit.rounds_fixtures import weights
 
 from gaitkeeper_shared.durable import write_durably
-from gaitkeeper_shared.processes import ChildSpec, free_port
 from gaitkeeper_shared.trust.certificates import new_request, pem
 from gaitkeeper_shared.trust.keys import new_tls_key, private_pem
 
@@ -63,27 +60,9 @@ class SecureDeployment(Deployment):
         write_durably(folder / "site.crt", pem(self.home.authority().issue_site(request, site)))
         write_durably(folder / "root.crt", self.home.root_certificate.read_bytes())
 
-    def start_site(self, site: str, key: Path) -> None:
-        """Start a site's node and executor."""
-        link = {"runtime_port": free_port(), "runtime_secret": secrets.token_hex(16)}
-        node = {
-            **link,
-            "fleet_address": self.config.address(self.config.fleet_port),
-            "root_certificate": str(self.home.root_certificate),
-            "node_key": str(key),
-            "ready": str(key.with_name("node.ready")),
-            "identity": str(key.with_name("node.number")),
-        }
-        executor = {
-            **link,
-            "application": f"tests.e2e.masked_application:{site}",
-            "audit_log": str(key.with_name("audit.log")),
-            "ready": str(key.with_name("executor.ready")),
-        }
-        self.children.add(ChildSpec(f"{site}-node", "gaitkeeper_client.agent.node", node, key.with_name("node.log")))
-        log = key.with_name("executor.log")
-        self.children.add(ChildSpec(f"{site}-executor", "gaitkeeper_client.agent.executor", executor, log))
-        self.children.tick()
+    def application_of(self, site: str) -> str:
+        """Each site's own: it masks with that site's keys."""
+        return f"tests.e2e.masked_application:{site}"
 
     def start_masked_run(self, run: str, rounds: int, deadline_s: float) -> None:
         """Enter a run of a secure study and start its conductor."""

@@ -211,7 +211,7 @@ def revoked(stage: Stage) -> str:
         trap.release()
     out = summary(stage.end_of(run))
     stage.stop_site(SITE)
-    stage.re_enrol(SITE)
+    stage.enrol(SITE)
     stage.start_site(SITE, stage.keys[SITE])
     stage.wait_for_sites((SITE,))
     return f"{out}; then {summary(stage.end_of(stage.begin(rounds=1)))}"

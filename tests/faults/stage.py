@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from flwr.supercore.primitives.asymmetric import generate_key_pairs, private_key_to_bytes, public_key_to_bytes
 from tests.e2e.federation_fixtures import ROOT, Deployment
 from tests.faults.application import ledger_of, step_of
 from tests.faults.relay import Relay
@@ -23,7 +21,6 @@ from tests.unit.rounds_fixtures import STUDY, weights
 
 from gaitkeeper_server.rounds.aggregate import mean_of_updates
 from gaitkeeper_server.rounds.states import Outcome, RoundState, RunRecord
-from gaitkeeper_shared.processes import ChildSpec, free_port
 
 SITES = ("clinic-a", "clinic-b", "clinic-c")
 DEADLINE_S = 60.0
@@ -48,6 +45,7 @@ class Stage(Deployment):
     """One coordinator, three sites. ``disks``: whether coordinator and sites have small file systems of their own."""
 
     disks = False
+    conductor_module = "tests.faults.trapped_runner"
 
     def start(self) -> None:
         """Enrol and start everything."""
@@ -80,37 +78,17 @@ class Stage(Deployment):
         command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
         self.disks = subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    def start_site(self, site: str, key: Path) -> None:
-        """Start a site's node, through its relay, and its executor."""
-        link = {"runtime_port": free_port(), "runtime_secret": secrets.token_hex(16)}
-        node = {
-            **link,
-            "fleet_address": f"127.0.0.1:{self.relays[site].port}",
-            "root_certificate": str(self.home.root_certificate),
-            "node_key": str(key),
-            "ready": str(key.with_name("node.ready")),
-            "identity": str(key.with_name("node.number")),
-        }
-        executor = {
-            **link,
-            "application": f"tests.faults.application:{site}",
-            "audit_log": str(key.with_name("audit.log")),
-            "ready": str(key.with_name("executor.ready")),
-        }
-        module = self.modules.get(site, "gaitkeeper_client.agent.node")
-        self.children.add(ChildSpec(f"{site}-node", module, node, key.with_name("node.log")))
-        log = key.with_name("executor.log")
-        self.children.add(ChildSpec(f"{site}-executor", "gaitkeeper_client.agent.executor", executor, log))
-        self.children.tick()
+    def application_of(self, site: str) -> str:
+        """A real ledger, training that is made up."""
+        return f"tests.faults.application:{site}"
 
-    def re_enrol(self, site: str) -> None:
-        """Admit a site again that was revoked, with a new key."""
-        shutil.move(self.keys[site], self.keys[site].with_name("node.key.old"))
-        key, public = generate_key_pairs()
-        self.keys[site].write_bytes(private_key_to_bytes(key))
-        token = f"token-{site}-{secrets.token_hex(4)}"
-        self.store.invite(site, token, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
-        assert self.store.enrol(token, "key", b"none", public_key_to_bytes(public), "2026-01-01T00:00:00Z")
+    def node_module_of(self, site: str) -> str:
+        """The usual node, unless a cell put another in its place."""
+        return self.modules.get(site, super().node_module_of(site))
+
+    def fleet_address_of(self, site: str) -> str:
+        """Each site calls through its relay."""
+        return f"127.0.0.1:{self.relays[site].port}"
 
     def stop_site(self, site: str) -> None:
         """End a site's processes, in order."""
@@ -135,26 +113,6 @@ class Stage(Deployment):
         self.journal.request_run(run, study, [site.name for site in self.store.enrolled_sites()], weights())
         self.start_conductor(run)
         return run
-
-    def start_conductor(self, run: str) -> None:
-        """Start the process that conducts a run, with traps."""
-        self._conduct(run, run)
-
-    def start_second_conductor(self, run: str) -> None:
-        """Start another process that conducts the same run."""
-        self._conduct(run, f"{run}-second")
-
-    def _conduct(self, run: str, child: str) -> None:
-        settings = {
-            "journal": str(self.home.path / "journal.sqlite"),
-            "run": run,
-            "operator_port": self.access.port,
-            "operator_secret": self.secret,
-            "lock": str(self.access.lock),
-        }
-        log = self.home.logs / f"{child}.log"
-        self.children.add(ChildSpec(child, "tests.faults.trapped_runner", settings, log))
-        self.children.tick()
 
     def trap(self, who: str, moment: str, number: int = 1) -> Trap:
         """Arm a trap."""

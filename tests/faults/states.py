@@ -136,7 +136,7 @@ def two_conductors(stage: Stage) -> str:
     run = stage.begin()
     try:
         stage.wait(trap.hit, 60)
-        stage.start_second_conductor(run)
+        stage.conduct(run, f"{run}-second")
         stage.pause(4.0)
     finally:
         trap.release()
