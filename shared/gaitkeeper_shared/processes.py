@@ -184,13 +184,3 @@ def _end_with_parent() -> None:
     # A graceful end may hang on a peer that is gone as well.
     time.sleep(5.0)
     os._exit(1)
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port of ``host`` that nobody listens on at this moment."""
-    import socket
-
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port

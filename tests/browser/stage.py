@@ -31,7 +31,7 @@ from gaitkeeper_server.services import start_services
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.channels import CHANNELS
 from gaitkeeper_shared.models.spec import ModelSpec
-from gaitkeeper_shared.processes import free_port
+from gaitkeeper_shared.ports import free_port
 from gaitkeeper_shared.study import Input
 
 PASSWORD = "four words make one"

@@ -12,13 +12,14 @@ from pathlib import Path
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, private_key_to_bytes, public_key_to_bytes
 from tests.unit.rounds_fixtures import STUDY, weights
 
-from gaitkeeper_server.enrolment.setup import create_coordinator
+from gaitkeeper_server.enrolment.setup import DEFAULT_PORTS, create_coordinator
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.rounds.flower_task import OperatorAccess
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import RunRecord
 from gaitkeeper_server.store import CoordinatorStore
-from gaitkeeper_shared.processes import ChildSpec, Supervisor, free_port
+from gaitkeeper_shared.ports import free_port
+from gaitkeeper_shared.processes import ChildSpec, Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +39,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         self.home = CoordinatorHome(self.folder / "coordinator")
-        ports = dict.fromkeys(("enrolment_port", "site_port", "fleet_port", "control_port"), 0)
+        ports = dict.fromkeys(DEFAULT_PORTS, 0)
         create_coordinator(self.home, "test", ("127.0.0.1",), bind="127.0.0.1", ports=ports)
         self.config = self.home.config()
         self.store = CoordinatorStore(self.home.store)

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.faults.stage import SITES, Stage
 from tests.faults.words import summary
 
-from gaitkeeper_shared.processes import free_port
+from gaitkeeper_shared.ports import free_port
 
 SITE = SITES[0]
 

@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from gaitkeeper_server.rounds.states import Outcome, RunState, SiteOutcome
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.ports import free_port
 from gaitkeeper_shared.study import parse_study, study_hash
 
 STUDY = b"""
@@ -142,9 +142,7 @@ def test_versions_lie_on_an_mlflow_server_that_exists(
     tmp_path: Path, bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real MLflow server on a free port: versions go there and come back; when it is gone, an error says so."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += [
         "--backend-store-uri",

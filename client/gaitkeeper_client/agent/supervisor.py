@@ -24,7 +24,8 @@ from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFi
 from gaitkeeper_client.vault.home import HOME_VARIABLE, SiteHome
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.processes import ChildSpec, Supervisor, free_port
+from gaitkeeper_shared.ports import free_port
+from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.single import hold, is_held
 
 _TICK_S = 0.1

@@ -16,6 +16,7 @@ from gaitkeeper_server.home import CoordinatorConfig, CoordinatorHome
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.ports import hold_free_port
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.certificates import Authority, fingerprint, load_certificate, pem
 from gaitkeeper_shared.trust.clock import Clock, utc_now
@@ -138,6 +139,8 @@ def _choose_ports(bind: str, wanted: dict[str, int]) -> dict[str, int]:
 
     All are held open while choosing, so that they differ.
     """
+    if unknown := wanted.keys() - DEFAULT_PORTS.keys():
+        raise ValueError(f"no such ports: {', '.join(sorted(unknown))}")
     held: list[socket.socket] = []
     chosen = {}
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
@@ -147,9 +150,12 @@ def _choose_ports(bind: str, wanted: dict[str, int]) -> dict[str, int]:
             if port != 0 and name in wanted:
                 chosen[name] = port
                 continue
-            listener = socket.socket(family, socket.SOCK_STREAM)
+            if port == 0 or not _is_free(family, bind, port):
+                listener = hold_free_port(bind)
+            else:
+                listener = socket.socket(family, socket.SOCK_STREAM)
+                listener.bind((bind, port))
             held.append(listener)
-            listener.bind((bind, 0 if port == 0 or not _is_free(family, bind, port) else port))
             chosen[name] = int(listener.getsockname()[1])
     except OSError as error:
         raise GaitkeeperError("host-name", name=bind) from error
