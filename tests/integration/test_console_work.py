@@ -83,9 +83,9 @@ def _until(console: Console, job: str, *states: str) -> str:
 def done(console: Console, walk: bytes) -> dict[str, str]:
     """Jobs by name, after a worker was killed in the middle of the first and another one did them all."""
     client, key = browser(console), bearer(console, "upload")
-    jobs = {
-        "walk": upload(client, walk, key, patient=PATIENT, age=71, sex="female", note="<img src=x onerror=alert(2)>")
-    }
+    attack = "<img src=x onerror=alert(2)>"
+    walked = upload(client, walk, key, patient=PATIENT, age=71, sex="female", note=attack, aid="two crutches")
+    jobs = {"walk": walked}
     first = _start_worker(console)
     _until(console, jobs["walk"], "running")
     first.send_signal(signal.SIGKILL)
@@ -135,6 +135,7 @@ def test_a_report_is_read_decided_on_and_exported(console: Console, done: dict[s
     assert "<img src=x" not in page.text
     assert " style=" not in page.text
     assert "onerror" not in page.text or "&lt;img" in page.text
+    assert "Walked with two crutches" in page.text
     csrf = csrf_of(client)
     items = len(re.findall(r'class="decision"', page.text))
     fields = {f"verdict-{number}": "agreed" for number in range(items)} | {"passphrase": SIGNING}
@@ -274,6 +275,7 @@ def test_what_cannot_be_taken_is_refused_before_it_comes(console: Console) -> No
     assert begin(patient=" ")[0] == 422
     assert begin(size="many")[0] == 422
     assert begin(surprise=1)[0] == 422
+    assert begin(aid="cane\a")[0] == 422
     large = b"x" * (SEGMENT_BYTES + 1)
     headers = {**key, **OCTETS, "upload-offset": "0"}
     assert client.patch(f"/api/v1/uploads/{'0' * 32}", content=large, headers=headers).status_code == 413

@@ -18,6 +18,7 @@ from gaitkeeper_client.console.access import Served, known_query, needs
 from gaitkeeper_client.console.jobs import Job, State
 from gaitkeeper_client.console.rights import Principal
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES
+from gaitkeeper_client.lab.options import LONGEST_AID
 from gaitkeeper_shared.errors import GaitkeeperError
 
 OCTETS = "application/offset+octet-stream"
@@ -56,6 +57,7 @@ class NewUpload(BaseModel):
     recorded_at: str = Field(default="", max_length=40)
     consent: str = Field(default="", max_length=40)
     note: str = Field(default="", max_length=4000)
+    aid: str = Field(default="", max_length=LONGEST_AID, description="What the patient walked with, in a few words.")
 
 
 class JobStatus(BaseModel):
@@ -139,7 +141,7 @@ def status_of_job(job: Job) -> JobStatus:
 def new_upload(console: Served, who: Uploader, asked: NewUpload, response: Response) -> JobStatus:
     """Announce a recording."""
     numbers = {name: "" if (value := getattr(asked, name)) is None else f"{value:g}" for name in ("height_m", "age")}
-    texts = {name: getattr(asked, name) for name in ("sex", "recorded_at", "consent", "note")}
+    texts = {name: getattr(asked, name) for name in ("sex", "recorded_at", "consent", "note", "aid")}
     job = intake.begin(console, who.name, intake.Asked(asked.patient, asked.file_name, asked.size, **numbers, **texts))
     response.headers["location"] = f"/api/v1/uploads/{job.id}"
     response.headers["upload-offset"] = "0"

@@ -10,7 +10,8 @@ from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.jobs import Job
 from gaitkeeper_client.console.kinds import check_head, suffix_of
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES, UploadFacts
-from gaitkeeper_client.vault.cohort import check_age, parse_consent, parse_height, parse_moment, parse_sex
+from gaitkeeper_client.lab.options import LONGEST_AID, check_aid
+from gaitkeeper_client.vault.cohort import AID, check_age, parse_consent, parse_height, parse_moment, parse_sex
 from gaitkeeper_client.vault.consent import unless_said
 from gaitkeeper_client.vault.records import PatientFacts
 from gaitkeeper_client.vault.store import Vault
@@ -36,6 +37,7 @@ class Asked:
     recorded_at: str = ""
     consent: str = ""
     note: str = ""
+    aid: str = ""
 
 
 def begin(console: Console, owner: str, asked: Asked, *, known_only: bool = False) -> Job:
@@ -114,7 +116,7 @@ def _facts(console: Console, asked: Asked) -> UploadFacts:
             age=check_age(float(asked.age.replace(",", ".")) if asked.age.strip() else None),
             sex=parse_sex(asked.sex.strip()),
             height_m=parse_height(asked.height_m.strip()),
-            extra={"note": asked.note.strip()} if asked.note.strip() else {},
+            extra=_extra(asked),
             consent=parse_consent(asked.consent),
         )
         moment = parse_moment(asked.recorded_at.strip())
@@ -122,6 +124,17 @@ def _facts(console: Console, asked: Asked) -> UploadFacts:
         detail = str(error).rstrip(".")
         raise GaitkeeperError("console-bad-input", field="What was said of the recording", detail=detail) from error
     return UploadFacts(patient, asked.file_name, suffix_of(asked.file_name), moment or iso(console.clock()))
+
+
+def _extra(asked: Asked) -> dict[str, str]:
+    """What is kept as text beside the recording: the note, and what the patient walked with."""
+    try:
+        aid = check_aid(asked.aid.strip() or None)
+    except GaitkeeperError as error:
+        detail = f"it is longer than {LONGEST_AID} characters, or holds a character that no text has"
+        raise GaitkeeperError("console-bad-input", field="aid", detail=detail) from error
+    said = {"note": asked.note.strip(), AID: aid or ""}
+    return {name: text for name, text in said.items() if text}
 
 
 def _check_size(console: Console, size: int) -> None:

@@ -71,10 +71,14 @@ def _where(error: Exception) -> str:
 
 
 def _analysed(console: Console, job: Job, facts: UploadFacts, path: Path) -> Analysis:
+    from gaitkeeper_client.lab.options import ReadOptions
     from gaitkeeper_client.sources import analyse_file
+    from gaitkeeper_client.vault.cohort import AID
 
     height = _patient(console, job, facts).height_m
-    return analyse_file(path, height_m=height, on_progress=_teller(console, job))
+    # Of this walk alone: what the patient walked with before says nothing of today.
+    options = ReadOptions(aid=facts.patient.extra.get(AID))
+    return analyse_file(path, height_m=height, on_progress=_teller(console, job), options=options)
 
 
 def _found(console: Console, job: Job, analysis: Analysis) -> Findings:

@@ -92,7 +92,7 @@ def method_of(analysis: Analysis) -> str:
     """How a walk was made and measured, as far as its values depend on it: points in space, or in the picture by what;
     with which walking aid, where somebody said so."""
     aid = analysis.source.get("aid")
-    return f"{_measured(analysis)}, {aid}" if aid else _measured(analysis)
+    return f"{_measured(analysis)}, {str(aid).casefold()}" if aid else _measured(analysis)
 
 
 def _measured(analysis: Analysis) -> str:

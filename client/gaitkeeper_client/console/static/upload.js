@@ -19,7 +19,7 @@ async function announce(form, file) {
   const local = form.elements.recorded_at.value;
   const asked = {
     patient: form.elements.patient.value, file_name: file.name, size: file.size, height_m: number("height_m"), age: number("age"),
-    sex: form.elements.sex.value, consent: form.elements.consent.value, note: form.elements.note.value,
+    sex: form.elements.sex.value, consent: form.elements.consent.value, note: form.elements.note.value, aid: form.elements.aid.value,
     recorded_at: local ? new Date(local).toISOString() : (file.lastModified ? new Date(file.lastModified).toISOString() : ""),
   };
   const answer = await fetch("/api/v1/uploads", {
