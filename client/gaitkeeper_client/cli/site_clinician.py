@@ -66,6 +66,33 @@ def list_clinicians(home: Home = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def passphrase(name: Name, home: Home = None) -> None:
+    """Change the passphrase of a clinician's signing key: the old one is asked for, then the new one, twice.
+
+    GAITKEEPER_CLINICIAN_PASSPHRASE_FILE and GAITKEEPER_NEW_CLINICIAN_PASSPHRASE_FILE may name files that hold them.
+    The key stays, and whatever it signed. A backup from before still opens with the old passphrase.
+    """
+    from gaitkeeper_client.signing.clinicians import (
+        NEW_PASSPHRASE_VARIABLE,
+        PASSPHRASE_VARIABLE,
+        change_passphrase,
+        unlock_clinician,
+    )
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import read_passphrase
+
+    place = SiteHome.resolve(home)
+    place.config()
+    old = read_passphrase(f"Present passphrase of {name}: ", variable=PASSPHRASE_VARIABLE)
+    unlock_clinician(place, name, old)  # a wrong one is told before anybody thinks of a new one
+    prompt = f"New passphrase of {name} (at least 12 characters): "
+    new = read_passphrase(prompt, confirm=True, variable=NEW_PASSPHRASE_VARIABLE)
+    changed = change_passphrase(place, name, old, new)
+    typer.echo(f"The new passphrase of {changed.name} is in force; key {changed.key.key_id} is the same.")
+    typer.echo("Nobody can recover a lost passphrase.")
+
+
+@app.command()
 def withdraw(name: Name, home: Home = None) -> None:
     """Let a clinician sign no more. What was signed stays signed."""
     from gaitkeeper_client.signing.clinicians import withdraw_clinician

@@ -74,8 +74,13 @@ def erase(
 ) -> None:
     """Destroy a patient's key, and with it all that the vault holds of them. Cannot be undone.
 
-    The privacy ledger keeps what was spent under their pseudonym. Run it again if it was interrupted.
+    The privacy ledger keeps what was spent under their pseudonym. What a FHIR server got is taken back by the next 'site
+    exchange send' (a running site does it by itself); what else left is listed. Run it again if it was interrupted.
     """
+    from dataclasses import asdict
+
+    from gaitkeeper_client.cli.site_exchange import print_traces
+    from gaitkeeper_client.exchange.traces import traces
     from gaitkeeper_client.vault.erasure import erase as run
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.keys import unlock
@@ -85,10 +90,13 @@ def erase(
     with Vault.open(place, unlock(place)) as vault:
         if not yes:
             typer.confirm(f"Destroy everything that this vault holds of {patient}?", abort=True)
+        retracting = _retracting(place, vault, patient)
         done = run(place, vault, patient)
+    left = traces(place, done.pseudonym)
     if as_json:
         table = {"pseudonym": done.pseudonym, "recordings": done.recordings, "documents": done.documents}
-        typer.echo(json.dumps({"schema": "gaitkeeper.erasure/1", **table, "backups": list(done.backups)}))
+        more = {"backups": list(done.backups), "retracting": retracting, "left": [asdict(one) for one in left]}
+        typer.echo(json.dumps({"schema": "gaitkeeper.erasure/1", **table, **more}))
         return
     words = (
         "was erased before; nothing of them is left"
@@ -100,6 +108,24 @@ def erase(
         typer.echo("These backups were made while the patient was here and still hold them; destroy them too:")
         for name in done.backups:
             typer.echo(f"  {name}")
+    if retracting:
+        typer.echo(f"{len(retracting)} report(s) wait in the outbox to be taken back at the FHIR server.")
+    if left:
+        typer.echo("This left the vault about them; what lies where it went has to be deleted there:")
+        print_traces(left)
+        typer.echo(f"The same list: gaitkeeper site exchange traces {done.pseudonym}")
+
+
+def _retracting(place: SiteHome, vault: Vault, patient: str) -> tuple[str, ...]:
+    """What is to be taken back at the FHIR server, queued; nothing of somebody who is erased already."""
+    from gaitkeeper_client.exchange.retraction import retract_reports
+
+    try:
+        return retract_reports(place, vault, patient)
+    except GaitkeeperError as error:
+        if error.code != "vault-no-such-patient":
+            raise
+        return ()
 
 
 def _decide(

@@ -102,9 +102,13 @@ def user_change(
     disable: Annotated[
         bool | None, typer.Option("--disable/--enable", help="Shut somebody out, or let in again.")
     ] = None,
+    unbind: Annotated[
+        bool, typer.Option("--unbind", help="Forget which person at the identity provider this is; the next one binds.")
+    ] = False,
     home: Home = None,
 ) -> None:
     """Change roles or password, or shut somebody out; their sessions end at once."""
+    from gaitkeeper_client.console.bindings import Bindings
     from gaitkeeper_client.console.rights import parse_roles
 
     place, users = _users(home)
@@ -112,17 +116,23 @@ def user_change(
     users.change(
         name, password=_password() if password else None, roles=roles, enabled=None if disable is None else not disable
     )
-    _record(place, "console-user-changed", user=name, roles=",".join(roles or ()), password=password, disabled=disable)
+    unbound = unbind and Bindings(_database(home)[1], users).release(name)
+    facts = {"roles": ",".join(roles or ()), "password": password, "disabled": disable, "unbound": unbound}
+    _record(place, "console-user-changed", user=name, **facts)
     typer.echo(f"{name} is changed; their sessions ended.")
 
 
 @user_app.command("list")
 def user_list(home: Home = None) -> None:
     """List who may sign in."""
+    from gaitkeeper_client.console.bindings import Bindings
+
     _, users = _users(home)
+    bound = Bindings(_database(home)[1], users).all()
     for user in users.all():
         shut = f"  shut out {user.disabled_at[:10]}" if user.disabled_at else ""
-        typer.echo(f"{user.name}  {', '.join(user.roles)}{shut}")
+        who = f"  at the provider: {bound[user.name]}" if user.name in bound else ""
+        typer.echo(f"{user.name}  {', '.join(user.roles)}{who}{shut}")
 
 
 @key_app.command("add")

@@ -15,7 +15,10 @@ from gaitkeeper_client.cli.site_vault import AsJson, Home
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gaitkeeper_client.exchange.delivery import Delivery
+    from gaitkeeper_client.exchange.traces import Trace
 
 Output = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Where it goes. By default named after the report.")
@@ -73,15 +76,17 @@ def tables(
     ] = None,
 ) -> None:
     """Write a report's parameters, cycles and curves as tables."""
+    from gaitkeeper_client.exchange.kept import facts_of
     from gaitkeeper_client.exchange.sending import verified_report
     from gaitkeeper_client.exchange.tables import FORMATS, write_tables
 
     check_tables(form)
     with opened_vault(home) as (place, vault):
         report = verified_report(place, vault, report_id, "tables")
+        facts = facts_of(report, place.config().name)
     chosen = next(one for one in FORMATS if one == form)
-    for path in write_tables(report.analysis, output or Path(report_id), chosen):
-        typer.echo(str(path))
+    for path in write_tables(report.analysis, output or Path(report_id), chosen, facts):
+        typer.echo(f"{path} ({report.state})")
 
 
 @app.command()
@@ -151,6 +156,7 @@ def outbox(home: Home = None, as_json: AsJson = False) -> None:
     rows: list[dict[str, Any]] = [
         {
             "report": post.report,
+            "kind": post.kind,
             "state": post.state,
             "queued_at": datetime.fromtimestamp(post.queued_at, UTC).isoformat(timespec="seconds"),
             "attempts": post.attempts,
@@ -162,10 +168,40 @@ def outbox(home: Home = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"schema": "gaitkeeper.outbox/1", "posts": rows}, indent=2))
         return
     for row in rows:
-        typer.echo(f"{row['report']}  {row['state']}  queued {row['queued_at']}  attempts {row['attempts']}")
+        what = "" if row["kind"] == "report" else "  to be taken back"
+        typer.echo(f"{row['report']}{what}  {row['state']}  queued {row['queued_at']}  attempts {row['attempts']}")
         if row["message"]:
             typer.echo(f"    {row['message']}")
     typer.echo(f"{len(rows)} report(s).")
+
+
+@app.command("traces")
+def traces_of(
+    pseudonym: Annotated[str, typer.Argument(metavar="PSEUDONYM", help="Of a patient, erased or not.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what left this site about a patient, as the audit log tells: what to delete where after an erasure."""
+    from dataclasses import asdict
+
+    from gaitkeeper_client.exchange.traces import traces
+    from gaitkeeper_client.vault.home import SiteHome
+
+    place = SiteHome.resolve(home)
+    place.config()
+    found = traces(place, pseudonym)
+    if as_json:
+        typer.echo(json.dumps({"schema": "gaitkeeper.traces/1", "traces": [asdict(one) for one in found]}, indent=2))
+        return
+    print_traces(found)
+    typer.echo(f"{len(found)} trace(s).")
+
+
+def print_traces(found: Iterable[Trace]) -> None:
+    """One line each."""
+    for one in found:
+        report = f"  {one.report}" if one.report else ""
+        typer.echo(f"  {one.at[:19].replace('T', ' ')}  {one.what}: {one.where}{report}")
 
 
 @app.command()
@@ -181,5 +217,5 @@ def codes(output: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
 def _print_delivery(done: Delivery) -> None:
     typer.echo(
         f"{len(done.delivered)} delivered, {len(done.later)} to be tried again, {len(done.refused)} refused, "
-        f"{len(done.gone)} no longer there."
+        f"{len(done.gone)} no longer there, {len(done.retracted)} taken back."
     )

@@ -82,7 +82,7 @@ def show(
     from gaitkeeper_client.vault.events import record
 
     with opened_vault(home) as (place, vault):
-        record(place, "vault-read", purpose="report", report=report_id)
+        record(place, "vault-read", purpose="report" if output is None else "report-file", report=report_id)
         report, standing = verified_standing(place, vault, report_id)
     written = _write(output, report, standing, pdf=pdf)
     if as_json:
@@ -163,7 +163,7 @@ def pdf(
     from gaitkeeper_client.vault.events import record
 
     with opened_vault(home) as (place, vault):
-        record(place, "vault-read", purpose="report", report=report_id)
+        record(place, "vault-read", purpose="report-file", report=report_id)
         report, standing = verified_standing(place, vault, report_id)
     path = output or Path(f"{report.id}.pdf")
     page = render_report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gaitkeeper_client.console.bindings import Bindings
 from gaitkeeper_client.console.database import Database
 from gaitkeeper_client.console.jobs import Queue
 from gaitkeeper_client.console.sessions import ApiKeys, Sessions
 from gaitkeeper_client.console.settings import ConsoleSettings
 from gaitkeeper_client.console.uploads import Uploads
 from gaitkeeper_client.console.users import Users
+from gaitkeeper_client.console.words import SealedWords
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.keys import SiteKey
@@ -31,22 +33,25 @@ class Console:
     api_keys: ApiKeys
     queue: Queue
     uploads: Uploads
+    bindings: Bindings
     clock: Clock = field(default=utc_now)
 
     @classmethod
     def of(cls, home: SiteHome, key: SiteKey, settings: ConsoleSettings, clock: Clock = utc_now) -> Console:
         """The console of a home. Raises ``site-not-initialised``."""
         name, database = home.config().name, Database(home)
+        users = Users(database, key.identify("console/failures"), clock)
         return cls(
             home,
             key,
             settings,
             name,
-            Users(database, key.identify("console/failures"), clock),
+            users,
             Sessions(database, settings, clock),
             ApiKeys(database, clock),
-            Queue(database, home.run, clock),
+            Queue(database, home.run, SealedWords(key), clock),
             Uploads(home, key),
+            Bindings(database, users, clock),
             clock,
         )
 

@@ -16,7 +16,7 @@ from gaitkeeper_shared.durable import make_private_folder
 from gaitkeeper_shared.errors import GaitkeeperError
 
 BUSY_S = 20.0
-FORMAT = 1
+FORMAT = 2
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
 _TABLES = """
 CREATE TABLE users (
@@ -40,6 +40,13 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_by_state ON jobs (state, number);
 CREATE TABLE seen (mark BLOB PRIMARY KEY, outcome TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
 """
+_SECOND = """
+CREATE TABLE bindings (
+    issuer TEXT NOT NULL, subject TEXT NOT NULL, user TEXT NOT NULL UNIQUE, at TEXT NOT NULL,
+    PRIMARY KEY (issuer, subject)
+) WITHOUT ROWID;
+"""
+"""What format 2 has beyond format 1: which person at the clinic's provider a user is."""
 
 
 class Database:
@@ -86,12 +93,13 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            for statement in filter(str.strip, _TABLES.split(";")):
+        missing = {0: _TABLES + _SECOND, 1: _SECOND}.get(found, "")
+        if missing:
+            for statement in filter(str.strip, missing.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("COMMIT")
-        if found not in (0, FORMAT):
+        if found not in (0, 1, FORMAT):
             detail = f"it has format {found}, this version knows format {FORMAT}"
             raise GaitkeeperError("console-damaged", path=self.path, detail=detail)
         self.path.chmod(0o600)

@@ -1,13 +1,16 @@
 """What every request passes before any page sees it: size, host, origin; and the headers of every answer.
 
-Plain ASGI, so that an upload is counted while it comes and not gathered first.
+Plain ASGI, so that an upload is counted while it comes and not gathered first. How often an address asks and how
+slowly a body comes is limited here, too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import sys
+import time
 import traceback
 from urllib.parse import urlsplit
 
@@ -15,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gaitkeeper_client.console.problems import answer_of
+from gaitkeeper_client.console.rates import Rates
 from gaitkeeper_client.console.settings import ConsoleSettings
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -34,6 +38,11 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     "cache-control": "no-store",
 }
+SILENCE_S = 20.0
+"""So long nothing of a body may come."""
+SLOWEST_BYTES_S = 32 * 1024
+"""Slower than this, over the whole of a body, is too slow; 30 s are free."""
+_FREE_S = 30.0
 _MOST_DIGITS = 20
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -45,6 +54,7 @@ class Guard:
         self._app, self._tls = app, settings.tls
         own = {settings.host.lower(), "localhost", socket.gethostname().lower(), *map(str.lower, settings.names)}
         self._hosts = own - {"0.0.0.0", "::"}  # noqa: S104 - what is taken out here
+        self._rates = Rates(settings.requests_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the application's own start and end."""
@@ -58,23 +68,30 @@ class Guard:
         except GaitkeeperError as error:
             await answer_of(error, scope["path"])(scope, receive, sender)
             return
-        started = False
+        started, body = False, _Body(receive, _most(scope))
 
         async def watched(message: Message) -> None:
             nonlocal started
+            if body.refused is not None and not started:
+                return  # whatever was made of half a body
             started = True
             await sender(message)
 
+        unexpected: GaitkeeperError | None = None
         try:
-            await self._app(scope, _counted(receive, _most(scope)), watched)
+            await self._app(scope, body.part, watched)
         except Exception as error:
-            _tell(error, scope["method"])
-            if not started:
-                answer = GaitkeeperError("console-unexpected", kind=type(error).__name__)
-                await answer_of(answer, scope["path"])(scope, receive, sender)
+            if error is not body.refused:
+                _tell(error, scope["method"])
+            unexpected = GaitkeeperError("console-unexpected", kind=type(error).__name__)
+        told = body.refused or unexpected
+        if told is not None and not started:
+            await answer_of(told, scope["path"])(scope, receive, sender)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
-        """Raises ``console-forged`` or ``console-too-large``."""
+        """Raises ``console-too-fast``, ``console-forged`` or ``console-too-large``."""
+        client = scope.get("client")
+        self._rates.take(client[0] if client else "", scope["method"], scope["path"])
         host = headers.get("host", "")
         if not self._is_ours(host):
             raise GaitkeeperError("console-forged")
@@ -134,16 +151,35 @@ def _tell(error: Exception, method: str) -> None:
     print(f"{type(error).__name__} in {method}\n{frames}", file=sys.stderr, flush=True)
 
 
-def _counted(receive: Receive, most: int) -> Receive:
-    """The request's body, cut off with an error where it is longer than it may be."""
-    seen = 0
+class _Body:
+    """A request's body while it comes: cut off with an error where it is longer, or slower, than it may be.
 
-    async def next_part() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > most:
-            raise GaitkeeperError("console-too-large", most=most)
+    ``refused``: that error. It is kept, as a framework in between may make something else of what was raised.
+    """
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive, self._most = receive, most
+        self._seen, self._whole = 0, False
+        self._end = time.monotonic() + _FREE_S
+        self.refused: GaitkeeperError | None = None
+
+    async def part(self) -> Message:
+        """The next part. After the last one, whatever the server says: then nobody waits for the sender."""
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(max(0.0, min(SILENCE_S, self._left()))):
+                message = await self._receive()
+        except TimeoutError as error:
+            self.refused = GaitkeeperError("console-too-slow")
+            raise self.refused from error
+        self._whole = not message.get("more_body", False)
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._most:
+            self.refused = GaitkeeperError("console-too-large", most=self._most)
+            raise self.refused
         return message
 
-    return next_part
+    def _left(self) -> float:
+        """Seconds until the body is too slow for what came of it."""
+        return self._end + self._seen / SLOWEST_BYTES_S - time.monotonic()

@@ -7,7 +7,7 @@ import shutil
 import threading
 
 from gaitkeeper_client.console.context import Console
-from gaitkeeper_client.console.jobs import Job
+from gaitkeeper_client.console.jobs import Job, Room
 from gaitkeeper_client.console.kinds import check_head, suffix_of
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES, UploadFacts
 from gaitkeeper_client.lab.options import LONGEST_AID, check_aid
@@ -52,7 +52,7 @@ def begin(console: Console, owner: str, asked: Asked, *, known_only: bool = Fals
         if known_only and vault.find(facts.patient.patient_id) is None:
             raise GaitkeeperError("patient-unknown", patient=facts.patient.patient_id)
         pseudonym = check_patient(console, vault, facts.patient)
-    job = console.queue.open(pseudonym, owner, asked.size)
+    job = console.queue.open(pseudonym, owner, asked.size, room=lambda: _room(console))
     console.uploads.begin(job, facts)
     console.record("upload-begun", owner, patient=pseudonym, job=job.id)
     return job
@@ -142,9 +142,12 @@ def _check_size(console: Console, size: int) -> None:
         raise GaitkeeperError("console-bad-input", field="size", detail="a recording has at least one byte")
     if size > console.settings.upload_bytes:
         raise GaitkeeperError("console-upload-too-large", size=size, most=console.settings.upload_bytes)
-    # Once sealed, once readable while it is analysed.
-    if shutil.disk_usage(console.home.path).free < 2 * size + SPARE_BYTES:
-        raise GaitkeeperError("console-no-room", size=size)
+
+
+def _room(console: Console) -> Room:
+    """What the disk holds for uploads now."""
+    free = shutil.disk_usage(console.home.path).free - SPARE_BYTES
+    return Room(free, console.settings.workers)
 
 
 def check_patient(console: Console, vault: Vault, facts: PatientFacts) -> str:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
 from gaitkeeper_client.console.database import Database
+from gaitkeeper_client.console.words import SealedWords
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.single import is_held
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
@@ -60,21 +62,48 @@ class Job:
         return self.state in ENDS
 
 
-class Queue:
-    """The jobs of a console. ``locks``: folder of the workers' lock files."""
+@dataclass(frozen=True, slots=True)
+class Room:
+    """``free`` bytes that uploads may take; ``workers``: so many recordings lie readable at a time."""
 
-    def __init__(self, database: Database, locks: Path, clock: Clock = utc_now) -> None:
-        self._database, self._locks, self._clock = database, locks, clock
+    free: int
+    workers: int
+
+    def holds(self, sizes: Iterable[tuple[int, int]], size: int) -> bool:
+        """Whether one more of ``size`` bytes fits beside what was promised: ``sizes``, size and received of each.
+
+        What was promised has still to come, sealed; the largest ones lie readable as well while they are analysed.
+        """
+        known = list(sizes)
+        coming = sum(whole - received for whole, received in known) + size
+        largest = sorted([*(whole for whole, _ in known), size])[-self.workers :]
+        return coming + sum(largest) <= self.free
+
+
+class Queue:
+    """The jobs of a console. ``locks``: folder of the workers' lock files; ``words``: seals why a recording was refused
+    or failed, as such a reason may quote the recording."""
+
+    def __init__(self, database: Database, locks: Path, words: SealedWords, clock: Clock = utc_now) -> None:
+        self._database, self._locks, self._words, self._clock = database, locks, words, clock
 
     # -- handing in
 
-    def open(self, pseudonym: str, owner: str, size: int) -> Job:
-        """A new upload. Raises ``console-too-many-uploads``."""
+    def open(self, pseudonym: str, owner: str, size: int, *, room: Callable[[], Room]) -> Job:
+        """A new upload, if there is ``room`` for it and for all that was promised before; asked inside the transaction,
+        so that two at once are not both promised the last of it.
+
+        Raises ``console-too-many-uploads``, ``console-no-room``.
+        """
         now, job_id = iso(self._clock()), secrets.token_hex(16)
         with self._database.write() as connection:
             query = "SELECT COUNT(*) FROM jobs WHERE owner = ? AND state = 'receiving'"
             if connection.execute(query, (owner,)).fetchone()[0] >= MOST_OPEN:
                 raise GaitkeeperError("console-too-many-uploads", most=MOST_OPEN)
+            query = "SELECT size, received FROM jobs WHERE state IN ('receiving', 'queued', 'running')"
+            promised = [(row["size"], row["received"]) for row in connection.execute(query).fetchall()]
+            if not room().holds(promised, size):
+                raise GaitkeeperError("console-no-room", size=size)
             connection.execute(
                 "INSERT INTO jobs (id, pseudonym, owner, size, received, state, attempts, done, total, created_at,"
                 " changed_at) VALUES (?, ?, ?, ?, 0, 'receiving', 0, 0, 0, ?, ?)",
@@ -104,7 +133,7 @@ class Queue:
             row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise GaitkeeperError("console-not-found")
-        return _job(row)
+        return self._job(row)
 
     def recent(self, *, since: str = "", pseudonym: str | None = None, most: int = 200) -> tuple[Job, ...]:
         """Jobs that changed since a moment, and those that are not at their end; newest first."""
@@ -113,7 +142,7 @@ class Queue:
             " AND (?2 IS NULL OR pseudonym = ?2) ORDER BY number DESC LIMIT ?3"
         )
         with self._database.read() as connection:
-            return tuple(_job(row) for row in connection.execute(query, (since, pseudonym, most)).fetchall())
+            return tuple(self._job(row) for row in connection.execute(query, (since, pseudonym, most)).fetchall())
 
     def unfinished(self, pseudonym: str | None = None) -> int:
         """How many jobs, of one patient or of all, are not at their end."""
@@ -157,7 +186,7 @@ class Queue:
             connection.execute(
                 "UPDATE jobs SET state = ?, report = ?, code = ?, message = ?, worker = NULL, changed_at = ?"
                 " WHERE id = ? AND state NOT IN ('done', 'refused', 'failed', 'abandoned')",
-                (state, report, code, message, iso(self._clock()), job_id),
+                (state, report, code, self._words.sealed(job_id, message), iso(self._clock()), job_id),
             )
 
     def at_work(self) -> frozenset[str]:
@@ -209,14 +238,14 @@ class Queue:
         before = iso(self._clock() - timedelta(days=FAILED_DAYS))
         with self._database.read() as connection:
             query = "SELECT * FROM jobs WHERE state = 'failed' AND changed_at < ?"
-            return tuple(_job(row) for row in connection.execute(query, (before,)).fetchall())
+            return tuple(self._job(row) for row in connection.execute(query, (before,)).fetchall())
 
     def give_up(self) -> tuple[Job, ...]:
         """End the uploads of which nothing came for :data:`UPLOAD_HOURS`; their bytes may go."""
         before = iso(self._clock() - timedelta(hours=UPLOAD_HOURS))
         with self._database.read() as connection:
             query = "SELECT * FROM jobs WHERE state = 'receiving' AND changed_at < ?"
-            old = tuple(_job(row) for row in connection.execute(query, (before,)).fetchall())
+            old = tuple(self._job(row) for row in connection.execute(query, (before,)).fetchall())
         for job in old:
             self.end(job.id, "abandoned", error=GaitkeeperError("console-upload-abandoned", hours=UPLOAD_HOURS))
         return old
@@ -238,6 +267,6 @@ class Queue:
         with self._database.write() as connection:
             connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
-
-def _job(row: sqlite3.Row) -> Job:
-    return Job(**{name: row[name] for name in Job.__dataclass_fields__})
+    def _job(self, row: sqlite3.Row) -> Job:
+        values = {name: row[name] for name in Job.__dataclass_fields__}
+        return Job(**{**values, "message": self._words.opened(row["id"], row["message"])})

@@ -1,8 +1,8 @@
 """Signing in through the clinic's own identity provider: OpenID Connect, authorization code with PKCE (RFC 7636).
 
-The provider says who somebody is; what they may do here stays with this console: a user of that name must have been
-added. Nothing is asked of an address that the operator did not name, but for the endpoints that the provider itself
-tells at that address.
+The provider says who somebody is; a user must have been added here, is bound to that one person at the first sign-in
+(:mod:`.bindings`), and has the roles that were given here, or, where the operator says so, by the provider. Nothing is
+asked of an address that the operator did not name, but for the endpoints that the provider itself tells there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from gaitkeeper_client.console.claims import Person, person_of
+from gaitkeeper_client.console.rights import ROLES, Role
 from gaitkeeper_client.vault.home import SiteHome, read_table
 from gaitkeeper_client.vault.keys import SiteKey
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -40,7 +42,9 @@ class Provider:
     """The table ``[oidc]`` of ``site.toml``. ``console``: this console's address as browsers know it, without a path.
 
     ``secret_file``: holds the client's secret, for a provider that wants one. ``claim``: of the ID token, the one that
-    is the user's name here. ``ca_file``: PEM certificates for a provider inside the clinic.
+    is the user's name here. ``ca_file``: PEM certificates for a provider inside the clinic. ``role_claim``: the claim
+    that lists somebody's groups, where roles are the provider's business; ``clinician``, ``it``, ``auditor``: the group
+    that gives each role.
     """
 
     issuer: str
@@ -49,6 +53,15 @@ class Provider:
     secret_file: str = ""
     claim: str = "preferred_username"
     ca_file: str = ""
+    role_claim: str = ""
+    clinician: str = ""
+    it: str = ""
+    auditor: str = ""
+
+    @property
+    def groups(self) -> dict[Role, str]:
+        """By role, the group that gives it."""
+        return {role: group for role in ROLES if (group := str(getattr(self, role)))}
 
     @property
     def back(self) -> str:
@@ -78,7 +91,11 @@ def provider_of(home: SiteHome) -> Provider | None:
     for name in ("issuer", "console"):
         if not _is_safe(table[name]):
             raise GaitkeeperError("oidc-settings", path=home.config_file, detail=f"{name} is not an https:// address")
-    return Provider(**table)
+    provider = Provider(**table)
+    if bool(provider.role_claim) != bool(provider.groups):
+        detail = f"role_claim, and at least one of {', '.join(ROLES)}, go together"
+        raise GaitkeeperError("oidc-settings", path=home.config_file, detail=detail)
+    return provider
 
 
 class SignIn:
@@ -105,17 +122,19 @@ class SignIn:
         sealed = base64.urlsafe_b64encode(seal(self._key, json.dumps(kept).encode(), _CONTEXT)).decode()
         return Way(f"{self._endpoint('authorization_endpoint')}?{urlencode(asked)}", sealed)
 
-    def end(self, sealed: str, state: str, code: str) -> str:
-        """The user's name, by the provider's word. Raises ``oidc-refused``, ``oidc-unreachable``."""
+    def end(self, sealed: str, state: str, code: str, issuer: str = "") -> Person:
+        """Who it is, by the provider's word. ``issuer``: who the answer says that it is from (RFC 9207), where it does.
+
+        Raises ``oidc-refused``, ``oidc-unreachable``.
+        """
         kept = self._kept(sealed)
         if not secrets.compare_digest(kept["state"].encode(), state.encode()):
             raise GaitkeeperError("oidc-refused", detail="it is not the answer to this browser's question")
+        if issuer and issuer != self._provider.issuer:
+            raise GaitkeeperError("oidc-refused", detail="it is the answer of another provider")
         token = self._exchange(code, kept["verifier"])
-        claims = self._claims(token, kept["nonce"])
-        name = claims.get(self._provider.claim)
-        if not isinstance(name, str) or not name:
-            raise GaitkeeperError("oidc-refused", detail=f"its token has no claim {self._provider.claim}")
-        return name.strip().lower()
+        claims, provider = self._claims(token, kept["nonce"]), self._provider
+        return person_of(claims, claim=provider.claim, role_claim=provider.role_claim, groups=provider.groups)
 
     def _kept(self, sealed: str) -> dict[str, Any]:
         try:
@@ -157,6 +176,7 @@ class SignIn:
             sound = (
                 claims["iss"] == self._provider.issuer
                 and audience == [self._provider.client_id]
+                and claims.get("azp", self._provider.client_id) == self._provider.client_id
                 and secrets.compare_digest(str(claims["nonce"]).encode(), nonce.encode())
                 and float(claims["exp"]) > now - _SKEW_S
                 and float(claims["iat"]) < now + _SKEW_S

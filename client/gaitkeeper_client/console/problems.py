@@ -26,7 +26,9 @@ _STATUS: Mapping[str, int] = {
     "console-too-large": 413,
     "console-upload-too-large": 413,
     "console-upload-kind": 415,
+    "console-too-slow": 408,
     "console-slow-down": 429,
+    "console-too-fast": 429,
     "console-too-many-uploads": 429,
     "console-no-room": 507,
     "disk-full": 507,
@@ -54,10 +56,21 @@ def problem_of(error: GaitkeeperError) -> dict[str, object]:
 
 def answer_of(error: GaitkeeperError, path: str) -> Response:
     """The answer to a request for ``path`` that failed."""
-    status = status_of(error)
+    status, headers = status_of(error), _headers(error)
     if path.startswith(API):
-        headers = {"www-authenticate": "Bearer"} if status == 401 else {}
         return JSONResponse(problem_of(error), status, headers=headers, media_type="application/problem+json")
     if error.code == "console-signed-out":
         return RedirectResponse("/sign-in", 303)
-    return page("problem.html.j2", status=status, error=error, who=None, title="That did not work")
+    answer = page("problem.html.j2", status=status, error=error, who=None, title="That did not work")
+    answer.headers.update(headers)
+    return answer
+
+
+def _headers(error: GaitkeeperError) -> dict[str, str]:
+    """What a program has to know besides: how to sign in, when to come again, that the connection ends."""
+    headers = {"www-authenticate": "Bearer"} if status_of(error) == 401 else {}
+    if error.code == "console-too-fast":
+        headers["retry-after"] = str(error.values["seconds"])
+    if error.code in ("console-too-slow", "console-too-large"):
+        headers["connection"] = "close"  # the rest of the body is not waited for
+    return headers

@@ -71,7 +71,7 @@ def _fhir(console: Console, report: KeptReport, standing: Standing) -> bytes:
 
 
 def _parameters(console: Console, report: KeptReport, standing: Standing) -> bytes:
-    return table_bytes(tables_of(report.analysis)[0], "csv")
+    return table_bytes(tables_of(report.analysis, facts_of(report, console.name))[0], "csv")
 
 
 def _pdf(console: Console, report: KeptReport, standing: Standing) -> bytes:

@@ -26,6 +26,7 @@ def serve(console: Console, say: Callable[[str], object], *, passphrase: str | N
     import uvicorn
 
     from gaitkeeper_client.console.app import create_app
+    from gaitkeeper_client.console.connections import DeadlineProtocol
 
     if not console.users.all():
         raise GaitkeeperError("console-no-users")
@@ -39,6 +40,7 @@ def serve(console: Console, say: Callable[[str], object], *, passphrase: str | N
                 create_app(console),
                 host=settings.host,
                 port=settings.port,
+                http=DeadlineProtocol,
                 log_level="warning",
                 access_log=False,
                 server_header=False,

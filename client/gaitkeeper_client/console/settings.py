@@ -20,6 +20,7 @@ _NUMBERS = {
     "session_hours": (1, 24),
     "upload_mb": (1, 65_536),
     "workers": (1, 16),
+    "requests_per_minute": (60, 1_000_000),
 }
 
 
@@ -27,6 +28,7 @@ _NUMBERS = {
 class ConsoleSettings:
     """``host``, ``port``: where it listens. ``idle_minutes``: a session that nobody uses ends. ``session_hours``: every
     session ends. ``upload_mb``: the largest upload, in 10^6 bytes. ``workers``: recordings analysed at a time.
+    ``requests_per_minute``: what one address may ask; a tenth of it where the answer is work.
 
     ``certificate``, ``private_key``: PEM files for TLS. ``tls``: whether the console is served over TLS.
     ``names``: further host names under which browsers reach it.
@@ -38,6 +40,7 @@ class ConsoleSettings:
     session_hours: int = 10
     upload_mb: int = 4_000
     workers: int = 1
+    requests_per_minute: int = 1_200
     certificate: str = ""
     private_key: str = ""
     tls: bool = False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gaitkeeper_client.exchange.fhir import MEDIA_TYPE, FhirDocument
 from gaitkeeper_client.exchange.outbox import Outbox, Post
+from gaitkeeper_client.exchange.retraction import retraction
 from gaitkeeper_client.exchange.server import FhirServer
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.printable import printable
@@ -39,7 +40,8 @@ Content = Callable[[str], FhirDocument]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one run did: reports delivered, put off, refused (by the server, or as damaged here), and no longer there.
+    """What one run did: reports delivered, put off, refused (by the server, or as damaged here), no longer there, and
+    taken back.
 
     ``message``: what went wrong last, empty where nothing did.
     """
@@ -48,6 +50,7 @@ class Delivery:
     later: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    retracted: tuple[str, ...] = ()
     message: str = ""
 
 
@@ -69,16 +72,18 @@ def deliver(
     server: FhirServer,
     content: Content,
     *,
+    still_kept: Callable[[str], bool] = lambda _: False,
     clock: Callable[[], float] = time.time,
     jitter: random.Random | None = None,
 ) -> Delivery:
-    """Post what is due. ``content`` gives the document of a report; it may raise ``report-unknown``.
+    """Post what is due. ``content`` gives the document of a report; it may raise ``report-unknown``. ``still_kept``:
+    whether the vault has a report that is to be retracted, so that its patient's erasure did not come to its end.
 
     Call it in one process at a time. Raises ``fhir-token-unreadable``, ``fhir-ca-unreadable`` or ``outbox-*``: then
     nothing was changed.
     """
     drawn = jitter or random.Random()  # noqa: S311 - spreads retries, protects nothing
-    done: dict[str, list[str]] = {"delivered": [], "later": [], "refused": [], "gone": []}
+    done: dict[str, list[str]] = {"delivered": [], "later": [], "refused": [], "gone": [], "retracted": []}
     message = ""
     posts = outbox.due(clock())
     if not posts:
@@ -86,7 +91,9 @@ def deliver(
     with _client(server) as client:
         for post in posts:
             try:
-                _post(client, server, content(post.report))
+                document = _document(post, content, still_kept)
+                outbox.leaves(post)
+                _post(client, server, document)
             except GaitkeeperError as error:
                 if not error.code.startswith(_OURS):
                     raise
@@ -105,9 +112,18 @@ def deliver(
                 if error.unreachable:
                     break
             else:
-                outbox.end(post, "delivered", clock())
-                done["delivered"].append(post.report)
+                ending: Literal["delivered", "retracted"] = "delivered" if post.kind == "report" else "retracted"
+                outbox.end(post, ending, clock())
+                done[ending].append(post.report)
     return Delivery(**{name: tuple(reports) for name, reports in done.items()}, message=message)
+
+
+def _document(post: Post, content: Content, still_kept: Callable[[str], bool]) -> FhirDocument:
+    if post.kind == "report":
+        return content(post.report)
+    if still_kept(post.report):
+        raise _LaterError("Its patient's erasure was interrupted: run 'gaitkeeper site erase' again.")
+    return retraction(post.report, post.parts)
 
 
 def _wait(post: Post, jitter: random.Random) -> float:

@@ -76,29 +76,29 @@ def check(bundle: Mapping[str, object]) -> None:
         raise GaitkeeperError("fhir-invalid", detail=f"{where}: {first['msg']}") from error
 
 
-def full_url(facts: ReportFacts, part: str) -> str:
+def full_url(report: str, part: str) -> str:
     """How entries of the bundle refer to one another; always the same for the same report and part."""
-    return f"urn:uuid:{_uuid(facts, part)}"
+    return f"urn:uuid:{_uuid(report, part)}"
 
 
-def _uuid(facts: ReportFacts, part: str) -> UUID:
-    return uuid5(_OURS, f"{facts.id}/{part}")
+def _uuid(report: str, part: str) -> UUID:
+    return uuid5(_OURS, f"{report}/{part}")
 
 
 def _entries(analysis: Analysis, findings: Findings | None, facts: ReportFacts) -> Iterator[Json]:
     subject = _subject(facts.subject)
-    software, walk, report = (full_url(facts, part) for part in ("software", "walk", "report"))
-    yield _replaced(software, software_device())
-    yield _replaced(walk, panel(analysis, facts, subject, software))
+    software, walk, report = (full_url(facts.id, part) for part in ("software", "walk", "report"))
+    yield replaced(software, software_device())
+    yield replaced(walk, panel(analysis, facts, subject, software))
     results = [walk]
     card = findings.model if findings is not None else None
     if findings is not None and card is not None:
-        device, proposal = full_url(facts, "model"), full_url(facts, "proposal")
-        yield _replaced(device, model_device(card))
-        yield _replaced(proposal, model_observation(findings, card, facts, subject, device, walk))
+        device, proposal = full_url(facts.id, "model"), full_url(facts.id, "proposal")
+        yield replaced(device, model_device(card))
+        yield replaced(proposal, model_observation(findings, card, facts, subject, device, walk))
         results.append(proposal)
-    yield _replaced(report, diagnostic_report(analysis, findings, facts, subject, results))
-    own = str(_uuid(facts, f"provenance/{facts.state}"))
+    yield replaced(report, diagnostic_report(analysis, findings, facts, subject, results))
+    own = str(_uuid(facts.id, f"provenance/{facts.state}"))
     record = provenance(facts, [report, *results], software)
     # Provenance has no identifier to replace by, so its own name is fixed: one for each state of the report.
     yield {
@@ -108,7 +108,7 @@ def _entries(analysis: Analysis, findings: Findings | None, facts: ReportFacts) 
     }
 
 
-def _replaced(url: str, resource: Json) -> Json:
+def replaced(url: str, resource: Json) -> Json:
     """An entry that creates the resource, or replaces the one that has its identifier."""
     name = resource["identifier"][0]
     where = quote(f"{name['system']}|{name['value']}", safe="")

@@ -1,14 +1,15 @@
 """Which reports have still to reach the clinic's FHIR server. SQLite, ``synchronous=FULL``: queued is not forgotten.
 
 A row names a report and holds nothing of it: what is sent is made from the vault at that moment. So a report that was
-signed while it waited goes out signed, an erased one goes out never, and there is no patient to read in this file.
+signed while it waited goes out signed, an erased one goes out never, and there is no patient to read in this file. What
+a server may hold of an erased patient waits as a retraction: then the row is all that is left of the report.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,9 +20,10 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
 
-State = Literal["waiting", "delivered", "refused", "gone"]
+State = Literal["waiting", "delivered", "refused", "gone", "retracted"]
+Kind = Literal["report", "retraction"]
 BUSY_S = 30.0
-FORMAT = 1
+FORMAT = 2
 _TABLE = """
 CREATE TABLE outbox (
     report TEXT PRIMARY KEY,
@@ -34,6 +36,13 @@ CREATE TABLE outbox (
     message TEXT NOT NULL
 ) WITHOUT ROWID
 """
+_SECOND = (
+    "ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'report'",
+    "ALTER TABLE outbox ADD COLUMN sent INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE outbox ADD COLUMN parts TEXT NOT NULL DEFAULT ''",
+    "UPDATE outbox SET sent = 1 WHERE attempts > 0 OR generation > 1",
+)
+"""What format 2 has beyond format 1."""
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC}
 
 
@@ -42,8 +51,9 @@ class Post:
     """One report on its way. Times are seconds since the epoch.
 
     ``waiting``: due at ``next_at``; ``delivered``: the server has it; ``refused``: the server will not have it as it
-    is; ``gone``: the vault has it no more. ``generation`` counts how often it was queued; ``message``: what went wrong
-    last.
+    is; ``gone``: the vault has it no more; ``retracted``: the server was told that it was entered in error.
+    ``generation`` counts how often it was queued; ``message``: what went wrong last. ``kind``: what is to be sent;
+    ``sent``: whether a server may hold it, 0 or 1; ``parts``: of a retraction, which parts the report had, by commas.
     """
 
     report: str
@@ -54,6 +64,9 @@ class Post:
     next_at: float
     ended_at: float | None
     message: str
+    kind: Kind = "report"
+    sent: int = 0
+    parts: str = ""
 
 
 class Outbox:
@@ -71,7 +84,7 @@ class Outbox:
         """Put a report in, on the disk before this returns; one that is there is sent anew."""
         with self._open() as database, _transaction(database):
             database.execute(
-                "INSERT INTO outbox VALUES (?, 1, 'waiting', ?, 0, ?, NULL, '')"
+                "INSERT INTO outbox VALUES (?, 1, 'waiting', ?, 0, ?, NULL, '', 'report', 0, '')"
                 " ON CONFLICT (report) DO UPDATE SET generation = generation + 1, state = 'waiting',"
                 " queued_at = excluded.queued_at, attempts = 0, next_at = excluded.next_at, ended_at = NULL,"
                 " message = ''",
@@ -79,6 +92,32 @@ class Outbox:
             )
             row = database.execute("SELECT * FROM outbox WHERE report = ?", (report,)).fetchone()
         return Post(*row)
+
+    def leaves(self, post: Post) -> None:
+        """Note, on the disk, that a post is about to leave: from now on a server may hold it, whatever it answers."""
+        if not post.sent:
+            with self._open() as database, _transaction(database):
+                database.execute("UPDATE outbox SET sent = 1 WHERE report = ?", (post.report,))
+
+    def retract(self, parts: Mapping[str, str], now: float) -> tuple[str, ...]:
+        """Queue the retraction of reports, given with their parts, that a server may hold; gives which those are. One
+        that never left is ``gone``. What is a retraction already stays one."""
+        queued = []
+        with self._open() as database, _transaction(database):
+            for report, named in parts.items():
+                row = database.execute("SELECT kind, sent FROM outbox WHERE report = ?", (report,)).fetchone()
+                if row is None or row[0] == "retraction":
+                    continue
+                if not row[1]:
+                    database.execute("UPDATE outbox SET state = 'gone', ended_at = ? WHERE report = ?", (now, report))
+                    continue
+                database.execute(
+                    "UPDATE outbox SET kind = 'retraction', parts = ?, state = 'waiting', attempts = 0, queued_at = ?,"
+                    " next_at = ?, ended_at = NULL, message = '', generation = generation + 1 WHERE report = ?",
+                    (named, now, now, report),
+                )
+                queued.append(report)
+        return tuple(queued)
 
     def due(self, now: float) -> tuple[Post, ...]:
         """What waits and may be tried now, oldest first."""
@@ -138,8 +177,11 @@ class Outbox:
             if found == 0:
                 self.path.chmod(0o600)
                 database.execute(_TABLE)
+            if found in (0, 1):
+                for statement in _SECOND:
+                    database.execute(statement)
                 database.execute(f"PRAGMA user_version = {FORMAT}")
-        if found not in (0, FORMAT):
+        if found not in (0, 1, FORMAT):
             detail = f"it has format {found}, and this version knows format {FORMAT}"
             raise GaitkeeperError("outbox-damaged", path=self.path, detail=detail)
 

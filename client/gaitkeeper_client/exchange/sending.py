@@ -14,7 +14,7 @@ from gaitkeeper_client.exchange.outbox import Outbox
 from gaitkeeper_client.exchange.server import fhir_server
 from gaitkeeper_client.signing.statements import KIND as STATEMENT
 from gaitkeeper_client.signing.verification import verified
-from gaitkeeper_client.vault.documents import heads_of
+from gaitkeeper_client.vault.documents import find_document, heads_of
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.single import hold
@@ -41,12 +41,14 @@ def verified_report(home: SiteHome, vault: Vault, report_id: str, purpose: str) 
     return report
 
 
-def kept_document(home: SiteHome, vault: Vault, report_id: str, *, pdf: bool = False) -> FhirDocument:
-    """A kept report as FHIR, in its present state; ``pdf``: with the page that people read.
+def kept_document(
+    home: SiteHome, vault: Vault, report_id: str, *, pdf: bool = False, purpose: str = "fhir"
+) -> FhirDocument:
+    """A kept report as FHIR, in its present state; ``pdf``: with the page that people read. ``purpose``: for the log.
 
     Raises as :func:`verified_report`.
     """
-    report = verified_report(home, vault, report_id, "fhir")
+    report = verified_report(home, vault, report_id, purpose)
     page = pdf_of(report) if pdf else None
     return fhir_document(report.analysis, report.findings, facts_of(report, home.config().name, pdf=page))
 
@@ -91,9 +93,16 @@ def send_due(home: SiteHome, vault: Vault) -> Delivery:
     with hold(outbox.path.with_suffix(".lock"), home.path, "exchange-running"):
         for report in outdated(outbox, vault):
             outbox.queue(report, time.time())
-        done = deliver(outbox, server, lambda report: kept_document(home, vault, report))
+        done = deliver(
+            outbox,
+            server,
+            lambda report: kept_document(home, vault, report, purpose="fhir-send"),
+            still_kept=lambda report: find_document(vault, report) is not None,
+        )
     for report in done.delivered:
         record(home, "report-sent", report=report, server=server.url)
+    for report in done.retracted:
+        record(home, "report-retracted", report=report, server=server.url)
     for report in done.refused:
         record(home, "report-not-sent", report=report, server=server.url)
     return done

@@ -1,12 +1,14 @@
 """A walk's parameters, cycles and curves as tables: CSV for spreadsheets, Parquet for statistics.
 
 ``parameters``: one row a parameter, withheld ones with their reason. ``cycles``: one row a gait cycle. ``curves``: one
-row for each percent of each angle of each cycle, with ``cycle`` as the row number in ``cycles``.
+row for each percent of each angle of each cycle, with ``cycle`` as the row number in ``cycles``. Each row begins with
+how the report stands: tables are cut and pasted, and a line of an unsigned report has to say so wherever it ends.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gaitkeeper_client.gait.analysis import CURVE_POINTS, Analysis, Cycle, Parameter
+from gaitkeeper_client.exchange.facts import ReportFacts
+from gaitkeeper_client.gait.analysis import CURVE_POINTS, Analysis, Cycle, Parameter, Reason
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 
 if TYPE_CHECKING:
@@ -35,10 +38,32 @@ class Table:
     notes: Mapping[str, str]
 
 
-def tables_of(analysis: Analysis) -> tuple[Table, ...]:
-    """The tables of an analysis; those of a refused one hold the reasons and no cycle."""
-    notes = {"source_sha256": str(analysis.source.get("sha256", "")), "status": analysis.status}
-    return (_parameters(analysis, notes), _cycles(analysis.cycles, notes), _curves(analysis.cycles, notes))
+STATUS = "report_status"
+"""The first column of every table: ``draft`` until a clinician decided on every finding, ``signed``, ``amended``."""
+OVERRULED = "overruled-by-clinician"
+
+
+def tables_of(analysis: Analysis, facts: ReportFacts | None = None) -> tuple[Table, ...]:
+    """The tables of an analysis; those of a refused one hold the reasons and no cycle.
+
+    ``facts``: of the kept report whose signatures the caller has verified; None for a draft that nobody keeps. Where a
+    clinician let no measurement stand, every parameter is withheld for that reason and no cycle is given.
+    """
+    state = facts.state if facts is not None else "draft"
+    notes = {"source_sha256": str(analysis.source.get("sha256", "")), "status": analysis.status, STATUS: state}
+    notes["report"] = facts.id if facts is not None else ""
+    notes["signed_by"] = "; ".join(one.display for one in facts.signed.signers) if facts and facts.signed else ""
+    why = facts.overruled if facts is not None else ""
+    cycles = () if why else analysis.cycles
+    made = (_parameters(analysis, notes, why), _cycles(cycles, notes), _curves(cycles, notes))
+    return tuple(_marked(table, state) for table in made)
+
+
+def _marked(table: Table, state: str) -> Table:
+    """The table with its first column: how the report stands, in every row."""
+    count = len(next(iter(table.columns.values()))[1])
+    marks: tuple[Kind, Sequence[Cell]] = ("text", [state] * count)
+    return Table(table.name, {STATUS: marks, **table.columns}, table.notes)
 
 
 def table_bytes(table: Table, form: TableFormat) -> bytes:
@@ -46,23 +71,28 @@ def table_bytes(table: Table, form: TableFormat) -> bytes:
     return _csv(table) if form == "csv" else _parquet(table)
 
 
-def write_tables(analysis: Analysis, folder: Path, form: TableFormat) -> tuple[Path, ...]:
-    """Write each table as ``NAME.FORM`` into the folder, each whole or not at all; gives the paths.
+def write_tables(
+    analysis: Analysis, folder: Path, form: TableFormat, facts: ReportFacts | None = None
+) -> tuple[Path, ...]:
+    """Write each of :func:`tables_of` as ``NAME.FORM`` into the folder, each whole or not at all; gives the paths.
 
     Raises ``exchange-unwritable``, ``disk-full``.
     """
     from gaitkeeper_client.exchange.files import write_file
 
     written = []
-    for table in tables_of(analysis):
+    for table in tables_of(analysis, facts):
         path = folder / f"{table.name}.{form}"
         write_file(path, table_bytes(table, form))
         written.append(path)
     return tuple(written)
 
 
-def _parameters(analysis: Analysis, notes: Mapping[str, str]) -> Table:
-    rows = list(analysis.parameters.items())
+def _parameters(analysis: Analysis, notes: Mapping[str, str], overruled: str) -> Table:
+    rows = [
+        (name, _withheld(one, overruled) if overruled and one.refused is None else one)
+        for name, one in analysis.parameters.items()
+    ]
 
     def end(one: Parameter, index: int) -> float | None:
         return None if one.ci95 is None else one.ci95[index]
@@ -83,6 +113,12 @@ def _parameters(analysis: Analysis, notes: Mapping[str, str]) -> Table:
         },
         notes,
     )
+
+
+def _withheld(one: Parameter, overruled: str) -> Parameter:
+    """A measurement that a clinician did not let stand: its reason, and no value."""
+    reason = Reason(OVERRULED, f"Overruled by a clinician: {overruled}")
+    return dataclasses.replace(one, value=None, ci95=None, n=0, refused=reason)
 
 
 def _cycles(cycles: Sequence[Cycle], notes: Mapping[str, str]) -> Table:

@@ -69,14 +69,26 @@ def add_clinician(
     if path.exists():
         raise GaitkeeperError("clinician-exists", name=name)
     key = SigningKey.generate()
-    salt, parameters = secrets.token_bytes(16), {"n": scrypt_n, "r": 8, "p": 1}
-    sealed = seal(stretch(passphrase, salt, parameters), key.private.private_bytes_raw(), _context(name))
+    secret = _sealed(key, name, passphrase, scrypt_n)
     made = Clinician(name, role.strip(), key.verifying, _stamp(now))
     make_private_folder(path.parent)
     # The log first: a key that the log does not know signs nothing.
     record(home, "clinician-added", clinician=name, key=key.verifying.key_id)
-    _write(path, made, {"salt": salt.hex(), "sealed": sealed.hex(), "scrypt": parameters})
+    _write(path, made, secret)
     return made
+
+
+def change_passphrase(home: SiteHome, name: str, old: str, new: str, *, scrypt_n: int = SCRYPT_N) -> Clinician:
+    """Seal a clinician's key by another passphrase; the key, and all that it signed, stays.
+
+    A backup that was made before opens with the old one. Raises as :func:`unlock_clinician`, and ``passphrase-weak``.
+    """
+    signer = unlock_clinician(home, name, old)
+    if len(new) < LEAST_PASSPHRASE:
+        raise GaitkeeperError("passphrase-weak", least=LEAST_PASSPHRASE)
+    _write(_path(home, name), signer.clinician, _sealed(signer.key, name, new, scrypt_n))
+    record(home, "clinician-passphrase-changed", clinician=name, key=signer.key.verifying.key_id)
+    return signer.clinician
 
 
 def withdraw_clinician(home: SiteHome, name: str, *, now: datetime | None = None) -> Clinician:
@@ -133,6 +145,13 @@ def logged_keys(home: SiteHome) -> frozenset[str]:
     """The key ids that the audit log knows as a clinician's. Raises ``audit-broken``."""
     entries = AuditLog(home.audit_log).entries()
     return frozenset(str(entry.facts.get("key")) for entry in entries if entry.event == "clinician-added")
+
+
+def _sealed(key: SigningKey, name: str, passphrase: str, scrypt_n: int) -> dict[str, Any]:
+    """A private key behind a passphrase, as the file holds it."""
+    salt, parameters = secrets.token_bytes(16), {"n": scrypt_n, "r": 8, "p": 1}
+    sealed = seal(stretch(passphrase, salt, parameters), key.private.private_bytes_raw(), _context(name))
+    return {"salt": salt.hex(), "sealed": sealed.hex(), "scrypt": parameters}
 
 
 def _write(path: Path, clinician: Clinician, secret: dict[str, Any] | None) -> None:

@@ -40,14 +40,12 @@ def from_provider(
     console: Served,
     state: Annotated[str, Query(max_length=200)] = "",
     code: Annotated[str, Query(max_length=4_000)] = "",
+    iss: Annotated[str, Query(max_length=1_000)] = "",
 ) -> Response:
     """Back again: a session for a user of this console whom the provider vouches for."""
     address = request.client.host if request.client else "unknown"
     try:
-        name = _sign_in(console).end(request.cookies.get(_COOKIE, ""), state, code)
-        user = next((one for one in console.users.all() if one.name == name and one.disabled_at is None), None)
-        if user is None:
-            raise GaitkeeperError("oidc-refused", detail="nobody of that name may sign in at this console")
+        user = console.bindings.user_of(_sign_in(console).end(request.cookies.get(_COOKIE, ""), state, code, iss))
     except GaitkeeperError as error:
         console.record("console-sign-in-failed", "unknown", code=error.code, address=address)
         raise
