@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from gaitkeeper_client.agent.chores import CHORES, ChoreStatus, chore_status
 from gaitkeeper_client.agent.supervisor import is_running
 from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.trust.audit import AuditLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,12 @@ class RoundStatus:
 
 @dataclass(frozen=True, slots=True)
 class SiteStatus:
-    """The whole of it. ``problems``: what could not be read, in words."""
+    """The whole of it. ``problems``: what could not be read, in words.
+
+    ``chores``: what the running site did beside its rounds, last. ``explanations``: how the tests of the active
+    release's explanations ended, None where none is active or they were not made. ``waiting_reports``: how many wait in
+    the outbox, None where no FHIR server is named.
+    """
 
     site: str
     running: bool
@@ -48,6 +55,9 @@ class SiteStatus:
     studies: tuple[StudyStatus, ...]
     last_round: RoundStatus | None
     active_release: int | None
+    chores: tuple[ChoreStatus, ...]
+    explanations: str | None
+    waiting_reports: int | None
     problems: tuple[str, ...]
 
 
@@ -60,6 +70,7 @@ def site_status(home: SiteHome) -> SiteStatus:
     contact = service.get("coordinator") or {}
     connection = _try(problems, lambda: CoordinatorConnection.load_or_none(home))
     studies = _try(problems, lambda: _studies(home)) if connection is not None else None
+    active = _try(problems, lambda: _active_release(home)) if connection is not None else None
     return SiteStatus(
         site=name,
         running=running,
@@ -70,9 +81,18 @@ def site_status(home: SiteHome) -> SiteStatus:
         children=tuple(service.get("children", ())),
         studies=studies or (),
         last_round=_try(problems, lambda: _last_round(home)),
-        active_release=_try(problems, lambda: _active_release(home)) if connection is not None else None,
+        active_release=active,
+        chores=_chores(home, running=running),
+        explanations=_try(problems, lambda: _explanations(home, active)),
+        waiting_reports=_try(problems, lambda: _waiting(home)),
         problems=tuple(problems),
     )
+
+
+def _chores(home: SiteHome, *, running: bool) -> tuple[ChoreStatus, ...]:
+    found = [status for name in CHORES if (status := chore_status(home, name)) is not None]
+    # What ran when the site was killed does not run any more.
+    return tuple(one if running or one.state != "running" else replace(one, state="failed") for one in found)
 
 
 def _service(home: SiteHome) -> dict[str, Any]:
@@ -124,3 +144,25 @@ def _active_release(home: SiteHome) -> int | None:
 
     release = active_release(home)
     return release.version if release is not None else None
+
+
+def _explanations(home: SiteHome, release: int | None) -> str | None:
+    """The outcome of the last test of this release, as the audit log tells it."""
+    entries = AuditLog(home.audit_log).entries() if release is not None else ()
+    told = (entry.facts for entry in entries if entry.event == "explanations-tested")
+    outcomes = [str(facts.get("outcome", "")) for facts in told if facts.get("version") == release]
+    return outcomes[-1] if outcomes else None
+
+
+def _waiting(home: SiteHome) -> int | None:
+    from gaitkeeper_client.exchange.outbox import Outbox
+    from gaitkeeper_client.exchange.server import fhir_server
+
+    try:
+        fhir_server(home)
+    except GaitkeeperError as error:
+        if error.code == "fhir-no-server":
+            return None
+        raise
+    outbox = Outbox.of(home)
+    return sum(post.state == "waiting" for post in outbox.posts()) if outbox.path.exists() else 0

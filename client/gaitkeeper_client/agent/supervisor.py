@@ -1,4 +1,4 @@
-"""The running site: Flower's node, the warm executor, the release puller; kept up, and ended together.
+"""The running site: Flower's node, the warm executor, the release puller, chores; kept up, and ended together.
 
 Only this process knows the passphrase of a sealed key, and the executor, which gets it over a pipe. A watch on both
 children starts what died again; a node whose executor died starts again with it, since it would wait for a reply that
@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from gaitkeeper_client.agent.chores import Chores
 from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFiles
 from gaitkeeper_client.vault.home import HOME_VARIABLE, SiteHome
 from gaitkeeper_shared.durable import write_durably
@@ -69,6 +70,7 @@ class SiteService:
         self._passphrase, self._application = passphrase, application
         self._connection = CoordinatorConnection.load(home)
         self._children = Supervisor(self._write_status)
+        self._chores = Chores(home, passphrase)
         self._contact: CoordinatorContact | None = None
         self._ready = {name: home.run / f"{name}.ready" for name in (_NODE, _EXECUTOR)}
 
@@ -90,6 +92,7 @@ class SiteService:
                 self._watch(stop)
             finally:
                 stop.set()
+                self._chores.stop()
                 self._children.stop()
                 (self._home.run / "site.json").unlink(missing_ok=True)
 
@@ -124,6 +127,7 @@ class SiteService:
         written = 0.0
         while not stop.wait(_TICK_S):
             self._children.tick()
+            self._chores.tick()
             starts = next(child.starts for child in self._children.status() if child.name == _EXECUTOR)
             if starts > executor_starts:
                 executor_starts = starts

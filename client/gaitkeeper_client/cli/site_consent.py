@@ -74,8 +74,8 @@ def erase(
 ) -> None:
     """Destroy a patient's key, and with it all that the vault holds of them. Cannot be undone.
 
-    The privacy ledger keeps what was spent under their pseudonym. What a FHIR server got is taken back by the next 'site
-    exchange send' (a running site does it by itself); what else left is listed. Run it again if it was interrupted.
+    The privacy ledger keeps what was spent under their pseudonym. What a FHIR server got is taken back by the next
+    'site exchange send' (a running site does so by itself); what else left is listed. Run it again if interrupted.
     """
     from dataclasses import asdict
 
@@ -134,6 +134,7 @@ def _decide(
     """Keep a decision, in the vault and in the audit log."""
     from gaitkeeper_client.vault.consent import Consent, words_for
     from gaitkeeper_client.vault.events import record
+    from gaitkeeper_client.vault.personal import drop_stale_head
 
     found = vault.named(patient)
     before = found.facts.consent or Consent(found.purposes)
@@ -141,6 +142,11 @@ def _decide(
     # The log first: a decision that was recorded and then lost to a kill is seen there, and the command run again.
     record(place, "consent-changed", patient=found.pseudonym, allows=words_for(now.given))
     vault.set_consent(found.pseudonym, now)
+    if drop_stale_head(place, vault):
+        typer.echo(
+            "This site's own head was fitted to them and is removed; 'gaitkeeper site personalise' fits another.",
+            err=True,
+        )
     return now.given
 
 

@@ -66,6 +66,13 @@ def status(
         typer.echo(f"Last round: {last.round} of run {last.run}, {last.at}")
     release = f"version {found.active_release}" if found.active_release is not None else "none"
     typer.echo(f"Active release: {release}")
+    if found.active_release is not None:
+        typer.echo(f"Its explanations: {found.explanations or 'not tested yet; the running site does it by itself'}")
+    if found.waiting_reports is not None:
+        typer.echo(f"Reports that wait for the FHIR server: {found.waiting_reports}")
+    for chore in found.chores:
+        detail = f", {chore.detail}" if chore.detail else ""
+        typer.echo(f"Last chore '{chore.name}': {chore.state} at {chore.at}{detail}")
     for problem in found.problems:
         typer.secho(problem, fg="red", err=True)
     if found.problems:

@@ -14,6 +14,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import SiteKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,15 @@ class Certified:
     new: bool
 
 
-def certify_active(home: SiteHome, *, again: bool = False, on_progress: Progress | None = None) -> Certified:
+def certify_active(
+    home: SiteHome, *, key: SiteKey | None = None, again: bool = False, on_progress: Progress | None = None
+) -> Certified:
     """Test the explanations of the active release, unless that was done; ``again``: in any case.
 
-    Raises ``certify-no-release``, ``release-damaged``, ``signature-*``, ``disk-full``.
+    ``key``: the site's, opened; without it, it is opened where the site has its own head. Raises
+    ``certify-no-release``, ``release-damaged``, ``signature-*``, ``disk-full``.
     """
-    found = model_at(home)
+    found = model_at(home, key)
     if found is None:
         raise GaitkeeperError("certify-no-release")
     digest = digest_of(found.bundle)
