@@ -32,7 +32,7 @@ lint: $(STAMP) ## ruff, formatting and strict mypy
 
 test: setup lint ## everything that a change must pass; under 15 minutes on 2 cores
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not e2e and not long"
-	$(BIN)/python -m pytest -q -m e2e
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m e2e
 
 test-long: setup ## tests that measure rather than test, and take long for that
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m long
