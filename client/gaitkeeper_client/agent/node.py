@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -97,7 +98,7 @@ class PollPace:
         self._on_message, self._on_connected, self._on_idle = on_message, on_connected, on_idle
         self._connected = False
         self._waiting_since: float | None = None
-        self._asked_at = 0.0
+        self._asked_at = -math.inf
 
     def sleep(self, seconds: float) -> None:
         """Sleep for the time that fits what flwr waits for. To be called at all, it must have been answered once."""
@@ -110,6 +111,8 @@ class PollPace:
             if self._waiting_since is None or moment - self._waiting_since >= _REMIND_S:
                 self._waiting_since = moment
                 self._on_message()
+            # The question after a message is answered at once, in case there are more; the one after it is held.
+            self._asked_at = -math.inf
             time.sleep(_REPLY_POLL_S)
             return
         self._waiting_since = None
