@@ -67,8 +67,10 @@ def test_the_pace_tells_connection_message_and_idleness_apart(monkeypatch: pytes
     pace.sleep(3)  # idle
     pace.sleep(0.5)  # a message came; flwr waits for the reply
     pace.sleep(0.5)
-    pace.sleep(3)  # idle again, at once: the coordinator does not hold questions
-    assert told == ["connected", "idle", "message", "idle"]
+    pace.sleep(3)  # idle again: the question after a message is never held
+    assert slept == [node._REPLY_POLL_S, node._REPLY_POLL_S]
+    pace.sleep(3)  # and again at once: the coordinator does not hold questions
+    assert told == ["connected", "idle", "message", "idle", "idle"]
     assert slept == [node._REPLY_POLL_S, node._REPLY_POLL_S, node._IDLE_POLL_S]
 
 
