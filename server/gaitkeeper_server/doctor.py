@@ -33,6 +33,7 @@ def diagnose(home: CoordinatorHome, *, clock: Clock = utc_now) -> tuple[Finding,
         ("versions", check_versions),
         ("disk", lambda: check_disk(home.path)),
         ("keys", lambda: check_private(home.keys)),
+        ("roles", lambda: _roles(home)),
         ("audit log", lambda: check_audit(home.audit_log, clock())),
         ("journal", lambda: _journal(home)),
         ("certificates", lambda: _certificates(home, clock)),
@@ -42,6 +43,22 @@ def diagnose(home: CoordinatorHome, *, clock: Clock = utc_now) -> tuple[Finding,
         ("sites", lambda: _sites(home, clock)),
     ]
     return examine(checks)
+
+
+def _roles(home: CoordinatorHome) -> Iterable[Finding]:
+    from gaitkeeper_server.persons.roles import Role, stale
+    from gaitkeeper_server.store import CoordinatorStore
+
+    grants = CoordinatorStore(home.store).grants()
+    if not grants:
+        yield Finding("roles", "well", "none given: whoever may enter the folder may do everything")
+        return
+    gone = stale(grants)
+    for item in gone:
+        remedy = f"gaitkeeper coordinator role withdraw {item.person}, or role grant anew if it is the same person."
+        yield Finding("roles", "warning", f"{item.person} (uid {item.uid}) is no user here: not let in", remedy)
+    counts = {role: sum(g.role == role and g.withdrawn_at is None and g not in gone for g in grants) for role in Role}
+    yield Finding("roles", "well", ", ".join(f"{count} {role}" for role, count in counts.items()))
 
 
 def _journal(home: CoordinatorHome) -> Iterable[Finding]:

@@ -90,6 +90,17 @@ class OrderRecord:
     acknowledged_at: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role that somebody has, or had: ``person`` and ``uid`` name a user of this machine."""
+
+    person: str
+    uid: int
+    role: str
+    granted_at: str
+    withdrawn_at: str | None
+
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sites (
     name TEXT PRIMARY KEY, state TEXT NOT NULL, invited_at TEXT NOT NULL, enrolled_at TEXT, certificate BLOB,
@@ -110,6 +121,9 @@ CREATE TABLE IF NOT EXISTS orders (
     version INTEGER NOT NULL REFERENCES releases(version), document BLOB NOT NULL, signatures BLOB NOT NULL,
     ordered_at TEXT NOT NULL, state TEXT, code TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
     acknowledged_at TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS grants (
+    person TEXT NOT NULL, uid INTEGER NOT NULL, role TEXT NOT NULL, granted_at TEXT NOT NULL, withdrawn_at TEXT,
+    PRIMARY KEY (person, role)) STRICT;
 CREATE INDEX IF NOT EXISTS orders_of_site ON orders (site, sequence);
 """
 _SITE = "SELECT name, state, invited_at, enrolled_at, certificate, node_public_key, last_seen FROM sites"
@@ -309,6 +323,29 @@ class CoordinatorStore:
                 (state, code, reason, at, site, sequence),
             ).rowcount
         return changed == 1
+
+    # People
+
+    def grant(self, grant: Grant) -> None:
+        """Note a role that somebody has from now on."""
+        with self._transaction() as database:
+            row = (grant.person, grant.uid, grant.role, grant.granted_at)
+            database.execute("INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, NULL)", row)
+
+    def withdraw(self, person: str, role: str | None, at: str) -> tuple[str, ...]:
+        """End a role of somebody, or (None) all; the roles ended. The rows stay: roles were set up here once."""
+        with self._transaction() as database:
+            rows = database.execute(
+                "UPDATE grants SET withdrawn_at = ? "
+                "WHERE person = ? AND withdrawn_at IS NULL AND role = ifnull(?, role) RETURNING role",
+                (at, person, role),
+            ).fetchall()
+        return tuple(sorted(row[0] for row in rows))
+
+    def grants(self) -> tuple[Grant, ...]:
+        """Every role ever given, by person."""
+        query = "SELECT person, uid, role, granted_at, withdrawn_at FROM grants ORDER BY person, role"
+        return tuple(Grant(*row) for row in self._rows(query))
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._transaction(write=False) as database:

@@ -36,6 +36,7 @@ CLIENT_ROOMS = (
 )
 SERVER_ROOMS = (
     ("home", "store"),
+    ("persons",),
     ("enrolment", "registry", "pretraining"),
     ("rounds", "releases"),
     ("services",),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from gaitkeeper_server.cli import doctor, models, pretrain, rehearse, releases, rounds, setup, upkeep
+from gaitkeeper_server.cli import doctor, models, pretrain, rehearse, releases, roles, rounds, setup, upkeep
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -17,5 +17,5 @@ def coordinator() -> None:
     """Coordinate a consortium: sites, studies, rounds, model versions, releases."""
 
 
-for part in (setup, rounds, models, releases, pretrain, rehearse, doctor, upkeep):
+for part in (setup, rounds, models, releases, pretrain, rehearse, doctor, upkeep, roles):
     part.register(app)

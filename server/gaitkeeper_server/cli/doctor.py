@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from gaitkeeper_server.cli.door import enter
 from gaitkeeper_server.cli.setup import AsJson, Home
 
 
@@ -18,7 +19,6 @@ def doctor(
 ) -> None:
     """Find what is wrong with it, and how to mend it. Changes nothing; exits with 4 if something is ill."""
     from gaitkeeper_server.doctor import diagnose
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_shared.doctor_words import show
 
-    show(diagnose(CoordinatorHome.resolve(home)), as_json=as_json)
+    show(diagnose(enter(home, "doctor")), as_json=as_json)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gaitkeeper_server.cli.door import enter
 from gaitkeeper_server.cli.output import minute
 
 
@@ -30,12 +31,9 @@ def models(
     """List the registered versions of the model, the newest first."""
     from dataclasses import asdict
 
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.registry import Registry
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
-    registry = Registry(place)
+    registry = Registry(enter(home, "models"))
     versions = registry.versions()[::-1]
     if as_json:
         items = [{**asdict(item), "metrics": dict(item.metrics), "parents": list(item.parents)} for item in versions]

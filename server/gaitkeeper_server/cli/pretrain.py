@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gaitkeeper_server.cli.door import enter_where_made
+
 if TYPE_CHECKING:
     from gaitkeeper_server.pretraining.train import Pretrained, PretrainOptions
     from gaitkeeper_server.registry.registry import Registry
@@ -33,16 +35,15 @@ def pretrain(
     No patient's data is used, so it costs no privacy. It uses a GPU where there is one. A study file is pretrained
     once: asked again, the registered version is named.
     """
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.pretraining.train import PretrainOptions
     from gaitkeeper_server.registry.registry import Registry
     from gaitkeeper_shared.errors import GaitkeeperError
     from gaitkeeper_shared.study import load_study
 
+    registry = Registry(enter_where_made(home, "pretrain", study.name))
     loaded, data = load_study(study)
     if loaded.model.start != "synthetic":
         raise GaitkeeperError("pretrain-nothing", why="the study's model.start is 'random'")
-    registry = Registry(CoordinatorHome.resolve(home))
     version, made = prepare(registry, loaded, data, PretrainOptions(patients, steps, seed), quiet=as_json)
     if as_json:
         words: dict[str, Any] = {"model_version": version, "made": made is not None}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gaitkeeper_server.cli.door import enter_where_made
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -44,12 +45,14 @@ def rehearse(
     """
     from gaitkeeper_server.cli.rehearse_words import as_json as report_json
     from gaitkeeper_server.cli.rehearse_words import print_report
+    from gaitkeeper_server.registry.registry import Registry
     from gaitkeeper_server.rounds.rehearsal import rehearse as run
     from gaitkeeper_server.rounds.rehearsal_plan import RehearsalOptions
     from gaitkeeper_shared.study import load_study
 
     if folds == 1:
         raise typer.BadParameter("one fold leaves nobody to train on; use 0 or at least 2", param_hint="--folds")
+    registry = Registry(enter_where_made(home, "rehearse", study.name))
     loaded, data = load_study(study)
     provider = _provider()
     quiet = as_json or not sys.stderr.isatty()
@@ -58,7 +61,6 @@ def rehearse(
     _no_overlap(people, others)
     options = RehearsalOptions(sites, folds, seeds, privacy=not no_privacy)
     judged = () if others is None else others.people
-    registry = _registry(home)
     started = _start(registry, loaded, data, quiet=quiet)
     start = None if started is None else started[1]
     report = run(loaded, data, provider, people.people, judged, options, _progress("Rounds", quiet), start)
@@ -95,13 +97,6 @@ def _no_overlap(people: RehearsalCohort, others: RehearsalCohort | None) -> None
     both = {p.person for p in people.people} & {p.person for p in others.people} if others else set()
     if both:
         raise GaitkeeperError("rehearsal-overlap", count=len(both), people=", ".join(sorted(both)[:5]))
-
-
-def _registry(home: Path | None) -> Registry:
-    from gaitkeeper_server.home import CoordinatorHome
-    from gaitkeeper_server.registry.registry import Registry
-
-    return Registry(CoordinatorHome.resolve(home))
 
 
 def _start(registry: Registry, study: Study, data: bytes, *, quiet: bool) -> tuple[int, ModelBundle] | None:

@@ -99,8 +99,14 @@ def print_report(report: RehearsalReport, study: Study, version: int, left_out: 
             highlight=False,
         )
     if math.isfinite(report.epsilon):
-        price = f"epsilon {report.epsilon:.2f} at delta {report.delta:g} per patient"
+        price = f"epsilon {report.epsilon:.2f} at delta {report.delta:g} for each patient trained on"
+        seen_by = "the masked sum of the sites" if study.privacy.trust == "distributed" else "each site's updates"
         console.print(f"Privacy: {price}, noise multiplier {report.noise_multiplier:g}, {report.rounds} rounds")
+        console.print(
+            f"That is the price of one run, against whoever sees {seen_by}. These scores, and what is chosen by "
+            "them, are in no epsilon.",
+            highlight=False,
+        )
     else:
         console.print("Privacy: NONE (no noise); only for comparison, no site would run this")
     console.print(f"Time: {report.seconds:.0f} s. Registered as model version {version}.")

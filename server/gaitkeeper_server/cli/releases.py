@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gaitkeeper_server.cli.door import enter
 from gaitkeeper_server.cli.output import minute, print_table
 from gaitkeeper_server.cli.setup import AsJson, Home
 
@@ -30,12 +31,10 @@ def promote(
     notes: Annotated[str, typer.Option(help="What the sites should know about it.")] = "",
 ) -> None:
     """Sign a model version as a release and order sites to run it."""
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.releases.deployments import deploy
     from gaitkeeper_server.releases.promotion import release_from_registry
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
+    place = enter(home, "promote", f"version {version} at {sites}")
     manifest = release_from_registry(place, version, notes=notes)
     ordered = deploy(place, version, _names(sites))
     typer.echo(f"Release {version} of {manifest.study} is signed (sha256 {manifest.model_sha256[:12]}).")
@@ -44,12 +43,9 @@ def promote(
 
 def deployments(home: Home = None, as_json: AsJson = False) -> None:
     """Show, for each site, what was ordered, what it said, and what it runs."""
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.releases.deployments import deployments as all_deployments
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
-    rows = all_deployments(place)
+    rows = all_deployments(enter(home, "deployments"))
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
@@ -85,11 +81,9 @@ def rollback(
     sites: Sites = "all",
 ) -> None:
     """Order sites back to an earlier release."""
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.releases.deployments import roll_back
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
+    place = enter(home, "rollback", f"{'version before' if to is None else f'version {to}'} at {sites}")
     for site, version in roll_back(place, to, _names(sites)).items():
         typer.echo(f"{site}: ordered back to version {version}")
 

@@ -6,11 +6,11 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gaitkeeper_server.cli.door import enter
 from gaitkeeper_server.cli.output import print_table
 from gaitkeeper_server.cli.setup import AsJson, Home
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.rounds.journal import Journal
     from gaitkeeper_server.rounds.states import RoundRecord, RunRecord, SiteOutcome
+    from gaitkeeper_shared.study import Study
 
 RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning.")]
 _AWAY_S = 30.0
@@ -37,9 +38,8 @@ def start(home: Home = None) -> None:
     import threading
 
     from gaitkeeper_server.daemon import CoordinatorService
-    from gaitkeeper_server.home import CoordinatorHome
 
-    service = CoordinatorService(CoordinatorHome.resolve(home), lambda line: print(line, flush=True))
+    service = CoordinatorService(enter(home, "start"), lambda line: print(line, flush=True))
     service.run(threading.Event())
 
 
@@ -55,12 +55,10 @@ def train(
     (degraded; its model is registered and marked so), 4 where it failed or was stopped.
     """
     from gaitkeeper_server.daemon import is_running, journal_path
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.rounds.journal import Journal
     from gaitkeeper_server.rounds.request import request_run
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
+    place = enter(home, "train", study)
     if not is_running(place):
         raise GaitkeeperError("coordinator-not-running", home=place.path)
     journal = Journal(journal_path(place))
@@ -86,7 +84,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs, the newest first; or one run's rounds, and what each site did in them."""
-    journal = _journal(home)
+    journal = _journal(enter(home, "runs"))
     if run is not None:
         record = journal.run(run)
         if as_json:
@@ -120,17 +118,17 @@ def runs(
 
 def pause(run: RunId, home: Home = None) -> None:
     """Let a run rest after its present round."""
-    _wish(home, run, "pause")
+    _wish(enter(home, "pause", run), run, "pause")
 
 
 def resume(run: RunId, home: Home = None) -> None:
     """Let a paused run go on."""
-    _wish(home, run, "go")
+    _wish(enter(home, "resume", run), run, "go")
 
 
 def stop(run: RunId, home: Home = None) -> None:
     """End a run for good; the round that is open does not count."""
-    _wish(home, run, "stop")
+    _wish(enter(home, "stop", run), run, "stop")
 
 
 def members(home: Home = None) -> None:
@@ -139,13 +137,10 @@ def members(home: Home = None) -> None:
     A study with that table is for these sites: nobody else takes part, and under secure aggregation each of them
     refuses to mask with anybody else, also with one that the coordinator's own root has certified.
     """
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.rounds.request import key_of
     from gaitkeeper_server.store import CoordinatorStore
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
-    enrolled = CoordinatorStore(place.store).enrolled_sites()
+    enrolled = CoordinatorStore(enter(home, "members").store).enrolled_sites()
     if not enrolled:
         raise GaitkeeperError("no-sites")
     typer.echo("[federation.sites]              # compare each key with its clinic over the telephone")
@@ -153,7 +148,7 @@ def members(home: Home = None) -> None:
         typer.echo(f'{site.name} = "{key_of(site)}"')
 
 
-def _wish(home: Path | None, run: str, wish: str) -> None:
+def _wish(home: CoordinatorHome, run: str, wish: str) -> None:
     from gaitkeeper_server.rounds.states import Wish
 
     journal = _journal(home)
@@ -165,14 +160,11 @@ def _wish(home: Path | None, run: str, wish: str) -> None:
     typer.echo(f"Run {record.run} {words[wish]}.")
 
 
-def _journal(home: Path | None) -> Journal:
+def _journal(home: CoordinatorHome) -> Journal:
     from gaitkeeper_server.daemon import journal_path
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.rounds.journal import Journal
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
-    return Journal(journal_path(place))
+    return Journal(journal_path(home))
 
 
 def _follow(home: CoordinatorHome, journal: Journal, record: RunRecord, *, quiet: bool) -> RunRecord:
@@ -266,8 +258,18 @@ def _show_run(journal: Journal, record: RunRecord) -> None:
     if rows:
         # Accuracy: from noised counts, of the model that the round began with.
         print_table(("round", "state", "time", "sites", "most epsilon spent", "accuracy before"), rows)
+        typer.echo(_whose_epsilon(journal.study(record.run)[0]))
     for line in missing:
         typer.echo(line)
+
+
+def _whose_epsilon(study: Study) -> str:
+    """What the column of epsilons is about, and what it is not."""
+    against = "whoever sees the masked sums" if study.privacy.trust == "distributed" else "whoever sees its updates"
+    told = f"Epsilon, as the sites tell it: of a patient trained on in each round of the site, against {against}."
+    if not study.evaluation.holdout:
+        return told
+    return f"{told} One kept out pays at most {study.evaluation.epsilon:g} for all evaluations instead."
 
 
 def _run_json(journal: Journal, record: RunRecord) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gaitkeeper_server.cli.door import enter
 from gaitkeeper_shared.errors import GaitkeeperError
 
 Home = Annotated[
@@ -91,11 +92,9 @@ def invite(
 ) -> None:
     """Invite a site: a file that works once, for it alone. Hand it over on a way that you trust."""
     from gaitkeeper_server.enrolment.invitations import invite as invite_site
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_shared.trust.certificates import spoken
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
+    place = enter(home, "invite", site)
     if output is None:
         typer.echo(invite_site(place, site, hours=expires_hours).to_text(), nl=False)
         return
@@ -108,12 +107,10 @@ def invite(
 
 def sites(home: Home = None, as_json: AsJson = False) -> None:
     """List the sites: invited, enrolled, revoked, when last heard of."""
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.store import CoordinatorStore
     from gaitkeeper_shared.trust.certificates import read_certificate
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
+    place = enter(home, "sites")
     rows = []
     for site in CoordinatorStore(place.store).sites():
         until = None
@@ -148,24 +145,18 @@ def revoke(
 ) -> None:
     """Shut a site out, at once. It can come back by a new invitation only."""
     from gaitkeeper_server.enrolment.invitations import revoke as revoke_site
-    from gaitkeeper_server.home import CoordinatorHome
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
     if not yes:
         typer.confirm(f"Shut out {site}?", abort=True)
-    revoke_site(place, site)
+    revoke_site(enter(home, "revoke", site), site)
     typer.echo(f"{site} is shut out.")
 
 
 def audit(home: Home = None, as_json: AsJson = False) -> None:
     """Check the audit log and show its last entries."""
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_shared.trust.audit import AuditLog, show_audit
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
-    show_audit(AuditLog(place.audit_log), typer.echo, as_json=as_json)
+    show_audit(AuditLog(enter(home, "audit").audit_log), typer.echo, as_json=as_json)
 
 
 def study_new(path: Annotated[Path, typer.Argument(help="The file to write, such as study.toml.")]) -> None:
@@ -183,22 +174,16 @@ def study_new(path: Annotated[Path, typer.Argument(help="The file to write, such
 def study_sign(path: Annotated[Path, typer.Argument(help="The study file.")], home: Home = None) -> None:
     """Check a study, sign it, and offer it to the sites. From then on it never changes."""
     from gaitkeeper_server.enrolment.studies import sign_study, signature_path
-    from gaitkeeper_server.home import CoordinatorHome
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
-    signed = sign_study(place, path)
+    signed = sign_study(enter(home, "study sign", path.name), path)
     typer.echo(f"Signed {signed.study.name} ({signed.hash[:12]}) in {signature_path(path)}; the sites can see it now.")
 
 
 def study_list(home: Home = None, as_json: AsJson = False) -> None:
     """List the signed studies, and which sites approved them."""
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.store import CoordinatorStore
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
-    store = CoordinatorStore(place.store)
+    store = CoordinatorStore(enter(home, "study list").store)
     rows = [
         {
             "name": study.name,

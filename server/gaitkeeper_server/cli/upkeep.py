@@ -1,4 +1,4 @@
-"""``gaitkeeper coordinator backup`` and ``restore``: the consortium's root outlives its machine."""
+"""``gaitkeeper coordinator`` backup, restore and prune: the root outlives its machine, and old updates do not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gaitkeeper_server.cli.door import enter
 from gaitkeeper_server.cli.setup import AsJson, Home
 
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to ``gaitkeeper coordinator``."""
     app.command()(backup)
     app.command()(restore)
+    app.command()(prune)
 
 
 def backup(
@@ -30,11 +32,9 @@ def backup(
     meanwhile. A damaged coordinator is not backed up.
     """
     from gaitkeeper_server.backup import back_up
-    from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_shared.trust.passphrase import read_passphrase
 
-    place = CoordinatorHome.resolve(home)
-    place.config()
+    place = enter(home, "backup", file.name)
     secret = read_passphrase("Passphrase for the backup (at least 12 characters): ", confirm=True, variable=_variable())
     made = back_up(place, file.absolute(), secret)
     if as_json:
@@ -77,6 +77,34 @@ def restore(
     typer.echo("Check that list: what happened after that moment is not in it.")
     for name in done.paused:
         typer.echo(f"Paused: the run {name}. Go on: gaitkeeper coordinator resume {name}")
+
+
+def prune(
+    days: Annotated[float, typer.Option(min=0.0, max=36_500.0, help="Of runs that rest for longer than this.")] = 30.0,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the single updates of runs that are over and registered, and the weights before their last.
+
+    They are the bulk of the journal, and the only thing here that is one site's own. What each site did and spent in
+    each round stays, as does the hash of every round; the model is in the registry.
+    """
+    from datetime import timedelta
+
+    from gaitkeeper_server.daemon import journal_path
+    from gaitkeeper_server.rounds.journal import Journal
+    from gaitkeeper_server.rounds.retention import prune as run
+    from gaitkeeper_shared.trust.clock import utc_now
+
+    place = enter(home, "prune", f"{days:g} days")
+    done = run(Journal(journal_path(place)), utc_now() - timedelta(days=days))
+    if as_json:
+        table = {"updates": done.replies, "weights": done.weights, "bytes": done.size, "shrunk": done.shrunk}
+        typer.echo(json.dumps({"schema": "gaitkeeper.journal-pruned/1", **table}))
+        return
+    typer.echo(f"{done.replies} updates of sites and the weights of {done.weights} rounds removed: {done.size} bytes.")
+    if not done.shrunk:
+        typer.echo("A run is open: the journal's file keeps that room for the next rounds.")
 
 
 def _variable() -> str:
