@@ -16,6 +16,7 @@ import typer.main
 
 from gaitkeeper_shared import __version__
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.proxies import settle_proxies
 
 QUIET_ENVIRONMENT = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -36,9 +37,10 @@ _EXTRA_OF_PACKAGE = {"gaitkeeper_client": ("client", "mediapipe"), "gaitkeeper_s
 
 
 def quiet_environment() -> None:
-    """Switch off the telemetry of every library we use, unless the operator set a variable himself."""
+    """Switch off the telemetry of every library, unless the operator set a variable himself; settle on one proxy."""
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    settle_proxies()
 
 
 def _root(
