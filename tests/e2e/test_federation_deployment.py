@@ -8,6 +8,7 @@ import signal
 import time
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import numpy as np
@@ -21,6 +22,7 @@ from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode import node_auth_http_interceptor as signing
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
@@ -142,6 +144,27 @@ def test_a_hostile_site_reaches_fleet_for_itself_and_nothing_else(deployment: De
         assert status_of(runtime.AcquireTask, AcquireTaskRequest(supported_task_types=["flwr-serverapp"])) == 401
     for path in ("/docs", "/openapi.json", "/v1/fleet/register-node", "/health"):
         assert httpx.post(f"https://{public}{path}", verify=_trust(deployment)).status_code == 404
+
+
+def test_a_recorded_signature_serves_nobody_later_and_nobody_else(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a node signs is the moment: replayed after it, or beside another node's key or number, it opens nothing."""
+    key, other = (load_node_key(deployment.folder / site / "node.key") for site in SITES)
+    numbers = {info.name: info.node_id for info in _nodes(deployment)}
+    ask = PullMessagesRequest(node=Node(node_id=numbers["clinic-a"]))
+    right = signing.now
+    with monkeypatch.context() as patch:
+        patch.setattr(signing, "now", lambda: right() - timedelta(seconds=400))
+        with fleet(deployment, key) as client:
+            assert status_of(client.PullMessages, ask) == 401
+    forged = NodeAuthHttpInterceptor(other, key.public_key())
+    root = deployment.home.root_certificate.read_bytes()
+    address = deployment.config.address(deployment.config.fleet_port)
+    with FleetHttpClient.from_server_address(address, False, root, interceptors=[forged]) as client:
+        assert status_of(client.PullMessages, ask) == 401
+    with fleet(deployment, other) as client:
+        assert status_of(client.PullMessages, ask) == 401
 
 
 def test_a_revoked_site_is_shut_out_at_once(deployment: Deployment) -> None:

@@ -1,6 +1,6 @@
 """Run the fault matrix, or the cells whose words hold all of the arguments, and write ``docs/faults.md``.
 
-Exit status: 0 where every cell that ran is as expected, else 1.
+``load`` and ``soak`` as first argument measure those instead. Exit status: 0 where all is as expected, else 1.
 """
 
 from __future__ import annotations
@@ -8,18 +8,17 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
-from tests.faults import kills, links, states
-from tests.faults.page import write_page
-from tests.faults.stage import Stage
+from tests.faults import kills, links, proxied, states
+from tests.faults.outcomes import Cell, Outcome, cells, keep
+from tests.faults.outcomes import outcome as outcome_of
+from tests.faults.page import write_matrix
+from tests.faults.stage import Stage, Unavailable
 
-HERE = Path(__file__).resolve().parent
 _DOES: Mapping[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
@@ -41,42 +40,9 @@ _DOES: Mapping[str, Callable[..., str]] = {
         states.two_conductors,
         states.two_services,
         states.registry_killed,
+        proxied.proxied,
     )
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One fault at one moment. ``does``: the function and its arguments. ``expected``: any of these ends."""
-
-    group: str
-    fault: str
-    moment: str
-    does: tuple[str, ...]
-    expected: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a cell came to. ``verdict``: as expected, wrong, or not possible here."""
-
-    cell: Cell
-    measured: str
-    verdict: str
-    seconds: float
-
-
-def cells() -> tuple[Cell, ...]:
-    """The matrix, in the order of its file."""
-    table = tomllib.loads((HERE / "matrix.toml").read_text("utf-8"))
-    found = []
-    for entry in (*table["cell"], *table["product"]):
-        faults = entry["fault"] if isinstance(entry["fault"], dict) else {"": entry["fault"]}
-        moments = entry["moment"] if isinstance(entry["moment"], dict) else {"": entry["moment"]}
-        for (fault, fault_words), (moment, moment_words) in product(faults.items(), moments.items()):
-            does = (*entry["does"].split(), *(word for word in (fault, moment) if word))
-            found.append(Cell(entry["group"], fault_words, moment_words, does, tuple(entry["expected"])))
-    return tuple(found)
 
 
 def run_cell(stage: Stage, cell: Cell) -> Outcome:
@@ -85,17 +51,19 @@ def run_cell(stage: Stage, cell: Cell) -> Outcome:
     try:
         measured = _DOES[cell.does[0]](stage, *cell.does[1:])
         verdict = "as expected" if measured in cell.expected else "WRONG"
-    except states.Unavailable as error:
+    except Unavailable as error:
         measured, verdict = str(error), "not possible here"
     except Exception as error:  # a cell that breaks is red, and the others are still worth running
         measured, verdict = f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}", "WRONG"
         if "--verbose" in sys.argv:
             Console(stderr=True).print(str(error)[-6000:], markup=False)
-    return Outcome(cell, measured, verdict, time.monotonic() - started)
+    return outcome_of(cell, measured, verdict, time.monotonic() - started)
 
 
 def main(words: Sequence[str]) -> int:
     """Run what is asked for."""
+    if words and words[0] in ("load", "soak"):
+        return int(import_module(f"tests.faults.{words[0]}").main(words[1:]))
     chosen = [cell for cell in cells() if all(word in " ".join((cell.group, *cell.does, cell.fault)) for word in words)]
     console = Console(width=200)
     outcomes: list[Outcome] = []
@@ -107,6 +75,8 @@ def main(words: Sequence[str]) -> int:
                 stage.start()
             outcome = run_cell(stage, cell)
             outcomes.append(outcome)
+            keep([outcome])  # at once: who interrupts a long run keeps what is there
+            write_matrix()
             line = f"{number:3}/{len(chosen)} {outcome.seconds:5.1f} s {outcome.verdict:12} {' '.join(cell.does)}"
             console.print(f"{line}: {outcome.measured}", markup=False, highlight=False, soft_wrap=True)
             if outcome.verdict == "WRONG":
@@ -118,8 +88,6 @@ def main(words: Sequence[str]) -> int:
     finally:
         if stage is not None:
             stage.stop()
-    if not words:
-        write_page(outcomes, len(chosen))
     return int(any(outcome.verdict == "WRONG" for outcome in outcomes))
 
 

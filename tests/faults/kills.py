@@ -9,16 +9,17 @@ from tests.faults.words import summary
 VICTIM_SITE = SITES[0]
 
 
-def _victims(stage: Stage, victim: str, run: str) -> tuple[str, ...]:
+def victims(stage: Stage, victim: str, run: str, site: str = VICTIM_SITE) -> tuple[str, ...]:
+    """The processes that a kind of death takes, by their names as children."""
     if victim == "machine":
         return stage.everything(run)
     return {
         "conductor": (run,),
         "superlink": ("superlink",),
         "coordinator": (run, "superlink"),
-        "node": (f"{VICTIM_SITE}-node",),
-        "executor": (f"{VICTIM_SITE}-executor",),
-        "site": (f"{VICTIM_SITE}-node", f"{VICTIM_SITE}-executor"),
+        "node": (f"{site}-node",),
+        "executor": (f"{site}-executor",),
+        "site": (f"{site}-node", f"{site}-executor"),
     }[victim]
 
 
@@ -37,10 +38,9 @@ def kill_at_site(stage: Stage, victim: str, moment: str) -> str:
 
 
 def _kill_and_go_on(stage: Stage, run: str, victim: str, trap: Trap) -> str:
-
     try:
         stage.wait(trap.hit, 60)
-        stage.kill(*_victims(stage, victim, run))
+        stage.kill(*victims(stage, victim, run))
     finally:
         trap.release()
     return summary(stage.end_of(run))

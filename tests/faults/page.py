@@ -1,45 +1,61 @@
-"""``docs/faults.md``, from what the matrix came to."""
+"""``docs/faults.md``: the matrix, the load and the soak, each written by what measured it; the others' parts stay."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from tests.faults.outcomes import HERE, ROOT, Cell, Outcome, alone, cells, outcomes
 
-if TYPE_CHECKING:
-    from tests.faults.__main__ import Outcome
-
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "faults.md"
-_HEAD = Path(__file__).with_name("head.md")
+_PARTS = ("matrix", "load", "soak")
 _MARKS = {"as expected": "ok", "WRONG": "**WRONG**", "not possible here": "not run"}
 
 
-def write_page(outcomes: Sequence[Outcome], of: int) -> None:
-    """Write the page: the head, a count, and a table for each group. ``of``: how many cells the matrix has."""
-    good = sum(outcome.verdict == "as expected" for outcome in outcomes)
-    wrong = sum(outcome.verdict == "WRONG" for outcome in outcomes)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+def write_matrix() -> None:
+    """Write the matrix as it was last run, each cell by itself."""
+    known, matrix = outcomes(), cells()
+    run = [known[cell.name] for cell in matrix if cell.name in known]
+    good = sum(item.verdict == "as expected" for item in run)
+    wrong = sum(item.verdict == "WRONG" for item in run)
+    commits = ", ".join(dict.fromkeys(item.commit for item in run))
     lines = [
-        _HEAD.read_text("utf-8").rstrip(),
-        "",
-        f"Run on {moment} at commit {commit.stdout.strip() or 'unknown'}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[1]:.1f}: {len(outcomes)} of {of} cells, {good} as expected, {wrong} not, "
-        f"{len(outcomes) - good - wrong} not possible there, {sum(o.seconds for o in outcomes) / 60:.0f} min.",
+        f"{len(run)} of {len(matrix)} cells were run between {min((o.at for o in run), default='never')} and "
+        f"{max((o.at for o in run), default='never')} UTC (commits {commits}; load up to "
+        f"{max((o.load for o in run), default=0.0):.1f}), {sum(o.seconds for o in run) / 60:.0f} minutes in all: "
+        f"{good} as expected, {wrong} not, {len(run) - good - wrong} not possible there.",
     ]
-    for group in dict.fromkeys(outcome.cell.group for outcome in outcomes):
-        lines += ["", f"## {group}", "", "| fault | moment | outcome | | s |", "| --- | --- | --- | --- | --- |"]
-        for outcome in (one for one in outcomes if one.cell.group == group):
-            cell = outcome.cell
-            measured = outcome.measured.replace("|", "/")
-            if outcome.verdict == "WRONG":
-                measured += f" (expected: {' or '.join(cell.expected)})"
-            mark = _MARKS[outcome.verdict]
-            lines.append(f"| {cell.fault} | {cell.moment} | {measured} | {mark} | {outcome.seconds:.0f} |")
-    PAGE.write_text("\n".join(lines) + "\n", "utf-8")
+    for group in dict.fromkeys(cell.group for cell in matrix):
+        lines += ["", f"### {group}", "", "| fault | moment | outcome | | s |", "| --- | --- | --- | --- | --- |"]
+        lines += [_row(cell, known.get(cell.name)) for cell in matrix if cell.group == group]
+    write_part("matrix", "\n".join(lines))
+
+
+def _row(cell: Cell, found: Outcome | None) -> str:
+    if found is None:
+        return f"| {cell.fault} | {cell.moment} | | not run | |"
+    measured = found.measured.replace("|", "/")
+    if found.verdict == "WRONG":
+        measured += f" (expected: {' or '.join(cell.expected)})"
+    return f"| {cell.fault} | {cell.moment} | {measured} | {_MARKS[found.verdict]} | {found.seconds:.0f} |"
+
+
+def write_part(name: str, text: str) -> None:
+    """Put ``text`` in the place of one part of the page."""
+    with alone():
+        present = PAGE.read_text("utf-8") if PAGE.exists() else ""
+        parts = {part: _between(present, part) for part in _PARTS} | {name: text.strip()}
+        pieces = [(HERE / "head.md").read_text("utf-8").rstrip()]
+        for part in _PARTS:
+            words = (HERE / f"{part}.md").read_text("utf-8").rstrip()
+            pieces += [words, f"{_mark(part)}\n{parts[part] or 'Not measured yet.'}\n{_mark(part, end=True)}"]
+        fresh = PAGE.with_name(".faults.md.part")
+        fresh.write_text("\n\n".join(pieces) + "\n", "utf-8")
+        fresh.replace(PAGE)
+
+
+def _mark(part: str, *, end: bool = False) -> str:
+    return f"<!-- {'end of ' if end else ''}{part} -->"
+
+
+def _between(text: str, part: str) -> str:
+    _, begun, rest = text.partition(_mark(part))
+    found, ended, _ = rest.partition(_mark(part, end=True))
+    return found.strip() if begun and ended and found.strip() != "Not measured yet." else ""

@@ -33,6 +33,10 @@ class ViolationError(AssertionError):
     """Something that must hold after every fault did not."""
 
 
+class Unavailable(Exception):  # noqa: N818 - no error of the software
+    """This machine cannot show the fault; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a run ended: its record, and by round what became of each site (``included`` or outcome and code)."""

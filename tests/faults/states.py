@@ -15,16 +15,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.stage import SITES, Stage
+from tests.faults.stage import SITES, Stage, Unavailable
 from tests.faults.words import summary
 
 from gaitkeeper_shared.ports import free_port
 
 SITE = SITES[0]
-
-
-class Unavailable(Exception):  # noqa: N818 - no error of the software
-    """This machine cannot show the fault; the text says why."""
 
 
 def _disks(stage: Stage) -> None:
@@ -146,14 +142,14 @@ def two_conductors(stage: Stage) -> str:
 
 
 def two_services(stage: Stage) -> str:
-    """``gaitkeeper coordinator run`` on a home where a service runs."""
+    """``gaitkeeper coordinator start`` on a home where a service runs."""
     from gaitkeeper_shared.single import hold
 
-    command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "run", "--home", str(stage.home.path)]
+    command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "start", "--home", str(stage.home.path)]
     with hold(stage.home.run / "coordinator.lock", stage.home.path, "coordinator-running"):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     traceback = ", with a traceback" if "Traceback" in done.stderr else ""
-    known = "says that one runs" if "runs" in done.stderr or "running" in done.stderr else done.stderr[-200:]
+    known = "says that one runs" if "already runs on" in done.stderr else done.stderr[-200:]
     return f"exit {done.returncode}, {known}{traceback}"
 
 

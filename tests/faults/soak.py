@@ -1,0 +1,205 @@
+"""Many rounds with a death every few of them: what is lost, what grows, what is left behind."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from tests.faults.application import ledger_of
+from tests.faults.kills import victims
+from tests.faults.outcomes import commit
+from tests.faults.page import write_part
+from tests.faults.stage import SITES, Stage
+from tests.faults.words import summary
+
+ROUNDS_A_RUN = 10
+ROUNDS_A_KILL = 4
+"""On average."""
+VICTIMS = ("conductor", "superlink", "coordinator", "node", "executor", "site", "machine")
+REST_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process while nothing happens, after ``round`` rounds in all. ``mib``: of resident memory."""
+
+    part: str
+    pid: int
+    round: int
+    mib: float
+    files: int
+    threads: int
+
+
+@dataclass
+class Diary:
+    """What was seen on the way."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    samples: list[Sample] = field(default_factory=list)
+    processes: list[int] = field(default_factory=list)
+    temporary: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    rounds: int = 0
+    seconds: float = 0.0
+    broken: str = ""
+
+
+def main(words: Sequence[str]) -> int:
+    """Play, print, and write the page's part."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults soak")
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=60.0, help="no new run begins after this")
+    asked = parser.parse_args(words)
+    console, diary, chance = Console(), Diary(), random.Random(asked.seed)
+    stage = Stage(Path(tempfile.mkdtemp(prefix="gaitkeeper-faults-")))
+    started = time.monotonic()
+    try:
+        stage.start()
+        _rest(stage, diary)
+        while diary.rounds < asked.rounds and time.monotonic() - started < asked.minutes * 60:
+            ended = _run(stage, diary, chance)
+            diary.ends[ended] += 1
+            _rest(stage, diary)
+            diary.seconds = time.monotonic() - started
+            told = f"{diary.rounds:4} rounds {diary.seconds:6.0f} s {diary.kills.total():3} kills: {ended}"
+            console.print(told, markup=False, highlight=False)
+    except KeyboardInterrupt:
+        console.print("[dim]interrupted: the page tells what was run[/dim]")
+    except AssertionError as error:  # what must hold did not: the page says so
+        diary.broken = str(error).splitlines()[0][:300]
+    finally:
+        charged = _charged(stage)
+        stage.stop()
+    text = _words(diary, charged, asked.seed)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    write_part("soak", text)
+    return int(bool(diary.broken) or set(diary.ends) - {"succeeded"} != set())
+
+
+def _run(stage: Stage, diary: Diary, chance: random.Random) -> str:
+    """One run of some rounds, and its deaths."""
+    run = stage.begin(rounds=ROUNDS_A_RUN)
+    at = 1
+    while (at := at + max(1, round(chance.expovariate(1 / ROUNDS_A_KILL)))) < ROUNDS_A_RUN:
+        stage.wait(lambda number=at: stage.journal.run(run).committed >= number, 240)  # type: ignore[misc]
+        stage.pause(chance.uniform(0.0, 1.0))
+        victim = chance.choice(VICTIMS)
+        site = chance.choice(SITES)
+        alive = {child.name for child in stage.children.status() if child.pid is not None}
+        if set(doomed := victims(stage, victim, run, site)) <= alive and not stage.journal.run(run).state.terminal:
+            stage.kill(*doomed)
+            diary.kills[victim] += 1
+    ended = stage.end_of(run, 600)
+    diary.rounds += len(ended.rounds)
+    return summary(ended)
+
+
+def _rest(stage: Stage, diary: Diary) -> None:
+    """Let everything come back and be still, then look at it."""
+    stage.wait(lambda: all(child.pid is not None for child in stage.children.status()), 60)
+    stage.pause(REST_S)
+    for child in stage.children.status():
+        if child.pid is not None:
+            diary.samples.append(_sample(child.name, child.pid, diary.rounds))
+    diary.processes.append(_descendants())
+    outside = [path for path in Path(tempfile.gettempdir()).glob("*") if path != stage.folder]
+    diary.temporary.append(len(outside))
+    diary.kept.append(sum(1 for path in stage.folder.rglob("*") if path.is_file() and path.suffix != ".hit"))
+
+
+def _sample(name: str, pid: int, number: int) -> Sample:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines())
+    files = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    part = name.rpartition("-")[2]
+    return Sample(part, pid, number, int(status["VmRSS"].split()[0]) / 1024, files, int(status["Threads"]))
+
+
+def _descendants() -> int:
+    """Processes below this one, however deep."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text("ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(entry.parent.name))
+    found, todo = 0, [os.getpid()]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found += len(children)
+        todo += children
+    return found
+
+
+def _charged(stage: Stage) -> dict[str, int]:
+    """Rounds that each site's ledger was charged for."""
+    return {
+        site: sum(entry.kind == "train" for entry in ledger_of(stage.folder / site).entries)
+        for site in SITES
+        if site in stage.keys
+    }
+
+
+def _words(diary: Diary, charged: dict[str, int], seed: int) -> str:
+    ends = ", ".join(f"{count} {end}" for end, count in diary.ends.most_common())
+    kills = ", ".join(f"{count} {victim}" for victim, count in diary.kills.most_common())
+    lines = [
+        f"{diary.rounds} rounds in {diary.ends.total()} runs, {diary.seconds / 60:.0f} minutes, seed {seed}, commit "
+        f"{commit()}; {diary.kills.total()} kills ({kills}). Runs: {ends}. Rounds charged: "
+        + ", ".join(f"{site} {count}" for site, count in charged.items())
+        + ".",
+    ]
+    if diary.broken:
+        lines += ["", f"**WRONG**: {diary.broken}"]
+    lines += [
+        "",
+        f"At rest, at the beginning and at the end: processes {_ends(diary.processes)}; files of coordinator and sites "
+        f"{_ends(diary.kept)} (journal, ledgers, logs; a log for each run); things in the folder for temporary files "
+        f"beside theirs {_ends(diary.temporary)}.",
+        "",
+        "| process | seen | MiB first | MiB last | MiB largest | MiB a round, of one process | files | threads |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for part in ("superlink", "node", "executor"):
+        mine = [sample for sample in diary.samples if sample.part == part]
+        if mine:
+            lines.append(_row(part, mine))
+    return "\n".join(lines)
+
+
+def _ends(numbers: Sequence[int]) -> str:
+    return f"{numbers[0]} and {numbers[-1]}" if numbers else "unknown"
+
+
+def _row(part: str, samples: Sequence[Sample]) -> str:
+    first = [s.mib for s in samples if s.round == samples[0].round]
+    last = [s.mib for s in samples if s.round == samples[-1].round]
+    lives = {sample.pid: [other for other in samples if other.pid == sample.pid] for sample in samples}
+    grown = [slope for slope in map(_slope, lives.values()) if slope is not None]
+    growth = f"{statistics.median(grown):+.3f} (median of {len(grown)})" if grown else "none lived long enough"
+    files, threads = ([getattr(s, name) for s in samples] for name in ("files", "threads"))
+    return (
+        f"| {part} | {len({s.pid for s in samples})} processes | {statistics.mean(first):.0f} | "
+        f"{statistics.mean(last):.0f} | {max(s.mib for s in samples):.0f} | {growth} | {min(files)} to {max(files)} | "
+        f"{min(threads)} to {max(threads)} |"
+    )
+
+
+def _slope(lives: Sequence[Sample]) -> float | None:
+    """MiB a round over the life of one process but for its first run, in which it loads what it needs."""
+    settled = [sample for sample in lives if sample.round >= lives[0].round + ROUNDS_A_RUN]
+    if len(settled) < 3:
+        return None
+    return float(statistics.linear_regression([s.round for s in settled], [s.mib for s in settled]).slope)
