@@ -13,15 +13,20 @@ from gaitkeeper_shared.errors import GaitkeeperError
 if TYPE_CHECKING:
     from gaitkeeper_client.capture.video import FrameSource, VideoInfo
     from gaitkeeper_client.gait.analysis import Analysis
+    from gaitkeeper_client.gait.perspective import Picture
     from gaitkeeper_client.lab.options import ReadOptions
     from gaitkeeper_client.lab.readers import ForceReader, Reader
     from gaitkeeper_client.lab.walk import LabWalk
     from gaitkeeper_client.pose.base import EstimatorIdentity, PoseEstimator
     from gaitkeeper_client.pose.estimators import EstimatorChoice
     from gaitkeeper_client.pose.watch import Sighting
+    from gaitkeeper_shared.recording import JointTrajectories
 
 Progress = Callable[[int, int], None]
 """Called with frames done and frames in all (0 where the file does not say)."""
+
+MOST_OUTSIDE = 0.1
+"""Share of points outside the picture: networks place what its edge cuts off."""
 
 SHORTEST_M, TALLEST_M = 0.4, 2.6
 
@@ -113,9 +118,34 @@ def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysi
         source |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
     if walk is None:
         return nobody(source)
+    picture = _picture_of(walk.trajectories, options)
+    if picture is not None:
+        source |= {"width_px": picture.width, "height_px": picture.height}
     if not feet_are_seen(walk):
         return _without_feet(source)
-    return analyse(walk.trajectories, height_m=options.height_m, source=source)
+    return analyse(walk.trajectories, height_m=options.height_m, source=source, picture=picture)
+
+
+def _picture_of(tracks: JointTrajectories, options: ReadOptions) -> Picture | None:
+    """The picture that image points were found in; None where nobody said its size.
+
+    Raises ``option-unusable`` for a size that the points do not fit: its middle would not be the camera's.
+    """
+    import numpy as np
+
+    from gaitkeeper_client.gait.perspective import Picture
+
+    if options.size_px is None:
+        return None
+    width, height = options.size_px
+    column, row = tracks.positions[..., 0], height - tracks.positions[..., 1]
+    outside = (column < 0.0) | (column > width) | (row < 0.0) | (row > height)
+    seen = np.isfinite(column) & np.isfinite(row)
+    if seen.any() and float(np.mean(outside[seen])) > MOST_OUTSIDE:
+        far = f"column {np.max(column[seen]):.0f} and row {np.max(row[seen]):.0f}"
+        detail = f"the points do not lie in a picture of {width:.0f}x{height:.0f}: they reach to {far}"
+        raise GaitkeeperError("option-unusable", option="--size", detail=detail, example="--size 1920x1080")
+    return Picture(int(width), int(height))
 
 
 def _walk_of(path: Path, reader: Reader, options: ReadOptions) -> LabWalk | None:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lab_fixtures import HEIGHT_PX, RATE_HZ, WIDTH_PX, WRITERS, walk, write_dlc, write_trc
 
 from gaitkeeper_client.gait.belt import with_belt
+from gaitkeeper_client.gait.perspective import Picture
+from gaitkeeper_client.gait.squaring import picture_of
 from gaitkeeper_client.lab.options import ReadOptions, check_aid, check_options, parse_size, read_mapping
 from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_client.vault.cohort import read_cohort
 from gaitkeeper_client.vault.ingest import source_digest
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.simulation.camera import camera_for
+from gaitkeeper_shared.simulation.patient import draw_patient
+from gaitkeeper_shared.simulation.truth import walk_truth
+from gaitkeeper_shared.simulation.walker import Walk
+from gaitkeeper_shared.skeleton import JOINTS
 
 
 def code_of(call) -> str:  # type: ignore[no-untyped-def]
@@ -119,6 +127,33 @@ def test_the_picture_s_size_turns_shares_into_pixels(tmp_path: Path) -> None:
     path = WRITERS["landmark-csv"][1](tmp_path / "walk_landmarks.csv", walk(5.0))
     assert code_of(lambda: analyse_file(path)) == "pose-size-needed"
     assert analyse_file(path, options=ReadOptions(size_px=(WIDTH_PX, HEIGHT_PX))).status == "analysed"
+
+
+def oblique_table(path: Path, walker: Walk) -> Path:
+    """Pixels of a camera that stands obliquely, 30 a second, in a picture of 960x540."""
+    camera = camera_for(walker.positions(np.linspace(0.0, 6.0, 50)), (960, 540), "oblique", "left_to_right")
+    points, _ = camera.project(walker.positions(np.arange(180) / 30.0))
+    head = ",".join(f"{name}_{axis}" for name in JOINTS for axis in "xy")
+    rows = [",".join(f"{value:.3f}" for value in frame.ravel()) for frame in points]
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return path
+
+
+def test_with_the_picture_s_size_an_oblique_walk_is_set_square(tmp_path: Path) -> None:
+    walker = Walk(draw_patient("p", "healthy", 8), 6.0)
+    path = oblique_table(tmp_path / "oblique.csv", walker)
+    unknown = analyse_file(path, height_m=walker.patient.height_m, options=ReadOptions(rate_hz=30.0))
+    why = unknown.parameters["step_length"].refused
+    assert why is not None
+    assert (why.code, "--size" in why.message) == ("view-unfit", True)
+    options = ReadOptions(rate_hz=30.0, size_px=(960.0, 540.0))
+    squared = analyse_file(path, height_m=walker.patient.height_m, options=options)
+    assert picture_of(squared) == Picture(960, 540)
+    truth = walk_truth(walker).parameters
+    assert squared.parameters["step_length"].value == pytest.approx(truth.step_length, rel=0.06)
+    assert "set-square" in [note.code for note in squared.parameters["step_length"].notes]
+    wrong = ReadOptions(rate_hz=30.0, size_px=(480.0, 270.0))
+    assert code_of(lambda: analyse_file(path, options=wrong)) == "option-unusable"
 
 
 def test_a_belt_s_speed_is_used_where_the_way_cannot_be_seen(tmp_path: Path) -> None:

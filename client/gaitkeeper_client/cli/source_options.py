@@ -34,7 +34,7 @@ Rate = Annotated[
 ]
 Size = Annotated[
     str | None,
-    typer.Option("--size", metavar="WxH", help="The picture's size in pixels, for landmarks given as shares of it."),
+    typer.Option("--size", metavar="WxH", help="The picture's size in pixels, for keypoint files."),
 ]
 MappingFile = Annotated[
     Path | None,

@@ -12,7 +12,7 @@ Needs = Literal["times", "side", "space"]
 
 VIEWS: Mapping[Needs, str] = {
     "times": "side or oblique view, laboratory points, foot forces",
-    "side": "side view (oblique to 40 degrees where a video's perspective is known), laboratory points",
+    "side": "side view (oblique to 40 degrees where the picture's size is known), laboratory points",
     "space": "laboratory points",
 }
 """From where a parameter can be measured, in words."""

@@ -72,7 +72,8 @@ TABLE: dict[str, Refusal] = {
             "view-unfit",
             "the parameter cannot be measured from this side",
             "{what} cannot be measured from this view ({view}).",
-            "Place the camera at the side of the walkway, square to it, at hip height.",
+            "Place the camera at the side of the walkway, square to it, at hip height. With a file of keypoints, give "
+            "the picture's size (--size): then a view up to 40 degrees off the side can be set square.",
         ),
         Refusal(
             "space-needed",
