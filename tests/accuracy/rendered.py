@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from tests.accuracy.tables import cell, section, table
 
+from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_client.validation.sources import named_reference
 from gaitkeeper_client.validation.validate import Validation, compare
@@ -29,7 +30,22 @@ MAIN = ("side", 30.0)
 """What the table of events and curves is of: the recording that the documentation advises."""
 
 _WHICH = ("walker", "view", "rate", "analysis", "missed, false")
+_SAID = ("withheld", "within 5 deg", "interval holds", "beyond 5 deg", "of these held", "of these held or cautioned")
 _MEASURES = ("cadence %", "step length %", "speed %", "strike ms", "off ms", "near knee deg", "far knee deg")
+
+
+GOOD_DEG = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Knee:
+    """A knee's range of motion. ``error_deg``: ours less the truth, NaN where withheld; ``held``: whether the interval
+    holds the truth; ``cautions``: codes of what is said beside the value."""
+
+    leg: str
+    error_deg: float
+    held: bool
+    cautions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,7 @@ class Walker:
     missed: int
     false: int
     errors: tuple[float, ...]
+    knees: tuple[Knee, Knee]
 
 
 def rendered() -> str:
@@ -62,6 +79,10 @@ def rendered() -> str:
         ),
         "Size of the errors, median and worst over the walkers:\n",
         table(("view", "rate", *_MEASURES), _summaries(walkers)),
+        "### What is said of a knee that is wrong\n",
+        f"A range of motion more than {GOOD_DEG:g} degrees off must at least say so: by an interval that holds the "
+        "truth, or by a\ncaution beside the value.\n",
+        table(("view", "leg", "legs", *_SAID), _said_of_knees(walkers)),
     ]
     return "\n".join(parts)
 
@@ -86,13 +107,14 @@ def _measure(truth_path: Path, view: View, rate: float) -> Walker:
     near = "right" if truth["direction"] == "left_to_right" else "left"
     far = "left" if near == "right" else "right"
     events = [one.events[kind].to_json() for kind in ("foot_strike", "foot_off")]
+    knees = (_knee(analysis, "near", near, known), _knee(analysis, "far", far, known))
     errors = (
         *(_percent(values.get(name), known[name]) for name in ("cadence", "step_length", "walking_speed")),
         *(_number(document["mae_ms"]) for document in events),
-        *(_difference(values.get(f"knee_range_{side}"), known[f"knee_range_{side}"]) for side in (near, far)),
+        *(knee.error_deg for knee in knees),
     )
     missed = sum(int(_number(document["n"]) - _number(document["found"])) for document in events)
-    return Walker(view, rate, one, one.status, missed, sum(int(_number(d["false"])) for d in events), errors)
+    return Walker(view, rate, one, one.status, missed, sum(int(_number(d["false"])) for d in events), errors, knees)
 
 
 def _percent(value: float | None, truth: float) -> float:
@@ -103,8 +125,25 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _difference(value: float | None, truth: float) -> float:
-    return float("nan") if value is None else value - truth
+def _knee(analysis: Analysis, leg: str, side: str, known: Mapping[str, float]) -> Knee:
+    found, truth = analysis.parameters[f"knee_range_{side}"], known[f"knee_range_{side}"]
+    if found.value is None:
+        return Knee(leg, float("nan"), False, ())
+    held = found.ci95 is not None and found.ci95[0] <= truth <= found.ci95[1]
+    return Knee(leg, found.value - truth, held, tuple(note.code for note in found.notes))
+
+
+def _said_of_knees(walkers: Sequence[Walker]) -> list[list[str]]:
+    rows = []
+    for view, leg in product(VIEWS, ("near", "far")):
+        legs = [knee for walker in walkers if walker.view == view for knee in walker.knees if knee.leg == leg]
+        known = [knee for knee in legs if np.isfinite(knee.error_deg)]
+        off = [knee for knee in known if abs(knee.error_deg) > GOOD_DEG]
+        held = sum(knee.held for knee in off)
+        told = sum(knee.held or bool(knee.cautions) for knee in off)
+        counts = (len(legs) - len(known), len(known) - len(off), sum(knee.held for knee in known), len(off), held, told)
+        rows.append([view, leg, str(len(legs)), *map(str, counts)])
+    return rows
 
 
 def _row(walker: Walker) -> list[str]:
