@@ -18,7 +18,6 @@ from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.keys import LEAST_PASSPHRASE, SCRYPT_N, stretch
 from gaitkeeper_shared.durable import make_private_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.envelope import SealContext, seal, unseal
 from gaitkeeper_shared.trust.keys import SigningKey, VerifyingKey
 
@@ -139,12 +138,6 @@ def unlock_clinician(home: SiteHome, name: str, passphrase: str) -> Signer:
     if key.verifying != known.key:
         raise GaitkeeperError("clinician-damaged", path=path, detail="its two keys do not belong together")
     return Signer(known, key)
-
-
-def logged_keys(home: SiteHome) -> frozenset[str]:
-    """The key ids that the audit log knows as a clinician's. Raises ``audit-broken``."""
-    entries = AuditLog(home.audit_log).entries()
-    return frozenset(str(entry.facts.get("key")) for entry in entries if entry.event == "clinician-added")
 
 
 def _sealed(key: SigningKey, name: str, passphrase: str, scrypt_n: int) -> dict[str, Any]:

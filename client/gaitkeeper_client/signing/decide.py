@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.signing.items import MODEL
 from gaitkeeper_client.signing.kept import KeptReport, load
+from gaitkeeper_client.signing.log import DECIDED, DECIDING
 from gaitkeeper_client.signing.statements import Decision, SignedStatement, Statement, put_statement
 from gaitkeeper_client.signing.verification import verified
 from gaitkeeper_client.vault.events import record
@@ -64,10 +66,13 @@ def decide(
     )
     content = statement.canonical()
     signatures = sign(content, STATEMENT_CONTEXT, signer.key, clock=lambda: signed_at)
+    # The log first: what it was not told of before, nobody said, whatever time a statement names.
+    digest = hashlib.sha256(content).hexdigest()
+    record(home, DECIDING, patient=report.pseudonym, report=report.id, statement=statement.number, sha256=digest)
     put_statement(vault, report.pseudonym, SignedStatement(statement, content, signatures))
     record(
         home,
-        "report-decided",
+        DECIDED,
         patient=report.pseudonym,
         report=report.id,
         statement=statement.number,
