@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gaitkeeper_client.training.calibration import TYPICAL_LOGIT
 from gaitkeeper_client.training.dpsgd import PrivateSteps
 from gaitkeeper_client.training.site_round import steps_of
 from gaitkeeper_shared.arrays import FloatArray, IntArray
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.privacy.calibration import TYPICAL_LOGIT
 from gaitkeeper_shared.privacy.plan import plan
 from gaitkeeper_shared.rehearsal import RehearsalPerson
 from gaitkeeper_shared.study import Study

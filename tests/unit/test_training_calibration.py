@@ -8,15 +8,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaitkeeper_client.training.calibration import TYPICAL_LOGIT, calibrate_private, sharpened
+from gaitkeeper_client.training.calibration import calibrate_private, sharpened
 from gaitkeeper_client.training.dataset import Person
 from gaitkeeper_client.training.dpsgd import PrivateSteps
+from gaitkeeper_client.training.incoming import check_incoming
+from gaitkeeper_client.training.refusals import PUBLIC_CODES
 from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.rehearsal_calibration import calibration
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.bundle import weights_of
 from gaitkeeper_shared.models.registry import GaitModel, build
 from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.privacy.calibration import (
+    STEPS_OF_NOISE,
+    TYPICAL_LOGIT,
+    check_calibration,
+    factor_digits,
+    factor_noise,
+)
 from gaitkeeper_shared.privacy.plan import plan
 from gaitkeeper_shared.secure.arithmetic import FRACTION_BITS, encode
 from gaitkeeper_shared.study import Input, parse_study
@@ -176,6 +185,57 @@ def test_what_makes_no_sense_is_refused(old: bytes, new: bytes) -> None:
     with pytest.raises(GaitkeeperError) as error:
         parse_study(STUDY.replace(old, new))
     assert error.value.code == "study-bad-value"
+
+
+MASKED = (
+    STUDY
+    + b"""
+trust = "distributed"
+colluding = 1
+[federation]
+quorum = 3
+aggregation = "secure"
+"""
+)
+
+
+def test_noise_that_rounding_would_swallow_is_refused_before_anything_is_charged() -> None:
+    quiet = parse_study(MASKED.replace(b"calibration = 2", b"calibration = 2\ncalibration_rate = 0.001"))
+    weights = weights_of(model_of("symmetry", "all", 1))
+    with pytest.raises(GaitkeeperError) as error:
+        check_incoming(quiet, plan(quiet), weights)
+    assert error.value.code == "calibration-noise"
+    assert error.value.code in PUBLIC_CODES  # it is made of the study alone, and the coordinator has to mend it
+    enough = float(str(error.value.remedy).split("calibration_rate to ")[1].split(" ")[0]) * 1.01
+    mended = MASKED.replace(b"calibration = 2", f"calibration = 2\ncalibration_rate = {enough}".encode())
+    check_incoming(parse_study(mended), plan(parse_study(mended)), weights)
+    # Whole noise is added before rounding: nothing is lost.
+    local = parse_study(STUDY.replace(b"calibration = 2", b"calibration = 2\ncalibration_rate = 0.001"))
+    check_calibration(local, plan(local))
+
+
+def test_what_a_sum_of_rounded_shares_tells_is_noise_and_not_the_factor() -> None:
+    """At the least noise that is allowed a sum over sites has the whole noise; far below it, none is left."""
+    draw = np.random.default_rng(4)
+    weights, step = np.ones((1, 1)), 2.0**-11
+
+    def deviation(noise: float) -> float:
+        sums = [sum(sharpened(weights, 1.0 + draw.normal(0.0, noise), noise)[1] for _ in range(3)) for _ in range(2000)]
+        return float(np.std(sums)) / noise / 3**0.5
+
+    assert deviation(STEPS_OF_NOISE * step) == pytest.approx(1.0, abs=0.06)
+    assert deviation(step / 16.0) == 0.0
+
+
+def test_a_site_with_far_more_patients_than_foreseen_keeps_the_factor_within_its_digits() -> None:
+    model = model_of("symmetry", "all", 3)
+    before = model.head.weight.detach().clone()
+    steps = PrivateSteps(1, 1.0, 0.0, 50.0, 1.0, 1.0, 1e-4)
+    calibrate_private(model, people(40, 3), steps, 90.0)
+    factor = float((model.head.weight.detach() / before).flatten()[0])
+    whole, _ = factor_digits(factor_noise(90.0, 1e-4, 50.0, 1.0))
+    assert abs(factor - 1.0) > 2.0  # the bound was reached or neared, so that this could fail
+    assert abs(factor) < 2.0**whole
 
 
 def test_calibration_is_in_the_price() -> None:

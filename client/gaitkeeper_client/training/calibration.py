@@ -26,6 +26,7 @@ import torch
 
 from gaitkeeper_client.training.frozen import frozen_features
 from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.privacy.calibration import MOST_SHIFT, TYPICAL_LOGIT, factor_digits, factor_noise
 from gaitkeeper_shared.privacy.noise import gaussian, poisson_sample
 from gaitkeeper_shared.secure.arithmetic import FRACTION_BITS
 
@@ -34,14 +35,8 @@ if TYPE_CHECKING:
     from gaitkeeper_client.training.dpsgd import PrivateSteps
     from gaitkeeper_shared.models.registry import GaitModel
 
-TYPICAL_LOGIT = 4.0
-"""The temperature's derivative is that of the offsets times the logits; divided by this it is as long as theirs."""
 _SIGNIFICAND = 24
 """Binary digits of a float32."""
-_WHOLE_DIGITS = 3
-"""Of the factor, before its point: it stays below 8."""
-_GRID_OF_NOISE, _FEWEST_DIGITS, _MOST_DIGITS = 16.0, 4, 11
-"""The factor's digits after its point."""
 
 
 def calibrate_private(model: GaitModel, people: Sequence[Person], steps: PrivateSteps, learning_rate: float) -> None:
@@ -50,17 +45,21 @@ def calibrate_private(model: GaitModel, people: Sequence[Person], steps: Private
     patients = [_Patient(model, person) for person in people]
     first = np.concatenate([_array(weight), _array(bias)[:, None]], axis=1)
     factor, offsets = 1.0, np.zeros(bias.numel())
+    most = MOST_SHIFT * TYPICAL_LOGIT * steps.normaliser / learning_rate
     for _ in range(steps.steps):
         head = first * factor
         head[:, -1] -= offsets
         drawn = [patients[index] for index in np.flatnonzero(poisson_sample(len(patients), steps.sample_rate))]
-        total = gaussian(1 + bias.numel(), steps.noise_multiplier * steps.clip_norm)
+        total = np.zeros(1 + bias.numel())
         for patient in drawn:
             total += clipped(patient.row(head), steps, patient.class_index)
+        # A bound on the sum is no further step for anybody: two sums do not get farther from each other by it.
+        total[0] = np.clip(total[0], -most, most)
+        total += gaussian(total.size, steps.noise_multiplier * steps.clip_norm)
         step = learning_rate * total / steps.normaliser
         own = 1.0 - float(step[0]) / TYPICAL_LOGIT
         factor, offsets = factor * own, offsets * own + step[1:]
-    noise = learning_rate * steps.noise_multiplier * steps.clip_norm / steps.normaliser / TYPICAL_LOGIT
+    noise = factor_noise(learning_rate, steps.noise_multiplier, steps.clip_norm, steps.normaliser)
     weights, factor = sharpened(first[:, :-1], factor, noise)
     with torch.no_grad():
         weight.copy_(torch.from_numpy(weights).to(weight))
@@ -70,14 +69,14 @@ def calibrate_private(model: GaitModel, people: Sequence[Person], steps: Private
 def sharpened(weights: FloatArray, factor: float, noise: float) -> tuple[FloatArray, float]:
     """``weights`` times ``factor``, exact in float32 and in a masked sum's fixed point, and the factor as it was used.
 
-    Both are rounded first: the factor to a sixteenth of its ``noise`` (a standard deviation) where there are digits for
-    that, the weights to what is left. Without noise, in a rehearsal, nothing is rounded.
+    Both are rounded first: the factor to the digits for its ``noise`` (a standard deviation; see ``factor_digits``),
+    the weights to what is left. Without noise, in a rehearsal, nothing is rounded.
     """
     if noise == 0.0:
         return weights * factor, factor
-    digits = min(max(math.ceil(math.log2(_GRID_OF_NOISE / noise)), _FEWEST_DIGITS), _MOST_DIGITS)
+    whole, digits = factor_digits(noise)
     used = float(np.rint(factor * 2.0**digits)) * 2.0**-digits
-    left = _SIGNIFICAND - _WHOLE_DIGITS - digits
+    left = _SIGNIFICAND - whole - digits
     largest = float(np.abs(weights).max(initial=0.0))
     # Not below what the fixed point of masked sums has digits for.
     exponent = max(math.frexp(largest)[1], left + digits - FRACTION_BITS)

@@ -9,6 +9,7 @@ import numpy as np
 
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import Weights
+from gaitkeeper_shared.privacy.calibration import check_calibration
 from gaitkeeper_shared.privacy.plan import PrivacyPlan
 from gaitkeeper_shared.study import Study
 
@@ -22,10 +23,12 @@ def check_incoming(study: Study, prices: PrivacyPlan, weights: Weights) -> None:
     """Return where an update of ``weights`` can be masked and its noise is not rounded away.
 
     A coordinator could send weights so large that float32 steps over the noise: with distributed trust, where a step
-    has this site's share of it alone, the rounded update would tell who was in it. Raises ``round-refused``.
+    has this site's share of it alone, the rounded update would tell who was in it. Raises ``round-refused``, or
+    ``calibration-noise`` where a later round of the study would round its noise away whatever the weights.
     """
     if not study.federation.secure:
         return
+    check_calibration(study, prices)
     largest = 0.0
     for name, array in weights.items():
         values = np.abs(array.astype(np.float64))

@@ -26,6 +26,7 @@ PUBLIC_CODES = frozenset(
         "model-damaged",
         "model-kind-unknown",
         "privacy-unreachable",
+        "calibration-noise",
         "privacy-switched-off",
         "budget-spent",
         "budget-cap",

@@ -14,6 +14,8 @@ from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import RunRecord
 from gaitkeeper_server.store import CoordinatorStore, SiteRecord
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.privacy.calibration import check_calibration
+from gaitkeeper_shared.privacy.plan import plan
 from gaitkeeper_shared.study import Study
 from gaitkeeper_shared.trust.certificates import public_key_digest, read_certificate
 
@@ -22,7 +24,8 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
     """Enter a run of the signed study ``which`` (path, name or hash) for the sites that are enrolled now.
 
     Raises ``study-*``, ``signature-*``, ``run-infinite-epsilon``, ``no-sites``, ``required-not-enrolled``,
-    ``quorum-impossible``, ``secure-threshold`` or ``model-start-missing``.
+    ``quorum-impossible``, ``secure-threshold``, ``privacy-unreachable``, ``calibration-noise`` or
+    ``model-start-missing``.
     """
     try:
         signed = signed_study(home, which)
@@ -42,6 +45,7 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
     if len(sites) < study.federation.quorum:
         raise GaitkeeperError("quorum-impossible", quorum=study.federation.quorum, enrolled=len(sites))
     check_one_sum_only(study, len(sites))
+    check_calibration(study, plan(study))
 
     from gaitkeeper_server.pretraining.start import first_weights, registered_start
     from gaitkeeper_server.registry import Registry
