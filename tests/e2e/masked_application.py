@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,6 +49,9 @@ class MadeUpSite:
 
     def dataset(self, study_hash: str, study: Study, run: str) -> SiteDataset:
         raise NotImplementedError
+
+    def still_holds(self, people: Collection[str]) -> bool:
+        return True
 
     def train(self, message: Message) -> None:
         """Put into the ledger what training would have left there."""

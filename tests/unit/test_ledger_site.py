@@ -8,6 +8,7 @@ import sqlite3
 import tomllib
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -20,9 +21,11 @@ from flwr.supercore.task_identity import TaskIdentity
 from gaitkeeper_client.consortium import studies as consortium_studies
 from gaitkeeper_client.consortium.policy import default_policy, write_default_policy
 from gaitkeeper_client.training import app as client_app
+from gaitkeeper_client.training import site_round
 from gaitkeeper_client.training.home_runtime import HomeRuntime, budget_cap
 from gaitkeeper_client.training.refusals import LOCAL
 from gaitkeeper_client.training.site_round import run_round
+from gaitkeeper_client.vault.erasure import erase
 from gaitkeeper_client.vault.home import SiteHome, create_home, write_table
 from gaitkeeper_client.vault.keys import SiteKey, create_key, unlock
 from gaitkeeper_client.vault.ledger import RoundKey
@@ -129,6 +132,45 @@ def test_patients_in_the_vaults_write_ahead_log_are_noticed(home: SiteHome) -> N
     assert len(after.train) + len(after.held_out) == len(before.train) + len(before.held_out) + 1
 
 
+@pytest.mark.parametrize("moment", ["while it trains", "after a kill"])
+def test_an_erasure_in_the_middle_of_a_round_leaves_no_update_of_the_patient(
+    home: SiteHome, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The erasure looks for kept updates before this one is kept: the round finds the erasure then."""
+    runtime = HomeRuntime(home)
+    train = site_round._train
+    victim = runtime.dataset(HASH, parse_study(STUDY), "run").train[0].pseudonym
+
+    def interrupted(*arguments: Any) -> Any:
+        trained = train(*arguments)
+        with Vault.open(home, unlock(home)) as vault:
+            erase(home, vault, victim)
+        return trained
+
+    monkeypatch.setattr(site_round, "_train", interrupted)
+    if moment == "after a kill":
+        monkeypatch.setattr(HomeRuntime, "still_holds", kill)  # between keeping the answer and looking
+        with pytest.raises(KeyboardInterrupt):
+            run_round(runtime, order(1), weights())
+        monkeypatch.undo()
+        monkeypatch.setattr(consortium_studies, "approved_study", lambda *_: parse_study(STUDY))
+        runtime = HomeRuntime(home)
+        assert runtime.ledger.reply(RoundKey(HASH, "run", 1)) is not None
+    answer = run_round(runtime, order(1), weights())
+    assert (answer.report.status, answer.report.code, answer.weights) == ("refused", "reply-gone", None)
+    with closing(sqlite3.connect(home.ledger)) as database:
+        assert database.execute("SELECT count(*) FROM replies").fetchone() == (0,)
+    assert any(victim in entry.patients for entry in runtime.ledger.entries)  # what was spent stays spent
+    assert run_round(HomeRuntime(home), order(1), weights()).report.code == "reply-gone"
+    monkeypatch.setattr(site_round, "_train", train)
+    assert run_round(runtime, order(2), weights()).report.status == "trained"
+    assert victim not in runtime.ledger.charged(RoundKey(HASH, "run", 2))
+
+
+def kill(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_home_whose_ledger_is_gone_does_not_begin_a_new_one(home: SiteHome) -> None:
     assert run_round(HomeRuntime(home), order(1), weights()).report.status == "trained"
     home.ledger.unlink()
@@ -195,7 +237,13 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_budget_shows_spending_caps_and_the_price_of_the_next_study(home: SiteHome, tmp_path: Path) -> None:
+def lost(_: SiteHome, wanted: str) -> Study:
+    raise GaitkeeperError("study-not-offered", study=wanted[:12])
+
+
+def test_budget_shows_spending_caps_and_the_price_of_the_next_study(
+    home: SiteHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runtime = HomeRuntime(home)
     for number in (1, 2):
         assert run_round(runtime, order(number), weights()).report.status == "trained"
@@ -203,6 +251,23 @@ def test_budget_shows_spending_caps_and_the_price_of_the_next_study(home: SiteHo
     assert status == 0
     assert "site-test" in output
     assert "2 rounds" in output
+    assert "no cap over all studies" in output
+    trained = {name for entry in runtime.ledger.entries if entry.kind == "train" for name in entry.patients}
+    kept_out = {name for entry in runtime.ledger.entries if entry.kind == "evaluate" for name in entry.patients}
+    # A run of two rounds is all that the study allows; one of its two evaluations is left.
+    assert f"{len(trained)} patients have spent what the study allows" in output
+    assert "kept out: 1 evaluations" in output
+    table = json.loads(run("site", "budget", "--home", str(home.path), "--json")[1])
+    assert {patient["exhausted"] for patient in table["patients"]} == {None}  # no cap: nobody can be past it
+    assert (table["studies"][0]["exhausted"], table["studies"][0]["known"]) == (len(trained), True)
+    assert len(table["patients"]) == len(trained | kept_out)
+    with monkeypatch.context() as patch:
+        patch.setattr(consortium_studies, "approved_study", lost)
+        table = json.loads(run("site", "budget", "--home", str(home.path), "--json")[1])
+        (lost_one,) = table["studies"]
+        assert (lost_one["known"], lost_one["limit"], lost_one["exhausted"]) == (False, None, 0)
+        assert lost_one["epsilon"] > 4.0  # at another delta than the study's
+        assert "(the study's own is not known)" in run("site", "budget", "--home", str(home.path))[1]
     study = tmp_path / "next.toml"
     study.write_bytes(STUDY.replace(b"site-test", b"next-test"))
     write_table(home, "privacy", {"epsilon_cap": 5.0, "delta": 1e-3})
@@ -211,8 +276,6 @@ def test_budget_shows_spending_caps_and_the_price_of_the_next_study(home: SiteHo
     table = json.loads(output)
     assert 3.5 < table["studies"][0]["epsilon"] <= 4.0
     assert table["cap"] == {"epsilon": 5.0, "delta": 1e-3}
-    trained = {name for entry in runtime.ledger.entries if entry.kind == "train" for name in entry.patients}
-    assert trained
     assert all(patient["exhausted"] for patient in table["patients"] if patient["pseudonym"] in trained)
     assert 3.5 < table["all_studies"]["train_epsilon"] <= 4.0
     assert 0.5 < table["all_studies"]["evaluate_epsilon"] < 2.0  # one of two evaluations

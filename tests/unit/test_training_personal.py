@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,25 @@ from gaitkeeper_client.training.dataset import Person
 from gaitkeeper_client.training.home_runtime import HomeRuntime
 from gaitkeeper_client.training.personal import fit_head
 from gaitkeeper_client.training.site_round import run_round
+from gaitkeeper_client.vault.check import check_records
+from gaitkeeper_client.vault.consent import Consent
 from gaitkeeper_client.vault.erasure import erase
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.keys import SiteKey
-from gaitkeeper_client.vault.personal import HeadFacts, PersonalHead, drop_head, keep_head, kept_head, usable_head
+from gaitkeeper_client.vault.personal import (
+    HeadFacts,
+    PersonalHead,
+    drop_head,
+    drop_stale_head,
+    has_head,
+    holdings,
+    keep_head,
+    kept_head,
+    sources_of,
+    usable_head,
+)
+from gaitkeeper_client.vault.retention import RetentionPolicy, apply_retention
+from gaitkeeper_client.vault.rotation import rotate_key
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import encode_reply, order_for, to_wire
@@ -26,6 +43,7 @@ from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.recording import Recording, Signals
 from gaitkeeper_shared.study import Study, parse_study, study_hash
+from gaitkeeper_shared.trust.audit import AuditLog
 
 ROOT = Path(__file__).resolve().parents[2] / "client/gaitkeeper_client"
 CHANNELS = ("hip_flexion_left", "hip_flexion_right", "pelvis_speed")
@@ -122,8 +140,11 @@ def test_it_is_sealed_used_for_findings_and_in_no_byte_that_leaves(site: tuple[S
     members = runtime.everybody(parse_study(STUDY))
     fitted = fit_head(release(), members)
     assert fitted.better
-    facts = HeadFacts(SHA, tuple(p.pseudonym for p in members), "2026-01-01T00:00:00+00:00", 0.7, fitted.loss_after)
-    keep_head(home, key, PersonalHead(facts, fitted.weights))
+    with Vault.open(home, key) as vault:
+        names = tuple(p.pseudonym for p in members)
+        sources = sources_of(holdings(vault), names)
+        facts = HeadFacts(SHA, names, "2026-01-01T00:00:00+00:00", 0.7, fitted.loss_after, sources)
+        keep_head(home, vault, PersonalHead(facts, fitted.weights))
     head = usable_head(home, key, SHA)
     assert head is not None
     np.testing.assert_array_equal(head.weights["head.weight"], fitted.weights["head.weight"])
@@ -140,37 +161,107 @@ def test_it_is_sealed_used_for_findings_and_in_no_byte_that_leaves(site: tuple[S
         for record in to_wire(encode_reply(reply)).values():
             left += b"".join(v if isinstance(v, bytes) else repr(v).encode() for v in dict(record).values())
     assert len(left) > 500
-    names = [p.pseudonym.encode() for p in members]
-    assert not any(trace in left for trace in (*traces, *names))
+    assert not any(trace in left for trace in (*traces, *(name.encode() for name in names)))
 
 
 def test_nothing_that_talks_to_others_knows_of_it() -> None:
-    """Who may: the command that makes it, findings, and erasure."""
+    """Who may: the command that makes it, findings, and whatever takes something from a patient's part in it."""
     users = set()
     for path in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "gaitkeeper_client.vault.personal":
                 users.add(str(path.relative_to(ROOT)))
-    assert users == {"cli/site_personal.py", "insight/deployed.py", "vault/erasure.py"}
+    drop_it = {"vault/erasure.py", "vault/retention.py", "vault/rotation.py", "cli/site_consent.py"}
+    assert users == {"cli/site_personal.py", "insight/deployed.py", "vault/check.py", *drop_it}
 
 
-def test_it_is_out_of_use_once_one_of_its_patients_withdraws_and_gone_once_one_is_erased(
-    site: tuple[SiteHome, SiteKey],
-) -> None:
-    home, key = site
-    with Vault.open(home, key) as vault:
-        pseudonyms = [patient.pseudonym for patient in vault.patients()]
+def keep(home: SiteHome, vault: Vault, of: Collection[str]) -> tuple[str, ...]:
+    """Keep some head that was fitted to patients, by their clinic's identifiers; their pseudonyms."""
+    names = tuple(vault.named(name).pseudonym for name in of)
     weights = {"head.weight": np.ones((2, 2), np.float32), "head.bias": np.zeros(2, np.float32)}
-    keep_head(home, key, PersonalHead(HeadFacts(SHA, (*pseudonyms, "p-gone"), "now", 1.0, 0.5), weights))
-    assert usable_head(home, key, SHA) is None
-    keep_head(home, key, PersonalHead(HeadFacts(SHA, tuple(pseudonyms), "now", 1.0, 0.5), weights))
-    assert usable_head(home, key, SHA) is not None
-    with pytest.raises(GaitkeeperError):
-        kept_head(home, SiteKey(b"0" * 32))
+    facts = HeadFacts(SHA, names, "2026-01-01T00:00:00+00:00", 1.0, 0.5, sources_of(holdings(vault), names))
+    keep_head(home, vault, PersonalHead(facts, weights))
+    return names
+
+
+def dropped(home: SiteHome) -> list[str]:
+    return [str(e.facts["why"]) for e in AuditLog(home.audit_log).entries() if e.event == "personal-head-dropped"]
+
+
+def test_it_is_gone_once_anything_is_that_it_was_fitted_to(tmp_path: Path) -> None:
+    """Erasure, withdrawal, a recording past its time, a new key: each removes it from the disk, and says so."""
+    home, key = make_site(tmp_path / "site")
     with Vault.open(home, key) as vault:
-        erase(home, vault, "patient-3")
-    assert kept_head(home, key) is None
-    assert not drop_head(home)
+        for i in range(6):
+            old = "2001-01-01T00:00:00+00:00" if i == 3 else None
+            facts = replace(facts_of(i), recorded_at=old)
+            vault.add(someone(f"patient-{i // 2}", label="ill"), walk(1.0, i), facts)
+        vault.add(someone("patient-9", label="ill"), walk(1.0, 9), facts_of(9))
+        keep(home, vault, ["patient-0", "patient-1", "patient-2"])
+        assert usable_head(home, key, SHA) is not None
+
+        erase(home, vault, "patient-9")  # who was not in it
+        assert usable_head(home, key, SHA) is not None
+        erase(home, vault, "patient-0")
+        assert not has_head(home)
+
+        keep(home, vault, ["patient-1", "patient-2"])
+        apply_retention(home, vault, RetentionPolicy(days=9000))  # one of two recordings of patient-1
+        assert not has_head(home)
+
+        keep(home, vault, ["patient-1", "patient-2"])
+        consent = Consent(frozenset({"care"}), frozenset({"training"}))
+        vault.set_consent(vault.named("patient-2").pseudonym, consent)
+        assert usable_head(home, key, SHA) is None  # at once, whoever withdrew it and how
+        assert drop_stale_head(home, vault)
+        keep(home, vault, ["patient-1"])
+    fresh = rotate_key(home, key, None)
+    with Vault.open(home, fresh) as vault:
+        assert not has_head(home)
+        keep(home, vault, ["patient-1"])
+        stale = (home.vault / "personal-head.sealed").read_bytes()
+    last = rotate_key(home, fresh, None)
+    (home.vault / "personal-head.sealed").write_bytes(stale)  # as a kill in the middle of a rotation leaves it
+    with Vault.open(home, last) as vault:
+        assert kept_head(home, vault) is None
+        assert drop_stale_head(home, vault)
+        keep(home, vault, ["patient-1"])
+        damaged = bytearray((home.vault / "personal-head.sealed").read_bytes())
+        damaged[-1] ^= 1
+        (home.vault / "personal-head.sealed").write_bytes(bytes(damaged))
+        with pytest.raises(GaitkeeperError, match="its seal does not hold"):
+            kept_head(home, vault)
+        assert [damage.what for damage in check_records(home, last)] == ["personal head"]
+        assert drop_stale_head(home, vault)
+        assert not check_records(home, last)
+    assert len(dropped(home)) == 7
+    assert not drop_head(home, "again")
+
+
+@pytest.mark.parametrize("change", ["erased", "withdrawn", "further", "recorded"])
+def test_what_changes_while_it_is_fitted_keeps_it_from_being_kept(tmp_path: Path, change: str) -> None:
+    home, key = make_site(tmp_path / "site")
+    with Vault.open(home, key) as vault:
+        for i in range(3):
+            vault.add(someone(f"patient-{i}", label="ill"), walk(1.0, i), facts_of(i))
+        names = tuple(patient.pseudonym for patient in vault.patients())
+        facts = HeadFacts(SHA, names[:2], "now", 1.0, 0.5, sources_of(holdings(vault), names[:2]))
+        if change == "erased":
+            erase(home, vault, "patient-1")
+        elif change == "withdrawn":
+            vault.set_consent(names[1], Consent(frozenset({"care"}), frozenset({"training"})))
+        elif change == "recorded":
+            vault.add(someone("patient-1", label="ill"), walk(2.0, 7), facts_of(7))
+        else:
+            erase(home, vault, "patient-2")  # who has no part in it
+        head = PersonalHead(facts, {"head.weight": np.ones((2, 2), np.float32), "head.bias": np.zeros(2, np.float32)})
+        if change == "further":
+            keep_head(home, vault, head)
+            return
+        with pytest.raises(GaitkeeperError) as error:
+            keep_head(home, vault, head)
+        assert error.value.code == "personal-people-changed"
+        assert not has_head(home)
 
 
 def test_findings_say_whose_head_it_was(site: tuple[SiteHome, SiteKey]) -> None:
@@ -191,7 +282,7 @@ def test_findings_say_whose_head_it_was(site: tuple[SiteHome, SiteKey]) -> None:
     analysis, data = analysis_of(walk_recording(42)), bundle.to_bytes()
     before = released_findings(analysis, manifest, data, None)
     weights = {"head.weight": np.zeros((2, 2), np.float32), "head.bias": np.array([-3.0, 3.0], np.float32)}
-    head = PersonalHead(HeadFacts(SHA, ("p-1", "p-2"), "now", 1.0, 0.5), weights)
+    head = PersonalHead(HeadFacts(SHA, ("p-1", "p-2"), "now", 1.0, 0.5, ()), weights)
     after = released_findings(analysis, manifest, data, None, head)
     assert [item.probability for item in before.probabilities] == pytest.approx([0.5, 0.5])
     assert after.probabilities[0].label == "ill"
@@ -209,8 +300,8 @@ def test_the_command_refuses_without_a_release_and_drops_what_is_there(site: tup
     with pytest.raises(GaitkeeperError) as error:
         CliRunner().invoke(app, ["personalise", "--home", str(home.path)], catch_exceptions=False)
     assert error.value.code == "personal-no-release"
-    weights = {"head.weight": np.ones((2, 2), np.float32), "head.bias": np.zeros(2, np.float32)}
-    keep_head(home, key, PersonalHead(HeadFacts(SHA, (), "now", 1.0, 0.5), weights))
+    with Vault.open(home, key) as vault:
+        keep(home, vault, ["patient-1"])
     told = CliRunner().invoke(app, ["personalise", "--drop", "--json", "--home", str(home.path)])
     assert (told.exit_code, told.stdout.split()) == (0, ["{", '"dropped":', "true", "}"])
-    assert kept_head(home, key) is None
+    assert not has_head(home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,7 @@ class Site:
     site: str = "north"
     cap: Budget | None = None
     allows_no_privacy: bool = False
+    erased: frozenset[str] = frozenset()
     people: SiteDataset = field(default_factory=lambda: SiteDataset(people(6, "t"), people(2, "h")))
 
     def approved_study(self, hash_: str) -> Study:
@@ -67,6 +69,9 @@ class Site:
 
     def dataset(self, study_hash: str, study: Study, run: str) -> SiteDataset:
         return self.people
+
+    def still_holds(self, people: Collection[str]) -> bool:
+        return self.erased.isdisjoint(people)
 
     def order(self, number: int, run: str = "r1", **changes: Any) -> RoundOrder:
         """The order that the study foresees for a round, or another one."""

@@ -70,18 +70,14 @@ def _print(
     seals = "" if ledger.seals_checked else " Whose they are was not checked: that takes the site's passphrase."
     typer.echo(f"The ledger is whole: {len(ledger.entries)} entries.{seals}")
     for item in studies:
-        limit = "" if item.limit is None else f" of {item.limit:g}"
-        name = item.study or "a study that is no longer approved"
-        price = f"epsilon {item.epsilon:.2f}{limit} at delta {item.delta:g}"
-        typer.echo(f"  {name} ({item.study_hash[:12]}): {item.rounds} rounds, {price}")
-        if item.local_epsilon > item.epsilon:
-            typer.echo(f"    of the masked sums; this site's updates without their masks: {item.local_epsilon:.2f}")
+        _print_study(item)
     if patients:
         most = max(patient.epsilon for patient in patients)
         most_spent = f"epsilon {most:.2f} at delta {patients[0].delta:g}"
         typer.echo(f"{len(patients)} patients were charged; over all studies one of them spent at most {most_spent}.")
     if cap is None:
-        typer.echo("This site sets no cap over all studies ([privacy] epsilon_cap in site.toml).")
+        typer.echo("This site sets no cap over all studies ([privacy] epsilon_cap in site.toml): further studies may")
+        typer.echo("take any patient's spending further. Within each study its own limit holds.")
     else:
         exhausted = [patient.pseudonym for patient in patients if patient.exhausted]
         typer.echo(f"Cap over all studies: epsilon {cap.epsilon:g} at delta {cap.delta:g}.")
@@ -89,8 +85,8 @@ def _print(
             f"{together.train_epsilon:.2f} by all training rounds, {together.evaluate_epsilon:.2f} by all evaluations"
         )
         typer.echo(f"Of it spent at delta {together.delta:g}: {spent}. Past it, rounds are refused.")
-        if exhausted:
-            typer.echo(f"{len(exhausted)} patients are exhausted: {', '.join(exhausted[:20])}")
+        what = "have no room for the study asked about" if coming else "are past it"
+        typer.echo(f"{len(exhausted)} patients {what}{': ' if exhausted else ''}{', '.join(exhausted[:20])}")
     if coming is not None:
         price = f"epsilon {coming.epsilon:.2f} at delta {coming.delta:g}"
         typer.echo(f"{coming.study} would cost a patient {price} (noise multiplier {coming.noise_multiplier:g}).")
@@ -101,3 +97,19 @@ def _print(
             price = f"epsilon {coming.evaluation_epsilon:.2f} at delta {coming.delta:g}"
             noise = f"each count carries noise of {coming.count_noise_std:.2g} patients"
             typer.echo(f"A patient kept out pays {price} for {coming.evaluations} evaluations instead; {noise}.")
+
+
+def _print_study(item: StudySpent) -> None:
+    name = item.study or "A study whose file is not here any more"
+    name += "" if item.approved or not item.known else ", no longer approved"
+    typer.echo(f"  {name} ({item.study_hash[:12]}): what one patient spent who was in every round here")
+    at = f"at delta {item.delta:g}" + ("" if item.known else " (the study's own is not known)")
+    limit = "" if item.limit is None else f" of {item.limit:g}"
+    typer.echo(f"    trained on: {item.rounds} rounds, epsilon {item.epsilon:.2f}{limit} {at}")
+    if item.local_epsilon > item.epsilon:
+        typer.echo("    that is against whoever sees the masked sums; against somebody who got this site's updates")
+        typer.echo(f"    without their masks: {item.local_epsilon:.2f}")
+    if item.evaluations:
+        typer.echo(f"    kept out: {item.evaluations} evaluations, epsilon {item.evaluation_epsilon:.2f} {at}")
+    if item.exhausted:
+        typer.echo(f"    {item.exhausted} patients have spent what the study allows: no further round of it fits")

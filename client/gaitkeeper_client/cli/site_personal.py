@@ -27,8 +27,9 @@ def personalise(
     """Fit a head of this site's own over the active release, to its patients who agreed to training.
 
     It never leaves this site: it lies sealed in the vault, and 'site analyze' uses it, saying so in the report. It is
-    kept only where patients whom it was not fitted to are judged better with it. A new release, an erased patient or
-    one who withdraws puts it out of use; run this again then. The study must allow it (model.personal = "head").
+    kept only where patients whom it was not fitted to are judged better with it. A new release puts it out of use; a
+    patient who is erased or withdraws, a recording past its time, or a new key of the site removes it. Run this again
+    then. The study must allow it (model.personal = "head").
     """
     from gaitkeeper_client.vault.home import SiteHome
 
@@ -43,13 +44,9 @@ def personalise(
 
 
 def _dropped(home: SiteHome) -> dict[str, object]:
-    from gaitkeeper_client.vault.events import record
     from gaitkeeper_client.vault.personal import drop_head
 
-    there = drop_head(home)
-    if there:
-        record(home, "personal-head-dropped")
-    return {"dropped": there}
+    return {"dropped": drop_head(home, "the site asked for it")}
 
 
 def _fitted(home: SiteHome) -> dict[str, object]:
@@ -61,21 +58,26 @@ def _fitted(home: SiteHome) -> dict[str, object]:
     from gaitkeeper_client.training.personal import fit_head
     from gaitkeeper_client.vault.events import record
     from gaitkeeper_client.vault.keys import unlock
-    from gaitkeeper_client.vault.personal import HeadFacts, PersonalHead, keep_head
+    from gaitkeeper_client.vault.personal import HeadFacts, PersonalHead, holdings, keep_head, sources_of
+    from gaitkeeper_client.vault.store import Vault
     from gaitkeeper_shared.models.bundle import ModelBundle
 
     release = active_release(home)
     if release is None:
         raise GaitkeeperError("personal-no-release")
     study, key = find_offer(home, release.manifest.study_hash).study, unlock(home)
-    people = HomeRuntime(home, key).everybody(study)
-    fitted = fit_head(ModelBundle.from_bytes(release.model), people)
+    runtime = HomeRuntime(home, key)
+    with Vault.open(home, key) as vault:
+        held = holdings(vault)
+        people = runtime.everybody(study)
+        fitted = fit_head(ModelBundle.from_bytes(release.model), people)
+        if fitted.better:
+            moment = datetime.now(UTC).isoformat(timespec="seconds")
+            names = tuple(sorted(person.pseudonym for person in people))
+            sources, before, after = sources_of(held, names), fitted.loss_before, fitted.loss_after
+            facts = HeadFacts(release.manifest.model_sha256, names, moment, before, after, sources)
+            keep_head(home, vault, PersonalHead(facts, fitted.weights))
     record(home, "personal-head-fitted", release=release.version, patients=len(people), kept=fitted.better)
-    if fitted.better:
-        moment = datetime.now(UTC).isoformat(timespec="seconds")
-        names = tuple(sorted(person.pseudonym for person in people))
-        facts = HeadFacts(release.manifest.model_sha256, names, moment, fitted.loss_before, fitted.loss_after)
-        keep_head(home, key, PersonalHead(facts, fitted.weights))
     return {
         "release": release.version,
         "patients": len(people),

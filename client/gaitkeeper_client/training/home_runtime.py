@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,6 +82,13 @@ class HomeRuntime:
         """All whom :meth:`dataset` knows, held out or not: for what stays at this site."""
         dataset = self._load(study)
         return (*dataset.train, *dataset.held_out)
+
+    def still_holds(self, people: Collection[str]) -> bool:
+        """Whether none of these people was erased since; looked up where the vault has changed."""
+        if self._cached is not None and self._cached.vault[:-2] == self._vault_state()[:-2]:
+            return True
+        with Vault.open(self.home, self._key) as vault:
+            return {row.pseudonym for row, _ in vault.index.patients()}.issuperset(people)
 
     @contextmanager
     def _refusals_recorded(self, study: Study) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,6 +69,10 @@ class SiteRuntime(Protocol):
         """The site's people for a study."""
         ...
 
+    def still_holds(self, people: Collection[str]) -> bool:
+        """Whether none of these people (pseudonyms) was erased since :meth:`dataset` gave them."""
+        ...
+
 
 def run_round(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundReply:
     """Do what an order asks, or refuse with the reason; no error leaves this function.
@@ -79,11 +83,21 @@ def run_round(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> Roun
     """
     try:
         reply = _answer(runtime, order, weights)
-        if not runtime.allows_no_privacy and runtime.approved_study(order.study_hash).federation.secure:
+        if not runtime.allows_no_privacy and _still_approved(runtime, order).federation.secure:
             return replace(reply, weights=None)
     except Exception as error:
         return refusal(runtime.site, error)
     return reply
+
+
+def _still_approved(runtime: SiteRuntime, order: RoundOrder) -> Study:
+    """The study, once more: an approval that was taken back while this trained found no answer yet to drop."""
+    try:
+        return runtime.approved_study(order.study_hash)
+    except GaitkeeperError as error:
+        if error.code == "study-not-approved":
+            runtime.ledger.forget_replies(order.study_hash)
+        raise
 
 
 def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundReply:
@@ -91,6 +105,7 @@ def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundR
     _check_order(order, study)
     key = RoundKey(order.study_hash, order.run, order.round)
     if (kept := runtime.ledger.reply(key)) is not None:
+        _drop_if_erased(runtime, key, runtime.ledger.charged(key))
         return decode_reply(kept.body)
     private = not math.isinf(study.privacy.epsilon)
     exact = bool(evaluation_rounds(study)) and math.isinf(study.evaluation.epsilon)
@@ -118,7 +133,19 @@ def _answer(runtime: SiteRuntime, order: RoundOrder, weights: Weights) -> RoundR
     )
     reply = RoundReply(report, trained, metrics)
     kept = runtime.ledger.store_reply(key, StoredReply(encode_reply(reply, model_digest(weights)), state))
+    _drop_if_erased(runtime, key, (*_names(dataset.train), *_names(dataset.held_out)))
     return decode_reply(kept.body)
+
+
+def _drop_if_erased(runtime: SiteRuntime, key: RoundKey, people: Collection[str]) -> None:
+    """Raise ``reply-gone``, with nothing kept of the answer, where one of its people was erased in the meantime.
+
+    An erasure first removes the patient and then the answers that it finds. One that was still being made is found
+    here: after it was kept, so that either sees the other.
+    """
+    if not runtime.still_holds(people):
+        runtime.ledger.forget_replies(key.study_hash)
+        raise GaitkeeperError("reply-gone", round=key.round, run=key.run)
 
 
 def _check_order(order: RoundOrder, study: Study) -> None:

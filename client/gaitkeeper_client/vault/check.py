@@ -44,11 +44,11 @@ def check_vault(vault: Vault) -> tuple[Damage, ...]:
 
 
 def check_records(home: SiteHome, key: SiteKey) -> tuple[Damage, ...]:
-    """The chains beside the vault: the privacy ledger, where there is one, and the audit log."""
+    """What lies beside the vault: ledger and the site's own head, where there are any, and the audit log."""
     from gaitkeeper_client.vault.ledger import WITNESS, open_ledger
     from gaitkeeper_shared.trust.audit import AuditLog
 
-    found = []
+    found = _check_head_of_site(home, key)
     try:
         AuditLog(home.audit_log).verify()
     except GaitkeeperError as error:
@@ -63,6 +63,20 @@ def check_records(home: SiteHome, key: SiteKey) -> tuple[Damage, ...]:
     except GaitkeeperError as error:
         found.append(Damage("ledger", error.message))
     return tuple(found)
+
+
+def _check_head_of_site(home: SiteHome, key: SiteKey) -> list[Damage]:
+    from gaitkeeper_client.vault.personal import has_head, kept_head
+    from gaitkeeper_client.vault.store import Vault
+
+    if not has_head(home):
+        return []
+    try:
+        with Vault.open(home, key) as vault:
+            known = kept_head(home, vault)
+    except GaitkeeperError as error:
+        return [Damage("personal head", error.message)]
+    return [] if known is not None else [Damage("personal head", "another key of this site sealed it")]
 
 
 def _check_pages(path: Path) -> None:

@@ -32,6 +32,8 @@ class VaultCipher:
     def __init__(self, key: SiteKey, vault_id: str) -> None:
         self._vault_id = vault_id
         self._wrap_key = key.derive("vault/wrap")
+        self.head_key = key.derive("vault/personal-head")
+        """Seals the site's own head (``vault.personal``); another one after a rotation."""
         self._lookup_key = key.identify("vault/lookup")
         self._source_key = key.identify("vault/source")
         self._document_key = key.identify("vault/document")

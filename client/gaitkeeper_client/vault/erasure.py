@@ -63,7 +63,7 @@ def erase(home: SiteHome, vault: Vault, name: str, *, wait_s: float = BUSY_TIMEO
                 vault.index.remove_patient(row)
         forget(vault, files, pseudonym, wait_s)
     _forget_uploads(home, pseudonym)
-    _forget_head(home)
+    _forget_head(home, vault)
     record(home, "patient-erased", patient=pseudonym, recordings=len(recordings), documents=len(documents))
     _forget_updates(home, pseudonym)
     return Erased(pseudonym, len(recordings), len(documents), row is None, _backups_since(home, pseudonym))
@@ -92,11 +92,11 @@ def _forget_uploads(home: SiteHome, pseudonym: str) -> None:
             path.rmdir()
 
 
-def _forget_head(home: SiteHome) -> None:
-    """Drop the site's own head: it may have been fitted to the patient, and can be fitted again to the others."""
-    from gaitkeeper_client.vault.personal import drop_head
+def _forget_head(home: SiteHome, vault: Vault) -> None:
+    """Drop the site's own head where it was fitted to the patient; it can be fitted again to the others."""
+    from gaitkeeper_client.vault.personal import drop_stale_head
 
-    drop_head(home)
+    drop_stale_head(home, vault)
 
 
 def _forget_updates(home: SiteHome, pseudonym: str) -> None:

@@ -310,6 +310,10 @@ class Ledger:
         """Whether every entry is known to be this site's own; hashes alone do not say that."""
         return self._chain.keys is not None
 
+    def charged(self, key: RoundKey) -> frozenset[str]:
+        """Everybody whom a round was charged to."""
+        return frozenset(patient for entry in self._chain.entries if entry.key == key for patient in entry.patients)
+
     def patients(self) -> tuple[str, ...]:
         """Every pseudonym that was ever charged, also of patients who were erased since."""
         return tuple(sorted({patient for entry in self._chain.entries for patient in entry.patients}))
@@ -318,14 +322,18 @@ class Ledger:
         """What a patient spent, in one study or in all."""
         return tuple(s for study, _, s in self._history(pseudonym) if study_hash is None or study == study_hash)
 
-    def study_epsilon(self, study_hash: str, delta: float, *, local: bool = False) -> float:
-        """Epsilon of all training rounds of a study here: the cost of a patient who was there in each of them.
+    def study_rounds(self, kind: ChargeKind, study_hash: str) -> tuple[Entry, ...]:
+        """The charges of a kind in a study, oldest first."""
+        return tuple(self._rounds_of(kind, study_hash))
+
+    def study_epsilon(self, study_hash: str, delta: float, *, kind: ChargeKind = "train", local: bool = False) -> float:
+        """Epsilon of all rounds of a kind of a study here: the cost of a patient who was there in each of them.
 
         ``local``: not of what was promised, but against somebody who got this site's updates without their masks.
         """
-        rounds = {entry.key: entry.spend for entry in self._rounds_of("train", study_hash)}
+        rounds = {entry.key: entry.spend for entry in self._rounds_of(kind, study_hash)}
         if local:
-            rounds |= {entry.key: entry.spend for entry in self._rounds_of("train" + _LOCAL, study_hash)}
+            rounds |= {entry.key: entry.spend for entry in self._rounds_of(kind + _LOCAL, study_hash)}
         return epsilon([spend for spend in rounds.values() if spend is not None], delta)
 
     def site_spent(self, kind: ChargeKind) -> tuple[Spend, ...]:

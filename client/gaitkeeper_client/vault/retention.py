@@ -125,8 +125,11 @@ def apply_retention(
 ) -> Removed:
     """Remove what is past its time; a patient of whom nothing is left is erased. May be killed and run again.
 
-    Raises ``erasure-unfinished``.
+    The site's own head goes too, where it was fitted to any of it, or to somebody who does not agree any more. Raises
+    ``erasure-unfinished``.
     """
+    from gaitkeeper_client.vault.personal import drop_stale_head
+
     gone = expired(vault, policy, now or datetime.now(UTC))
     emptied = []
     for pseudonym in dict.fromkeys(item.pseudonym for item in gone):
@@ -145,6 +148,7 @@ def apply_retention(
             forget(vault, [vault.path_of(item.recording_id) for item in items], pseudonym, wait_s)
         for item in items:
             record(home, f"{item.kind}-expired", patient=pseudonym, recording=item.recording_id)
+    drop_stale_head(home, vault)
     return Removed(gone, tuple(emptied))
 
 

@@ -22,6 +22,7 @@ from gaitkeeper_client.vault.home import KeyMode, write_table
 from gaitkeeper_client.vault.index import DocumentRow, PatientRow, RecordingRow, key_check
 from gaitkeeper_client.vault.keys import LEAST_PASSPHRASE, SCRYPT_N, SiteKey, drop_next_keys, keep_key
 from gaitkeeper_client.vault.ledger import LedgerKeys, open_ledger
+from gaitkeeper_client.vault.personal import drop_head
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.durable import full_disk_is_an_error, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -49,6 +50,7 @@ def rotate_key(home: SiteHome, key: SiteKey, passphrase: str | None, *, scrypt_n
             ledger.reseal_replies(LedgerKeys.of(fresh))
         for path in old_files:
             shred(path)
+        drop_head(home, "the site has a new key")  # sealed by the old one, and quickly fitted again
         vault.index.forget_log()  # where a reader prevents it, the log is cut when the last reader leaves
     record(home, "site-key-rotated")
     return fresh

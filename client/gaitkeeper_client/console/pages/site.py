@@ -27,6 +27,7 @@ from gaitkeeper_client.consortium.policy import in_plain_words as policy_words
 from gaitkeeper_client.consortium.policy import load_policy
 from gaitkeeper_client.consortium.release_store import active_release, read_refusal
 from gaitkeeper_client.consortium.study_words import in_plain_words
+from gaitkeeper_client.insight.texts import texts
 from gaitkeeper_client.training.home_runtime import budget_cap
 from gaitkeeper_client.vault.ledger import open_ledger
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -64,7 +65,9 @@ def overview(console: Served, who: Insider) -> Response:
     shown: dict[str, Any] = {"now": site_status(console.home), "policy": policy, "problem": problem}
     verdicts = study_verdicts(console.home)
     waiting = console.queue.unfinished()
-    return page("site.html.j2", who=who, site=console.name, title="Site", verdicts=verdicts, waiting=waiting, **shown)
+    return page(
+        "site.html.j2", who=who, site=console.name, title="pages.site", verdicts=verdicts, waiting=waiting, **shown
+    )
 
 
 @router.get("/studies")
@@ -116,9 +119,9 @@ def budget(console: Served, who: Insider) -> Response:
         "together": spending.together(ledger, cap),
         "patients": len(patients),
         "most": max((patient.epsilon for patient in patients), default=0.0),
-        "exhausted": sum(patient.exhausted for patient in patients),
+        "exhausted": sum(patient.exhausted is True for patient in patients),
     }
-    return page("budget.html.j2", who=who, site=console.name, title="Privacy budget", **shown)
+    return page("budget.html.j2", who=who, site=console.name, title="budget.title", **shown)
 
 
 @router.get("/deployments")
@@ -138,14 +141,14 @@ def deployments(console: Served, who: Insider) -> Response:
         "refused": read_refusal(console.home),
         "history": [*history][::-1],
     }
-    return page("deployments.html.j2", who=who, site=console.name, title="Model", **shown)
+    return page("deployments.html.j2", who=who, site=console.name, title="pages.model", **shown)
 
 
 @router.get("/health")
 def health(console: Served, who: Healer) -> Response:
     """What ``site doctor`` finds, and what to do about it."""
     console.record("console-looked", who.name, what="health")
-    return page("health.html.j2", who=who, site=console.name, title="Health", findings=diagnose(console.home))
+    return page("health.html.j2", who=who, site=console.name, title="health.title", findings=diagnose(console.home))
 
 
 @router.get("/audit")
@@ -162,7 +165,7 @@ def audit(console: Served, who: Auditor) -> Response:
         problem = error
     lines = [(item, printable(_facts(item), 400)) for item in reversed(entries)]
     shown: dict[str, Any] = {"lines": lines, "head": head, "problem": problem, "last": LAST_ENTRIES}
-    return page("audit.html.j2", who=who, site=console.name, title="Audit log", **shown)
+    return page("audit.html.j2", who=who, site=console.name, title="audit.title", **shown)
 
 
 def _studies(console: Console, who: Principal, problem: GaitkeeperError | None) -> Response:
@@ -174,20 +177,16 @@ def _studies(console: Console, who: Principal, problem: GaitkeeperError | None) 
         refused = offers.refused
         cards = [StudyCard(offer, _words(offer), _refusal(console, offer)) for offer in offers.offers]
     shown: dict[str, Any] = {"cards": cards, "refused": refused, "enrolled": enrolled, "problem": problem}
-    return page("studies.html.j2", who=who, site=console.name, title="Studies", **shown)
+    return page("studies.html.j2", who=who, site=console.name, title="studies.title", **shown)
 
 
 def _words(offer: at_site.Offer) -> tuple[tuple[str, str], ...]:
     """What ``site studies`` says, term by term, and what the price means."""
-    told = [text.partition(": ") for text in in_plain_words(offer.study)]
+    told, words = [text.partition(": ") for text in in_plain_words(offer.study)], texts()
     epsilon = offer.study.privacy.epsilon
-    sure = 1.0 / (1.0 + math.exp(-min(epsilon, 700.0)))
-    meaning = (
-        "Somebody who knew everything else, and was undecided whether one certain patient took part, could by all that"
-        f" leaves become at most {_percent(sure)} sure (but for the probability delta). That is what is proven; what"
-        " attacks reach in fact is tried by 'gaitkeeper privacy audit'."
-    )
-    return (*((name, text) for name, _, text in told), ("What the price means", meaning))
+    sure, masked = 1.0 / (1.0 + math.exp(-min(epsilon, 700.0))), offer.study.privacy.trust == "distributed"
+    meaning = words("studies.meaning_masked" if masked else "studies.meaning_sent", sure=_percent(sure))
+    return (*((name, text) for name, _, text in told), (words("studies.price_means"), meaning))
 
 
 def _percent(share: float) -> str:
