@@ -31,6 +31,7 @@ def _trapped(name: str, moment_of: Callable[..., tuple[str, int]]) -> None:
 def main() -> None:
     """Entry point of the child process."""
     _trapped("open_round", lambda run, number, *_: (str(RoundState.INVITED), number))
+    _trapped("record_dispatched", lambda run, number, *_: (str(RoundState.DISPATCHED), number))
     _trapped("set_round_state", lambda run, number, state: (str(state), number))
     _trapped("commit_round", lambda run, number, *_: (str(RoundState.COMMITTED), number))
     runner.main()
