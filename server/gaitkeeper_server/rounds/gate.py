@@ -13,6 +13,7 @@ import binascii
 import contextlib
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
@@ -50,9 +51,14 @@ FLEET_PATHS = frozenset(
 )
 """What a site may ask for. Registering a node is not among it: sites are enrolled by invitation."""
 
-_LARGEST_REQUEST = 64 * 1024 * 1024
+_LARGEST_REQUEST = 1024 * 1024
+_LARGEST_OBJECT = 64 * 1024 * 1024
+"""Of a request that carries an object, a part of a message; all others are names and numbers."""
+_MOST_AT_ONCE = 2 * _LARGEST_OBJECT
+"""Bytes that a site may be sending at a time, over all its connections: they lie in memory until they are taken in."""
 _EMPTY_ANSWER = 64
 """Bytes that an answer without a message stays below."""
+_log = logging.getLogger("gaitkeeper.superlink")
 _PARTS_WITHIN_S = 2.0
 _BODY_WITHIN_S = 30.0
 _TOKEN_HEADER = TASK_TOKEN_HEADER.lower().encode("ascii")
@@ -184,6 +190,7 @@ class FleetGate:
 
     def __init__(self, application: InTurn, enrolled: EnrolledKeys, orders: Bell, replies: Bell) -> None:
         self._application, self._enrolled, self._orders, self._replies = application, enrolled, orders, replies
+        self._coming: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -193,9 +200,20 @@ class FleetGate:
             await _refuse(send, 404, b"Not found")
         elif (site := self._site(scope)) is None:
             await _refuse(send, 401, b"This node is not enrolled, or its enrolment was revoked")
-        elif _content_length(scope) > _LARGEST_REQUEST:
+        elif (length := _content_length(scope)) > _largest(scope["path"]):
             await _refuse(send, 413, b"Too large")
-        elif scope["path"] == "/v1/fleet/pull-messages":
+        elif self._coming.get(site, 0) + length > _MOST_AT_ONCE:
+            _log.warning("%s sends more than %d bytes at a time: refused", site, _MOST_AT_ONCE)
+            await _refuse(send, 429, b"Too much at a time")
+        else:
+            self._coming[site] = self._coming.get(site, 0) + length
+            try:
+                await self._serve(site, scope, receive, send)
+            finally:
+                self._coming[site] -= length
+
+    async def _serve(self, site: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/v1/fleet/pull-messages":
             await self._orders.wait(site)
             if self._site(scope) is None:
                 await _refuse(send, 401, b"The enrolment of this node was revoked")
@@ -286,15 +304,17 @@ def is_own_reply(body: bytes) -> bool:
     )
 
 
+def _largest(path: str) -> int:
+    return _LARGEST_OBJECT if path == "/v1/fleet/push-object" else _LARGEST_REQUEST
+
+
 def _content_length(scope: Scope) -> int:
+    """What a request announces, of which the server takes no more; without that, or below 0, more than may be."""
     for name, value in scope["headers"]:
         if name == b"content-length":
-            try:
-                return int(value)
-            except ValueError:
-                return _LARGEST_REQUEST + 1
+            return int(value) if value.isdigit() and len(value) < 16 else _MOST_AT_ONCE
     # Without a length the body is chunked; Flower's clients always send one.
-    return _LARGEST_REQUEST + 1
+    return _MOST_AT_ONCE
 
 
 def _conductor(scope: Scope) -> str:

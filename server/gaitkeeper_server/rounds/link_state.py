@@ -5,21 +5,42 @@ sites. Nothing in it is worth that: who is enrolled is in the coordinator's stor
 journal, and what a site has answered is in that site's ledger. A SuperLink that is killed takes with it the messages
 that were under way: the conductor starts its Flower run anew and asks those sites again whose reply was not recorded,
 and a site that has answered before answers with the same bytes, uncharged.
+
+Memory is shared by all sites, so that each may leave so much in it and no more (``quota``). A reply beyond that is
+dropped with all its objects; the conductor reads in its place that it was refused, and why, and the round names it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+from typing import TYPE_CHECKING
 
-from flwr.app import Message
-from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.app import Error, Message, Metadata
+from flwr.app.message import make_message
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.server.superlink.linkstate import linkstate_factory
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
 from flwr.supercore.constant import NodeStatus
+from flwr.supercore.date import now
+
+from gaitkeeper_server.rounds.quota import ReplyQuota
+
+if TYPE_CHECKING:
+    from flwr.proto.message_pb2 import ObjectTree
+    from flwr.server.superlink.linkstate.in_memory_linkstate import FederationManager
+    from flwr.supercore.object_store import ObjectStore
+
+_log = logging.getLogger("gaitkeeper.superlink")
 
 
 class LinkStateInMemory(InMemoryLinkState):
-    """Flower's own, but a node has the number that follows from its key, so that it goes on after a restart."""
+    """Flower's own, but a node has the number that follows from its key, so that it goes on after a restart, and a
+    quota of what it may leave here."""
+
+    def __init__(self, federation_manager: FederationManager, object_store: ObjectStore) -> None:
+        super().__init__(federation_manager, object_store)
+        self.quota = ReplyQuota(object_store)
 
     def create_node(
         self,
@@ -57,6 +78,90 @@ class LinkStateInMemory(InMemoryLinkState):
             if not any(message.metadata.dst_node_id == node_id for message in self.message_ins_store.values()):
                 return []
             return super().get_message_ins(node_id, limit, run_id=run_id)
+
+    def store_message_and_object_tree(
+        self, message: Message, object_tree: ObjectTree, session_id: str
+    ) -> tuple[bool, list[str]]:
+        """Store a message and announce its objects. A reply beyond its node's quota is dropped, and the round told."""
+        metadata = message.metadata
+        order = metadata.reply_to_message_id
+        with self.lock:
+            if not order:
+                self.quota.order(metadata.run_id, metadata.message_id, object_tree)
+                return super().store_message_and_object_tree(message, object_tree, session_id)
+            why = self.quota.refuses(metadata.src_node_id, metadata.run_id, order, object_tree)
+            if not why and object_tree.object_id != metadata.message_id:
+                # The coordinator would look for the one and never find, nor remove, the other.
+                why = "its reply and the objects of it have different names"
+            if why:
+                self._cleanup_push_session(session_id, cleanup_messages=True)
+                self._refuse(metadata.src_node_id, order, why)
+                return False, []
+            stored, missing = super().store_message_and_object_tree(message, object_tree, session_id)
+            if stored:
+                self.quota.reply(session_id, metadata.src_node_id, metadata.run_id, order, missing)
+            return stored, missing
+
+    def store_object(self, run_id: int, session_id: str, object_id: str, object_content: bytes) -> bool:
+        """Store an object of a session, of which every sender has the name; one beyond its node's quota ends it."""
+        with self.lock:
+            if not session_id:
+                return False
+            node = self.quota.sender(session_id)
+            if node is not None and (why := self.quota.too_much(session_id, len(object_content))):
+                order = self.quota.order_of(session_id)
+                self._cleanup_push_session(session_id, cleanup_messages=True)
+                self._refuse(node, order, why)
+                return False
+            stored = super().store_object(run_id, session_id, object_id, object_content)
+            if stored:
+                self.quota.stored(session_id, run_id, object_id, len(object_content))
+                if session_id not in self._object_push_sessions:
+                    self.quota.over(session_id)
+            return stored
+
+    def delete_messages(self, message_ins_ids: set[str]) -> None:
+        """Delete messages and the replies to them."""
+        super().delete_messages(message_ins_ids)
+        self.quota.orders_gone(message_ins_ids)
+
+    def cleanup_run(self, run_id: int) -> None:
+        """Forget what lies here of a run that is over."""
+        super().cleanup_run(run_id)
+        self.quota.run_gone(run_id)
+
+    def _refuse(self, node: int, order: str, why: str) -> None:
+        """Answer an order of this node in the coordinator's own name, where it has no answer yet."""
+        info, asked = self.nodes.get(node), self.message_ins_store.get(order)
+        _log.warning("%s: refused: %s", node if info is None else info.name, why)
+        if asked is None or asked.metadata.dst_node_id != node or order in self.message_ins_id_to_message_res_id:
+            return
+        told = _refusal(asked.metadata, why)
+        self._store_generated_message(told)
+        self.message_res_store[told.metadata.message_id] = told
+        self.message_ins_id_to_message_res_id[order] = told.metadata.message_id
+
+
+def _refusal(asked: Metadata, why: str) -> Message:
+    """The SuperLink's own answer to a message, as Flower makes one for a node that is gone."""
+    moment = now().timestamp()
+    metadata = Metadata(
+        run_id=asked.run_id,
+        message_id="",
+        src_node_id=SUPERLINK_NODE_ID,
+        dst_node_id=SUPERLINK_NODE_ID,
+        reply_to_message_id=asked.message_id,
+        group_id=asked.group_id,
+        message_type=asked.message_type,
+        created_at=moment,
+        ttl=max(asked.ttl - (moment - asked.created_at), 0),
+        src_task_id=asked.dst_task_id,
+        dst_task_id=asked.src_task_id,
+    )
+    told = make_message(metadata, error=Error(code=ErrorCode.REPLY_MESSAGE_UNAVAILABLE, reason=why))
+    # Flower names a message by its content and offers no way to say so.
+    vars(told.metadata)["_message_id"] = told.object_id
+    return told
 
 
 def node_number(public_key: bytes) -> int:
