@@ -58,8 +58,8 @@ def status(
     for study in found.studies:
         approved = "approved" if study.approved else "not approved"
         typer.echo(
-            f"Study {study.name} ({study.hash[:12]}): {approved}; "
-            f"epsilon {study.epsilon_spent:.2f} of {study.epsilon:g} spent at delta {study.delta:g}"
+            f"Study {study.name} ({study.hash[:12]}): {approved}; spent by a patient trained on: "
+            f"epsilon {study.epsilon_spent:.2f} of {study.epsilon:g} at delta {study.delta:g}"
         )
     if found.last_round is not None:
         last = found.last_round

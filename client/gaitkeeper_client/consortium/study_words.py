@@ -20,7 +20,8 @@ def in_plain_words(study: Study) -> tuple[str, ...]:
         + (f", and noised counts of {_counted(study)}." if evaluation.holdout else "."),
         f"Price: at most epsilon {privacy.epsilon:g} at delta {privacy.delta:g} for each patient trained on, and"
         f" epsilon {evaluation.epsilon:g} for each of the {evaluation.holdout:.0%} held out, over the whole study."
-        " It is booked before each round and refused when spent.",
+        " It is booked before each round and refused when spent. It covers what this study's rounds send of a patient"
+        " here: not other studies, nor the same patient at another clinic.",
         f"Others: a round needs {study.federation.quorum} site(s) and ends after {study.federation.deadline_s:g} s.",
     )
     # The words of a study were written elsewhere: what they look like here must be what they say.

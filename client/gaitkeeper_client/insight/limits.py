@@ -52,6 +52,6 @@ def limits_of(card: ModelCard) -> tuple[str, ...]:
         _score(card),
         f"{origin}; how accurate it is for people unlike those of the study, for other {tools} or for walking aids is "
         "unknown.",
-        f"Noise was added in training to protect each patient{noise}; that costs accuracy.",
+        f"Noise was added in training to protect each patient trained on{noise}; that costs accuracy.",
         f"It sees {sees}",
     )

@@ -261,6 +261,8 @@ def _parameters(study: Any) -> dict[str, str | int | float]:
         "learning_rate": study.training.learning_rate,
         "model": f"{study.model.kind} {study.model.layers}x{study.model.hidden}",
         "labels": ", ".join(study.task.labels),
+        "privacy_unit": "patient",
+        "trust": study.privacy.trust,
         "epsilon": study.privacy.epsilon,
         "delta": study.privacy.delta,
         "clip_norm": study.privacy.clip_norm,
