@@ -46,7 +46,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastAPI, 
     home = SiteHome(tmp_path_factory.mktemp("api") / "site")
     key = create_key(home)
     create_home(home, "clinic-test", "file")
-    console = Console.of(home, key, ConsoleSettings())
+    console = Console.of(home, key, ConsoleSettings(requests_per_minute=100_000))
     text = console.api_keys.add("schemathesis", ("upload", "read", "fhir"))
     return create_app(console), {"authorization": f"Bearer {text}"}
 

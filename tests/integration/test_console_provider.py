@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from gaitkeeper_client.console.context import Console
-from gaitkeeper_client.vault.home import write_table
+from gaitkeeper_client.vault.home import read_table, write_table
 
 KEY, OTHER = ECKey.generate_key("P-256", {"kid": "1"}), ECKey.generate_key("P-256", {"kid": "1"})
 
@@ -63,17 +65,31 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     server.server_close()
 
 
-def _walk(console: Console, *, key: ECKey = KEY, state: str = "", **claims: object) -> tuple[int, str]:
+def _walk(
+    console: Console, *, key: ECKey = KEY, state: str = "", back_iss: str = "", **claims: object
+) -> tuple[int, str]:
     """From the sign-in page through the provider and back: the status, and the page that the browser ends on."""
     client = browser(console)
     assert "/sign-in/oidc" in client.get("/sign-in").text
     sent = client.get("/sign-in/oidc").headers["location"]
     asked = {name: values[0] for name, values in parse_qs(urlsplit(sent).query).items()}
     now, issuer = console.clock().timestamp(), sent.partition("/go?")[0]
-    whole = {"iss": issuer, "aud": "gk", "nonce": asked["nonce"], "exp": now + 60, "iat": now, **claims}
+    whole = {
+        "iss": issuer,
+        "sub": "s-nora",
+        "aud": "gk",
+        "nonce": asked["nonce"],
+        "exp": now + 60,
+        "iat": now,
+        **claims,
+    }
     Answering.token = jwt.encode({"alg": "ES256", "kid": "1"}, {"preferred_username": "Nora", **whole}, key)
-    back = client.get("/sign-in/oidc/back", params={"state": state or asked["state"], "code": "the-code"})
+    answer = {"state": state or asked["state"], "code": "the-code", "iss": back_iss or issuer}
+    back = client.get("/sign-in/oidc/back", params=answer)
     assert asked["code_challenge_method"] == "S256"
+    if back.status_code == 200:  # what is proven at the end is what was promised at the beginning (RFC 7636)
+        digest = hashlib.sha256(Answering.asked["code_verifier"][0].encode()).digest()
+        assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == asked["code_challenge"]
     return back.status_code, client.get("/", follow_redirects=True).url.path
 
 
@@ -99,8 +115,12 @@ def test_somebody_whom_the_provider_vouches_for_is_signed_in(console: Console) -
         {"aud": ["gk", "another"]},
         {"iss": "https://elsewhere.example"},
         {"exp": 1},
-        {"preferred_username": "stranger"},
+        {"preferred_username": "stranger", "sub": "s-stranger"},
         {"preferred_username": None},
+        {"sub": None},
+        {"sub": "x" * 256},
+        {"azp": "another"},
+        {"back_iss": "https://elsewhere.example"},
         {"state": "guessed"},
         {"key": OTHER},
     ],
@@ -119,3 +139,39 @@ def test_an_unsigned_token_and_a_bare_way_back_are_refused(console: Console, tmp
     assert client.get("/sign-in/oidc/back", params={"state": state, "code": "y"}).status_code == 401
     plain = make_console(tmp_path / "site")
     assert browser(plain).get("/sign-in/oidc").status_code == 404
+
+
+def test_a_user_is_one_person_at_the_provider_whatever_the_names_become(console: Console) -> None:
+    assert _walk(console) == (200, "/site")
+    assert _walk(console, preferred_username="nora.married") == (200, "/site")  # the same person, renamed there
+    assert _walk(console, sub="s-another") == (401, "/sign-in")  # another person got the name
+    assert console.bindings.all() == {"nora": "s-nora"}
+    assert console.bindings.release("nora")
+    assert _walk(console, sub="s-another") == (200, "/site")
+    assert _walk(console) == (401, "/sign-in")
+    console.users.change("nora", enabled=False)
+    assert _walk(console, sub="s-another") == (401, "/sign-in")
+    console.users.change("nora", enabled=True)
+    console.bindings.release("nora")
+
+
+def test_an_address_counts_where_the_provider_verified_it_and_roles_where_it_gives_them(console: Console) -> None:
+    table = dict(read_table(console.home, "oidc"))
+    console.users.add("nora.b", None, ("auditor",))
+    roles = {"role_claim": "realm_access.roles", "it": "gait-it", "clinician": "gait-clinic"}
+    try:
+        write_table(console.home, "oidc", {**table, "claim": "email"})
+        for verified, expected in ((True, 401), (None, 401)):  # "nora.b@..." is no user here; unverified is nobody
+            assert _walk(console, sub="s-b", email="nora.b@clinic.example", email_verified=verified)[0] == expected
+        assert _walk(console, sub="s-b", email="nora.b", email_verified=False)[0] == 401
+        assert _walk(console, sub="s-b", email="nora.b", email_verified=True) == (200, "/site")
+        write_table(console.home, "oidc", {**table, **roles})
+        own = {"sub": "s-b", "preferred_username": "nora.b"}
+        assert _walk(console, **own, realm_access={"roles": ["gait-clinic", "others"]}) == (200, "/today")
+        assert next(user.roles for user in console.users.all() if user.name == "nora.b") == ("clinician",)
+        for given in ({"roles": ["others"]}, {"roles": 5}, {}, "gait-it", None):
+            assert _walk(console, **own, realm_access=given)[0] == 401
+        write_table(console.home, "oidc", {**table, "role_claim": "groups"})
+        assert browser(console).get("/sign-in").status_code == 422  # a claim without groups gives nobody a role
+    finally:
+        write_table(console.home, "oidc", table)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -220,3 +222,42 @@ def test_a_damaged_outbox_says_what_to_do(outbox: Outbox) -> None:
         outbox.posts()
     assert failed.value.code == "outbox-damaged"
     assert "--all" in failed.value.remedy
+
+
+def test_what_may_lie_at_a_server_is_taken_back_once_its_patient_is_gone(
+    outbox: Outbox, double: FhirServerDouble
+) -> None:
+    for name in ("r-sent", "r-lost", "r-never"):
+        outbox.queue(name, NOW)
+    double.answers = [(503, {}, b"")]
+    deliver(outbox, FhirServer(double.url), document, clock=lambda: NOW)
+    assert states(outbox) == {"r-lost": "waiting", "r-never": "delivered", "r-sent": "delivered"}
+    outbox.queue("r-4", NOW)  # it never left
+    parts = {"r-sent": "walk,proposal", "r-lost": "walk", "r-4": "walk", "r-unknown": "walk"}
+    assert set(outbox.retract(parts, NOW)) == {"r-sent", "r-lost"}  # what got no answer may have been stored
+    assert outbox.retract(parts, NOW) == ()
+    assert states(outbox)["r-4"] == "gone"
+    server = FhirServer(double.url)
+    waiting = deliver(outbox, server, document, clock=lambda: NOW, still_kept=lambda _: True)
+    assert set(waiting.later) == {"r-sent", "r-lost"}
+    assert "site erase" in waiting.message
+    done = deliver(outbox, server, document, clock=lambda: NOW + 9 * LONGEST_WAIT_S)
+    assert set(done.retracted) == {"r-sent", "r-lost"}
+    latest = {url: versions[-1] for url, versions in double.stored.items()}
+    taken = {url: one for url, one in latest.items() if one["status"] == "entered-in-error"}
+    assert len(taken) == 5  # two reports, two walks, one proposal
+    assert not any(name in json.dumps(taken) for name in ("subject", "valueQuantity", "component", "effective"))
+    assert any(url.endswith("r-sent%2Fproposal") for url in taken)
+    assert states(outbox)["r-sent"] == "retracted"
+
+
+def test_an_outbox_of_an_earlier_format_knows_what_may_have_left(outbox: Outbox) -> None:
+    outbox.queue("r-1", NOW)
+    with contextlib.closing(sqlite3.connect(outbox.path)) as database:
+        for column in ("kind", "sent", "parts"):
+            database.execute(f"ALTER TABLE outbox DROP COLUMN {column}")
+        database.execute("UPDATE outbox SET attempts = 1, state = 'delivered'")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    (post,) = outbox.posts()
+    assert (post.kind, post.sent, post.state) == ("report", 1, "delivered")

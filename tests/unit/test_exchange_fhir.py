@@ -17,7 +17,7 @@ from gaitkeeper_client.exchange import codes
 from gaitkeeper_client.exchange.dicom import dicom_pdf
 from gaitkeeper_client.exchange.facts import Decision, ReportFacts, Signed, Signer, Subject
 from gaitkeeper_client.exchange.fhir import check, code_system, fhir_document
-from gaitkeeper_client.exchange.tables import table_bytes, tables_of
+from gaitkeeper_client.exchange.tables import STATUS, table_bytes, tables_of
 from gaitkeeper_client.gait.analysis import Analysis, Cycle, Parameter, Reason
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.pipeline import nobody
@@ -250,7 +250,29 @@ def test_tables_say_the_same_in_both_formats() -> None:
                     assert float(row[name]) == pytest.approx(value, rel=1e-6, abs=1e-12)
                 else:
                     assert row[name] == str(value)
+        assert set(columns[STATUS]) == {"draft"}
+        assert next(iter(columns)) == STATUS
     parameters, cycles, curves = tables_of(analysis)
     assert list(parameters.columns["parameter"][1]) == list(analysis.parameters)
     assert len(cycles.columns["side"][1]) == len(analysis.cycles)
     assert max(curves.columns["cycle"][1]) == len(analysis.cycles) - 1  # type: ignore[type-var]
+
+
+def test_every_line_of_a_table_says_how_its_report_stands() -> None:
+    from pyarrow import parquet
+
+    analysis = walk_analysis()
+    for facts, state in ((None, "draft"), (DRAFT, "draft"), (signed(), "signed")):
+        for table in tables_of(analysis, facts):
+            rows = list(csv.reader(io.StringIO(table_bytes(table, "csv").decode())))
+            assert rows[0][0] == STATUS
+            assert {row[0] for row in rows[1:]} == {state}
+            known = parquet.read_schema(io.BytesIO(table_bytes(table, "parquet"))).metadata
+            assert known[STATUS.encode()] == state.encode()
+            assert (known[b"signed_by"] != b"") == (state == "signed")
+    overruled = dataclasses.replace(signed(), overruled="the wrong patient")
+    parameters, cycles, curves = tables_of(analysis, overruled)
+    assert set(parameters.columns["value"][1]) == {None}
+    assert any("the wrong patient" in str(reason) for reason in parameters.columns["reason"][1])
+    assert not cycles.columns["side"][1]
+    assert not curves.columns["degrees"][1]

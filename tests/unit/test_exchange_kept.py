@@ -129,3 +129,29 @@ def test_the_commands_write_what_they_say(site: Any, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "codes.json").read_bytes())["resourceType"] == "CodeSystem"
     assert run("site", "report", "fhir", "r-0", "--home", home.path).exit_code != 0
     assert run("site", "exchange", "outbox", "--home", home.path).output.strip() == "0 report(s)."
+
+
+def test_an_erasure_takes_back_what_was_sent_and_says_what_else_left(site: Any, tmp_path: Path) -> None:
+    home, vault, report = site
+    name_server(home, FhirServer("https://fhir.example/r4"))
+    outbox = Outbox.of(home)
+    post = outbox.queue(report.id, 1.0)
+    outbox.leaves(post)
+    outbox.end(post, "delivered", 2.0)
+    vault.close()
+
+    def run(*arguments: object) -> click.testing.Result:
+        return CliRunner().invoke(build_command(), [str(one) for one in (*arguments, "--home", home.path)])
+
+    run("site", "report", "tables", report.id, "--output", tmp_path / "t")
+    done = run("site", "erase", "patient-1", "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.output)
+    assert told["retracting"] == [report.id]
+    assert [one["what"] for one in told["left"]] == ["file (tables)"]
+    (waiting,) = outbox.posts()
+    assert (waiting.kind, waiting.state, waiting.parts) == ("retraction", "waiting", "walk,proposal")
+    assert report.id in run("site", "exchange", "traces", report.pseudonym).output
+    assert "to be taken back" in run("site", "exchange", "outbox").output
+    assert run("site", "erase", "patient-1", "--yes").exit_code == 0  # again, harmlessly
+    assert len(outbox.posts()) == 1

@@ -18,9 +18,11 @@ from gaitkeeper_client.insight.findings import Findings, LabelProbability, Model
 from gaitkeeper_client.insight.report import render_report
 from gaitkeeper_client.insight.texts import texts
 from gaitkeeper_client.signing.clinicians import (
+    NEW_PASSPHRASE_VARIABLE,
     PASSPHRASE_VARIABLE,
     Signer,
     add_clinician,
+    change_passphrase,
     unlock_clinician,
     withdraw_clinician,
 )
@@ -298,6 +300,19 @@ def test_the_command_lists_signs_and_shows(
     pages = [tmp_path / "one.pdf", tmp_path / "out" / "report.pdf"]
     assert all(page.read_bytes().startswith(b"%PDF-") and page.stat().st_mode & 0o077 == 0 for page in pages)
     assert "dr.adams" in run("clinician", "list")
+    new = tmp_path / "new"
+    new.write_text("another horse, another battery")
+    new.chmod(0o600)
+    monkeypatch.setenv(NEW_PASSPHRASE_VARIABLE, str(new))
+    assert "in force" in run("clinician", "passphrase", "dr.adams")
+    assert code_of(lambda: unlock_clinician(home, "dr.adams", PASSPHRASE)) == "clinician-passphrase-wrong"
+    assert code_of(lambda: run("clinician", "passphrase", "dr.adams")) == "clinician-passphrase-wrong"
+    signs = unlock_clinician(home, "dr.adams", "another horse, another battery")
+    assert code_of(lambda: change_passphrase(home, "dr.adams", new.read_text(), "short")) == "passphrase-weak"
+    with Vault.open(home, key) as vault:
+        assert verified(home, vault, report.id).state == "signed"  # what was signed before stays signed
+        decide(home, vault, report.id, signs, (Decision("model", "agreed"),))
+        assert verified(home, vault, report.id).state == "amended"
 
 
 def test_an_unknown_language_speaks_english_and_every_text_can_be_filled() -> None:

@@ -82,7 +82,7 @@ def _changed_at(path: Path) -> int:
 
 
 class Chores:
-    """The chores of a running site. Call :meth:`tick` a few times a second, from one thread, and :meth:`stop`."""
+    """The chores of a running site. Call :meth:`tick` a few times a second, from one thread, and :meth:`close`."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Chores:
                 turn.next_at = self._clock() + LOOK_S
                 self._begin_if_due(name, turn)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End what runs."""
         self._children.stop()
 

@@ -92,7 +92,7 @@ class SiteService:
                 self._watch(stop)
             finally:
                 stop.set()
-                self._chores.stop()
+                self._chores.close()
                 self._children.stop()
                 (self._home.run / "site.json").unlink(missing_ok=True)
 

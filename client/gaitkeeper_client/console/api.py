@@ -85,14 +85,14 @@ class JobList(BaseModel):
 
 def create_router() -> APIRouter:
     """The part of the API that uploads and their status are."""
-    router = APIRouter(prefix="/api/v1", responses=problems(401, 403), dependencies=[Depends(known_query)])
+    router = APIRouter(prefix="/api/v1", responses=problems(401, 403, 429), dependencies=[Depends(known_query)])
     add = router.add_api_route
     add(
         "/uploads",
         new_upload,
         methods=["POST"],
         status_code=201,
-        responses=problems(404, 409, 413, 415, 422, 429, 503, 507),
+        responses=problems(404, 408, 409, 413, 415, 422, 503, 507),
     )
     add("/uploads/{job_id}", upload_offset, methods=["HEAD"], response_class=Response, responses=problems(404, 422))
     add(
@@ -101,7 +101,7 @@ def create_router() -> APIRouter:
         methods=["PATCH"],
         status_code=204,
         response_class=Response,
-        responses=problems(404, 409, 413, 415, 422, 503, 507),
+        responses=problems(404, 408, 409, 413, 415, 422, 503, 507),
         openapi_extra={"requestBody": {"required": True, "content": {OCTETS: {"schema": _BINARY}}}},
     )
     add(

@@ -34,7 +34,7 @@ class ReportStatus(BaseModel):
 
 def create_router() -> APIRouter:
     """Status of reports, and reports as files."""
-    told = problems(401, 403, 404, 409, 422, 503)
+    told = problems(401, 403, 404, 409, 422, 429, 503)
     router = APIRouter(prefix="/api/v1/reports/{report_id}", responses=told, dependencies=[Depends(known_query)])
     router.add_api_route("", report_status, methods=["GET"])
     router.add_api_route(

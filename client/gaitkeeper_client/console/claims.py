@@ -47,7 +47,8 @@ def _roles(claims: Mapping[str, Any], role_claim: str, groups: Mapping[Role, str
     found: Any = claims
     for part in role_claim.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
-    named = {found} if isinstance(found, str) else {one for one in found or () if isinstance(one, str)}
+    listed = found if isinstance(found, list) else [found]
+    named = {one for one in listed if isinstance(one, str)}
     roles = tuple(role for role in ROLES if groups.get(role) in named)
     if not roles:
         raise GaitkeeperError("oidc-refused", detail=f"its claim {role_claim} names no group that has a role here")

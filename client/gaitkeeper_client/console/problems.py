@@ -61,7 +61,7 @@ def answer_of(error: GaitkeeperError, path: str) -> Response:
         return JSONResponse(problem_of(error), status, headers=headers, media_type="application/problem+json")
     if error.code == "console-signed-out":
         return RedirectResponse("/sign-in", 303)
-    answer = page("problem.html.j2", status=status, error=error, who=None, title="That did not work")
+    answer = page("problem.html.j2", status=status, error=error, who=None, title="problem.title")
     answer.headers.update(headers)
     return answer
 

@@ -1,7 +1,8 @@
-"""The console's pages as HTML: every value is escaped, every asset is ours."""
+"""The console's pages as HTML: every value is escaped, every asset is ours, every word is the catalogue's."""
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from gaitkeeper_client.insight.texts import texts
 from gaitkeeper_shared import __version__
 
 
@@ -24,12 +26,14 @@ def _environment() -> Environment:
     )
     environment.filters["moment"] = moment
     environment.filters["size"] = size
-    environment.globals["version"] = __version__
+    words = texts()
+    environment.globals.update(version=__version__, words=words, script_words=json.dumps(words.group("script")))
     return environment
 
 
 def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page. ``who``: the principal whose rights decide what the navigation shows, or None."""
+    """A page; ``title``: the name of its text. ``who``: whose rights decide what the navigation shows, or None."""
+    values["title"] = texts()(values["title"])
     return HTMLResponse(_environment().get_template(template).render(**values), status)
 
 

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gaitkeeper_client.console.child import told
 from gaitkeeper_client.console.context import Console
@@ -16,6 +17,9 @@ from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.single import hold
 from gaitkeeper_shared.trust.certificates import fingerprint, load_certificate, spoken
 
+if TYPE_CHECKING:
+    import uvicorn
+
 _TICK_S = 0.2
 _TIDY_S = 2.0
 _FORGET_S = 3_600.0
@@ -23,11 +27,6 @@ _FORGET_S = 3_600.0
 
 def serve(console: Console, say: Callable[[str], object], *, passphrase: str | None = None) -> None:
     """Serve until SIGINT or SIGTERM. Raises ``console-running``, ``console-no-users``."""
-    import uvicorn
-
-    from gaitkeeper_client.console.app import create_app
-    from gaitkeeper_client.console.connections import DeadlineProtocol
-
     if not console.users.all():
         raise GaitkeeperError("console-no-users")
     os.umask(0o077)
@@ -35,23 +34,7 @@ def serve(console: Console, say: Callable[[str], object], *, passphrase: str | N
     with hold(console.home.run / "console.lock", console.home.path, "console-running"):
         forget_erased(console)
         certificate = certificate_files(console) if settings.tls else None
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(console),
-                host=settings.host,
-                port=settings.port,
-                http=DeadlineProtocol,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=20,
-                timeout_graceful_shutdown=5,
-                limit_concurrency=200,
-                ssl_certfile=None if certificate is None else certificate[0],
-                ssl_keyfile=None if certificate is None else certificate[1],
-            )
-        )
+        server = web_server(console, certificate)
         console.record("console-started", "operator", host=settings.host, tls=settings.tls)
         say(f"The console of {console.name}: {address_of(settings)}")
         if certificate is not None and not settings.certificate:
@@ -59,6 +42,33 @@ def serve(console: Console, say: Callable[[str], object], *, passphrase: str | N
         with working(console, passphrase):
             server.run()
         console.record("console-stopped", "operator")
+
+
+def web_server(console: Console, certificate: tuple[Path, Path] | None = None) -> uvicorn.Server:
+    """The web server of a console, every wait of which has its deadline. ``certificate``: with its key, for TLS."""
+    import uvicorn
+
+    from gaitkeeper_client.console.app import create_app
+    from gaitkeeper_client.console.connections import DeadlineProtocol
+
+    settings = console.settings
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(console),
+            host=settings.host,
+            port=settings.port,
+            http=DeadlineProtocol,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=20,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=200,
+            ssl_certfile=None if certificate is None else certificate[0],
+            ssl_keyfile=None if certificate is None else certificate[1],
+        )
+    )
 
 
 def address_of(settings: ConsoleSettings) -> str:

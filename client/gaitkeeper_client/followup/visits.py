@@ -14,6 +14,7 @@ from datetime import date, datetime
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Parameter
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.signing.kept import KeptReport
 
 Z95 = 1.959964
@@ -70,7 +71,7 @@ class Visit:
             parameter = report.analysis.parameters.get(name)
             if parameter is not None and parameter.refused is not None:
                 return parameter.refused.message
-        return "It was not measured."
+        return say("visits.not_measured")
 
 
 def visits_of(reports: Sequence[KeptReport]) -> tuple[Visit, ...]:
@@ -97,11 +98,11 @@ def method_of(analysis: Analysis) -> str:
 
 def _measured(analysis: Analysis) -> str:
     if analysis.quality.get("view") == "laboratory":
-        return "laboratory points"
+        return say("visits.laboratory")
     if analysis.recording is None or analysis.recording.trajectories.dimensions == 3:
         return str(analysis.source.get("kind", "unknown"))
     estimator = analysis.source.get("estimator") or analysis.source.get("kind", "video")
-    return f"{estimator}, {analysis.quality.get('view', 'view unknown')}"
+    return f"{estimator}, {analysis.quality.get('view', say('visits.unknown_view'))}"
 
 
 def standard_error(parameter: Parameter) -> float | None:

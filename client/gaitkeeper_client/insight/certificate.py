@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_shared.typed_json import from_json
 
 CERTIFICATE_SCHEMA = "gaitkeeper.certificate/1"
@@ -67,45 +68,4 @@ def certificate_of(table: Mapping[str, Any]) -> Certificate:
 
 def sentence(check: Check) -> str:
     """A test in words, made from its numbers."""
-    value, compared, count = check.value, check.compared, check.count
-    texts: dict[CheckName, str] = {
-        "planted": (
-            f"Planted defects: of {count} changes of one joint in one phase that the model answers to, the marked "
-            f"cells hold {value:.0%} of all contributions; cells at random would hold {compared:.0%}."
-        ),
-        "untrained": (
-            f"Planted defects: of the same walks ({count} cases), the heatmap of a model with random weights holds "
-            f"{compared:.0%} in those cells, this one's {value:.0%}."
-        ),
-        "located": (
-            f"Planted defects: in {value:.0%} of {count} cases the change of the heatmap is largest in the very cell "
-            f"that was changed; by chance it would be {compared:.0%}."
-        ),
-        "deletion": (
-            f"Deletion: with the cells replaced by the reference walk in the heatmap's order, the label's log-odds "
-            f"keep {value:.0%} of their height on average; in random order {compared:.0%} ({count} walks)."
-        ),
-        "insertion": (
-            f"Insertion: with the patient's cells put into the reference walk in the heatmap's order, the log-odds "
-            f"reach {value:.0%} of their height on average; in random order {compared:.0%} ({count} walks)."
-        ),
-        "faithful": (
-            f"Faithfulness: over joints and quarters of the cycle, contributions rank as the answer's fall when just "
-            f"that part is replaced, with a correlation of {value:.2f}; at least {compared:.2f} is asked "
-            f"({count} walks)."
-        ),
-        "randomised": (
-            f"Random weights: the heatmap of the model with random weights is like this one's with a correlation of "
-            f"{value:.2f}; it must be below that of the same walk under noise, {compared:.2f} ({count} walks)."
-        ),
-        "stable": (
-            f"Noise of keypoints: the heatmap of the same walk with noisy points correlates with {value:.2f}; at least "
-            f"{compared:.2f} is asked ({count} walks)."
-        ),
-        "spm": (
-            f"Statistical parametric mapping: {value:.0%} of the contributions lie where the walk differs from "
-            f"healthy walkers; those parts are {compared:.0%} of the map ({count} walks). A model need not use every "
-            "difference."
-        ),
-    }
-    return texts[check.name]
+    return say(f"certificate.{check.name}", value=check.value, compared=check.compared, count=check.count)

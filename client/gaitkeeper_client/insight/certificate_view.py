@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gaitkeeper_client.insight.certificate import Certificate, sentence
 from gaitkeeper_client.insight.findings import Findings
+from gaitkeeper_client.insight.texts import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +28,15 @@ def certificate_view(findings: Findings) -> CertificateView | None:
 def view_of(certificate: Certificate | None) -> CertificateView:
     """A certificate in words; None says that nothing was tested yet."""
     if certificate is None:
-        return CertificateView(
-            "The explanations of this release were not tested at this site yet: gaitkeeper site certify.", True
-        )
+        return CertificateView(say("certificate.not_tested"), True)
     if certificate.status == "not-applicable":
-        return CertificateView(f"The tests of explanations do not apply to this release. {certificate.reason}", False)
+        return CertificateView(say("certificate.not_applicable", reason=certificate.reason), False)
     checks = tuple((sentence(check), check.passed) for check in certificate.checks)
     decisive = sum(check.decisive for check in certificate.checks)
     if certificate.status == "passed":
-        verdict = (
-            f"The explanations of this release passed all {decisive} tests on simulated walks ({certificate.walks} "
-            f"walks, {certificate.made_at[:10]}). That is no proof for this patient's walk."
+        verdict = say(
+            "certificate.passed", decisive=decisive, walks=certificate.walks, made_at=certificate.made_at[:10]
         )
         return CertificateView(verdict, False, checks)
-    verdict = (
-        f"The explanations of this release FAILED {len(certificate.failed)} of {decisive} tests: do not rely on its "
-        "heatmaps. The measurements, and the model's scores, are not touched by this."
-    )
+    verdict = say("certificate.failed", failed=len(certificate.failed), decisive=decisive)
     return CertificateView(verdict, True, checks)

@@ -8,6 +8,7 @@ from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, side_curves
 from gaitkeeper_client.insight.deviations import Deviation, deviations
 from gaitkeeper_client.insight.norms import norm_curve, speed_band
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import ANGLES
 
 MOST = 8
@@ -31,13 +32,19 @@ class Departure:
     def sentence(self) -> str:
         """In words."""
         item = self.deviation
-        phase = f", in {self.phase}" if self.phase else ""
+        phase = say("departure.phase", phase=self.phase) if self.phase else ""
         where = "below" if item.degrees < 0 else "above"
-        return (
-            f"{item.angle.replace('_', ' ').capitalize()}, {item.side}{phase}: "
-            f"{abs(item.degrees):.0f} degrees {where} the norm's mean at {item.at_percent} % of the cycle "
-            f"({abs(item.spreads):.1f} standard deviations; outside the norm from {item.from_percent} to "
-            f"{item.to_percent} %)."
+        return say(
+            "departure.sentence",
+            angle=item.angle.replace("_", " ").capitalize(),
+            side=item.side,
+            phase=phase,
+            degrees=abs(item.degrees),
+            where=where,
+            at_percent=item.at_percent,
+            spreads=abs(item.spreads),
+            from_percent=item.from_percent,
+            to_percent=item.to_percent,
         )
 
 

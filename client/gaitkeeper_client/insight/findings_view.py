@@ -15,18 +15,10 @@ from gaitkeeper_client.insight.cycle_figures import foot_off_percent
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight, LabelProbability
 from gaitkeeper_client.insight.measured_view import LARGEST_RESIDUAL, MeasuredView, measured_view
 from gaitkeeper_client.insight.severity import severity_words
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import CHANNELS, number
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 from gaitkeeper_shared.skeleton import SIDES
-
-_RANGES = {
-    "windows": "Bar: mean over the windows of this walk. Line: lowest and highest window.",
-    "strides": (
-        "Bar: the model's score. Line: 95 % interval over drawings of this walk's own strides (in blocks, with "
-        "replacement): how much other strides of the same walk could have changed it. It says nothing of another day."
-    ),
-    "none": "Bar: the model's score for the one window of this walk. There is no interval.",
-}
 
 LEAST_AGREEMENT = 0.3
 """Rank correlation of the contributions with the rescaled map below which the two tell different stories."""
@@ -64,9 +56,9 @@ class FindingsView:
 def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> FindingsView:
     """What the section on the model shows."""
     if findings is None:
-        return FindingsView(False, "No model was asked: this analysis ran outside a site.")
+        return FindingsView(False, say("findings.not_asked"))
     if findings.status == "no_model":
-        return FindingsView(False, "No model is deployed at this site yet. The measurements above stand on their own.")
+        return FindingsView(False, say("findings.no_model"))
     foot_off = {side: foot_off_percent(cycles, side) for side in SIDES}
     return FindingsView(
         present=True,
@@ -76,7 +68,7 @@ def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> Finding
         explanations=tuple(_explanation(item, foot_off) for item in findings.explanations),
         measured=tuple(measured_view(item) for item in findings.measured),
         unexplained=findings.unexplained.message if findings.unexplained else "",
-        range_note=_RANGES[findings.spread],
+        range_note=say(f"findings.range_{findings.spread}"),
         limits=findings.limits,
         model=_model(findings),
         certificate=certificate_view(findings),
@@ -86,31 +78,33 @@ def findings_view(findings: Findings | None, cycles: Sequence[Cycle]) -> Finding
 def verdict(findings: Findings) -> str:
     """What a model that was asked says, in one sentence."""
     if findings.status == "withheld":
-        return "The model's answer is withheld."
+        return say("findings.withheld")
     if findings.status == "undecided":
-        return "The model does not know."
+        return say("findings.undecided")
     if findings.severity is not None:
         found = findings.severity
-        span = "" if found.lowest is None else f" (range {found.lowest:.1f} to {found.highest:.1f})"
-        return f"The model estimates a severity of {severity_words(found)}{span}."
+        span = (
+            "" if found.lowest is None else say("findings.severity_range", lowest=found.lowest, highest=found.highest)
+        )
+        return say("findings.severity", found=severity_words(found), span=span)
     top = findings.probabilities[0]
-    return f"The model proposes “{top.label}” with a score of {top.probability:.0%}; {_certainty(findings)}."
+    return say("findings.proposes", label=top.label, probability=top.probability, certainty=_certainty(findings))
 
 
 def _certainty(findings: Findings) -> str:
     if findings.agreement is None:
-        return "from one window, so that nothing tells how much it would vary"
+        return say("findings.certainty_one")
     if findings.spread == "strides":
-        return f"with the walk's strides drawn anew, the same label leads in {findings.agreement:.0%}"
-    return f"{findings.agreement:.0%} of {findings.windows} windows agree"
+        return say("findings.certainty_strides", agreement=findings.agreement)
+    return say("findings.certainty_windows", agreement=findings.agreement, windows=findings.windows)
 
 
 def range_text(findings: Findings, item: LabelProbability) -> str:
     """The range of one label's probability, in words."""
     if item.lowest is None or item.highest is None:
-        return "no range: one window"
-    name = "95% interval" if findings.spread == "strides" else "windows"
-    return f"{name} {item.lowest:.0%} to {item.highest:.0%}"
+        return say("findings.no_range")
+    name = "findings.over_strides" if findings.spread == "strides" else "findings.over_windows"
+    return say(name, lowest=item.lowest, highest=item.highest)
 
 
 def _model(findings: Findings) -> tuple[tuple[str, str], ...]:
@@ -118,16 +112,29 @@ def _model(findings: Findings) -> tuple[tuple[str, str], ...]:
     if card is None:
         return ()
     facts = [
-        ("Model version", card.version),
-        ("Kind", f"{card.kind}, windows of {card.window_s:g} s at {card.rate_hz:g} Hz, {len(card.channels)} channels"),
-        ("Labels", ", ".join(card.labels)),
-        ("Study (SHA-256)", card.study_hash),
+        (say("findings.model_version"), card.version),
+        (
+            say("findings.kind"),
+            say(
+                "findings.kind_of",
+                kind=card.kind,
+                window_s=card.window_s,
+                rate_hz=card.rate_hz,
+                channels=len(card.channels),
+            ),
+        ),
+        (say("findings.labels"), ", ".join(card.labels)),
+        (say("findings.study_sha256"), card.study_hash),
     ]
     if card.study is not None:
-        facts.insert(3, ("Study", card.study.title or card.study.name))
+        facts.insert(3, (say("findings.study"), card.study.title or card.study.name))
     if card.personal_people:
-        facts.append(("Head", f"this site's own, fitted to {card.personal_people} of its patients; it never left"))
-    optional = (("Weights (SHA-256)", card.sha256), ("Released", card.created_at), ("Release notes", card.notes))
+        facts.append((say("findings.head"), say("findings.own_head", personal_people=card.personal_people)))
+    optional = (
+        (say("findings.weights_sha256"), card.sha256),
+        (say("findings.released"), card.created_at),
+        (say("findings.notes"), card.notes),
+    )
     return tuple(facts + [(title, text) for title, text in optional if text])
 
 
@@ -149,16 +156,23 @@ def _explanation(item: Explanation, foot_off: dict[str, float | None]) -> Explan
 def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
     off = foot_off.get(item.side or "left")
     middle = (item.from_percent + ((item.to_percent - item.from_percent) % 100 or 100) / 2) % 100
-    phase = "" if off is None else (", in swing" if middle > off else ", in stance")
+    phase = "" if off is None else say("findings.in_swing" if middle > off else "findings.in_stance")
     channel = CHANNEL_BY_NAME[item.channel]
     name = CHANNELS.get(item.channel.removesuffix(f"_{channel.side}"), item.channel)
     amount = _amount(abs(item.deviation), item.unit)
-    direction = "less" if item.deviation < 0 else "more"
+    direction = say("findings.less" if item.deviation < 0 else "findings.more")
     where = f"{item.side} {item.joint}".strip()
-    return (
-        f"{where.capitalize()}, {item.from_percent:.0f} to {item.to_percent:.0f} % of the cycle{phase}: "
-        f"{item.share:.0%} of all contributions{_interval(item)}. "
-        f"There the {name} is on average {amount} {direction} than in the reference walk."
+    return say(
+        "findings.sentence",
+        where=where.capitalize(),
+        from_percent=item.from_percent,
+        to_percent=item.to_percent,
+        phase=phase,
+        share=item.share,
+        interval=_interval(item),
+        name=name,
+        amount=amount,
+        direction=direction,
     )
 
 
@@ -167,25 +181,29 @@ def _interval(item: Highlight) -> str:
     if item.ci95 is None:
         return ""
     low, high = (number(end, 2) for end in item.ci95)
-    return f" (log-odds {number(item.contribution, 2)}, 95 % interval over cycles {low} to {high})"
+    return say("findings.interval", contribution=number(item.contribution, 2), low=low, high=high)
 
 
 def _amount(value: float, unit: str) -> str:
     if unit == "deg":
-        return f"{value:.0f} degrees"
-    return f"{value:.2f} leg lengths{' per second' if unit == 'leg/s' else ''}"
+        return say("findings.degrees", value=value)
+    return say("findings.leg_lengths_s" if unit == "leg/s" else "findings.leg_lengths", value=value)
 
 
 def _checks(item: Explanation) -> tuple[tuple[str, bool], ...]:
     """Each check in words, and whether it was passed."""
     checks = [
         (
-            f"Completeness: contributions add up to all but {item.residual:.1%} of the difference between this walk "
-            f"(log-odds {number(item.log_odds, 2)}) and the reference walk ({number(item.reference_log_odds, 2)}).",
+            say(
+                "findings.completeness",
+                residual=item.residual,
+                log_odds=number(item.log_odds, 2),
+                reference_log_odds=number(item.reference_log_odds, 2),
+            ),
             item.residual <= LARGEST_RESIDUAL,
         ),
         (
-            f"Coverage: {item.mapped:.0%} of the samples lie in one of {item.cycles} complete gait cycles.",
+            say("findings.coverage", mapped=item.mapped, cycles=item.cycles),
             item.mapped >= 0.5,
         ),
     ]
@@ -193,8 +211,11 @@ def _checks(item: Explanation) -> tuple[tuple[str, bool], ...]:
         check = item.deletion
         checks.append(
             (
-                f"Deletion: replacing the tenth that is marked most by the reference walk lowers the log-odds by "
-                f"{number(check.marked_drop, 2)}; a random tenth, by {number(check.random_drop, 2)}.",
+                say(
+                    "findings.deletion",
+                    marked_drop=number(check.marked_drop, 2),
+                    random_drop=number(check.random_drop, 2),
+                ),
                 check.marked_drop > max(check.random_drop, 0.0),
             )
         )
@@ -203,9 +224,13 @@ def _checks(item: Explanation) -> tuple[tuple[str, bool], ...]:
         cell = f"{found.side} {found.joint}".strip()
         checks.append(
             (
-                f"Temporal saliency rescaling: the size of the contributions ranks as the rescaled map with a "
-                f"correlation of {found.agreement:.2f}; most of its relevance lies at the {cell}, "
-                f"{found.from_percent:.0f} to {found.to_percent:.0f} %.",
+                say(
+                    "findings.rescaling",
+                    agreement=found.agreement,
+                    cell=cell,
+                    from_percent=found.from_percent,
+                    to_percent=found.to_percent,
+                ),
                 found.agreement >= LEAST_AGREEMENT,
             )
         )

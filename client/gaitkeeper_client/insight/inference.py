@@ -33,6 +33,7 @@ from gaitkeeper_client.insight.findings import (
 )
 from gaitkeeper_client.insight.limits import limits_of
 from gaitkeeper_client.insight.reference import has_reference
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.windows import FEWEST_WINDOWS, too_little, walk_windows
 from gaitkeeper_shared.arrays import Float32Array, FloatArray
 from gaitkeeper_shared.models.bundle import ModelBundle
@@ -163,10 +164,7 @@ def _measured_walk(model: GaitModel, bundle: ModelBundle, recording: Recording, 
 
 def _nothing_measured(model: GaitModel) -> Reason:
     names = ", ".join(measure.name for measure in model.encoder.measures)
-    message = (
-        f"The model reads {names}, and not one of them could be measured: too few strides of either foot were found. "
-        "Without them its answer would be the same for everybody."
-    )
+    message = say("reasons.nothing_measured", names=names)
     return Reason("nothing-measured", message)
 
 
@@ -212,7 +210,7 @@ def _severity_findings(scores: _Scores, walk: _Walk, card: ModelCard) -> Finding
         reasons=doubts,
         limits=limits_of(card),
         spread=scores.spread,
-        unexplained=Reason("severity-unexplained", "There is no explanation: a severity is not followed back yet."),
+        unexplained=Reason("severity-unexplained", say("reasons.severity_unexplained")),
         severity=found,
     )
 
@@ -222,15 +220,16 @@ def _doubts(scores: _Scores, walk: _Walk, card: ModelCard) -> tuple[Reason, ...]
     second, first = (int(index) for index in np.argsort(mean)[-2:])
     doubts = [_disagreement(scores)]
     if mean[first] < card.certain_from:
-        message = (
-            f"'{labels[first]}' has a probability of {mean[first]:.0%}, and the study names a label from "
-            f"{card.certain_from:.0%} on only: below that, too many would be wrong."
-        )
+        message = say("reasons.not_certain", labels=labels[first], mean=mean[first], certain_from=card.certain_from)
         doubts.append(Reason("not-certain-enough", message))
     elif mean[first] - mean[second] < LEAST_MARGIN:
-        message = (
-            f"'{labels[first]}' ({mean[first]:.0%}) and '{labels[second]}' ({mean[second]:.0%}) are less than "
-            f"{LEAST_MARGIN * 100:.0f} points apart: no label stands out."
+        message = say(
+            "reasons.no_label",
+            labels=labels[first],
+            mean=mean[first],
+            labels_2=labels[second],
+            mean_2=mean[second],
+            least_margin=LEAST_MARGIN * 100,
         )
         doubts.append(Reason("no-clear-label", message))
     doubts.append(_unfamiliar(walk))
@@ -242,16 +241,10 @@ def _disagreement(scores: _Scores) -> Reason | None:
     if agreement is None:
         return None
     if scores.spread == "strides" and agreement < LEAST_DRAWN_AGREEMENT:
-        message = (
-            f"With this walk's strides drawn anew the same label is on top in {agreement:.0%}, and "
-            f"{LEAST_DRAWN_AGREEMENT:.0%} are needed: other strides of the same walk could have given another answer."
-        )
+        message = say("reasons.strides_disagree", agreement=agreement, least_drawn_agreement=LEAST_DRAWN_AGREEMENT)
         return Reason("strides-disagree", message)
     if scores.spread == "windows" and agreement < LEAST_AGREEMENT:
-        message = (
-            f"Only {agreement:.0%} of the windows have the same label on top, and {LEAST_AGREEMENT:.0%} are needed: "
-            "the model changes its mind within this walk."
-        )
+        message = say("reasons.windows_disagree", agreement=agreement, least_agreement=LEAST_AGREEMENT)
         return Reason("windows-disagree", message)
     return None
 
@@ -259,20 +252,14 @@ def _disagreement(scores: _Scores) -> Reason | None:
 def _unfamiliar(walk: _Walk) -> Reason | None:
     outside = float(np.mean(np.abs(walk.windows) > OUTSIDE_SPREADS))
     if outside > MOST_OUTSIDE:
-        message = (
-            f"{outside:.0%} of the movement lies far outside the range of adult walking that the model's inputs are "
-            "scaled to: it has not learned from walks like this one."
-        )
+        message = say("reasons.unfamiliar", outside=outside)
         return Reason("unfamiliar-walk", message)
     # Measurements of strides alone: one of symmetry is at its end in anybody who favours a leg.
     if walk.measured is not None and walk.measured.drawn is not None:
         ends = np.array([one.limit for one in walk.measured.measures])
         limited = float(np.mean(np.abs(walk.measured.features) >= ends * (1.0 - 1e-5)))
         if limited >= MOST_LIMITED:
-            message = (
-                f"{limited:.0%} of what the model measures lies at or beyond the ends of its scales: it has not "
-                "learned from walks like this one."
-            )
+            message = say("reasons.unfamiliar_measures", limited=limited)
             return Reason("unfamiliar-walk", message)
     return None
 
@@ -301,10 +288,7 @@ def _explanations(
 
 def _unexplained(bundle: ModelBundle) -> Reason:
     if not has_reference(bundle.spec.input.channels):
-        message = (
-            "There is no explanation: the model has learned its own features of channels for which there is no "
-            "reference walk to compare this one with, such as the load under the feet."
-        )
+        message = say("reasons.no_reference")
         return Reason("no-reference-walk", message)
-    message = "There is no explanation: no window that the model was asked about meets a complete gait cycle."
+    message = say("reasons.no_cycle")
     return Reason("no-complete-cycle", message)

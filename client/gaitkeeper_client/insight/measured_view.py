@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gaitkeeper_client.insight.findings import MeasureContribution, MeasuredExplanation
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import measure_wording, number
 
 LARGEST_RESIDUAL = 0.1
@@ -13,8 +14,8 @@ LEAST_SEEN = 0.9
 SENTENCES = 3
 LEAST_SHARE = 0.03
 _COMPARED = {
-    "walk": "the reference walk under this patient's gait cycles",
-    "scale": "the middle of the model's own scale",
+    "walk": say("measured.reference_walk"),
+    "scale": say("measured.reference_scale"),
 }
 
 
@@ -49,10 +50,12 @@ class MeasuredView:
 def measured_view(item: MeasuredExplanation) -> MeasuredView:
     """What the report shows of an explanation by measurements."""
     told = [one for one in item.contributions if one.contribution > 0.0 and one.share >= LEAST_SHARE]
-    completeness = (
-        f"Completeness: what the measurements add makes up all but {item.residual:.1%} of the difference between this "
-        f"walk (log-odds {number(item.log_odds, 2)}) and {_COMPARED[item.reference]} "
-        f"({number(item.reference_log_odds, 2)})."
+    completeness = say(
+        "measured.completeness",
+        residual=item.residual,
+        log_odds=number(item.log_odds, 2),
+        compared=_COMPARED[item.reference],
+        reference_log_odds=number(item.reference_log_odds, 2),
     )
     return MeasuredView(
         label=item.label,
@@ -69,30 +72,40 @@ def measured_view(item: MeasuredExplanation) -> MeasuredView:
 def _sentence(one: MeasureContribution, item: MeasuredExplanation) -> str:
     title, unit, factor, decimals = measure_wording(one.name, one.unit)
     compared = number(one.reference * factor, decimals)
-    adds = f"it adds {number(one.contribution, 2)} to the log-odds, {one.share:.0%} of all contributions"
+    adds = say("measured.adds", contribution=number(one.contribution, 2), share=one.share)
     if one.value is None:
-        return f"{title} ({one.name}) is not known; {adds}."
+        return say("measured.sentence_unknown", title=title, name=one.name, adds=adds)
     value = number(one.value * factor, decimals)
     where = "as" if value == compared else "above" if one.value > one.reference else "below"
-    against = "the reference walk" if item.reference == "walk" else "the middle of the model's scale"
-    return f"{title} ({one.name}) is {value} {unit}, {where} {against} ({compared} {unit}): {adds}."
+    against = say("measured.walk") if item.reference == "walk" else say("measured.scale")
+    return say(
+        "measured.sentence",
+        title=title,
+        name=one.name,
+        value=value,
+        unit=unit,
+        where=where,
+        against=against,
+        compared=compared,
+        adds=adds,
+    )
 
 
 def _row(one: MeasureContribution) -> MeasureRow:
     title, unit, factor, decimals = measure_wording(one.name, one.unit)
     notes = []
     if one.value is None:
-        notes.append("Not known in this walk; the model was given the middle of its scale.")
+        notes.append(say("measured.not_known_note"))
     elif one.limited:
-        notes.append("At an end of the model's scale: the walk's own value may lie beyond.")
+        notes.append(say("measured.limited"))
     if one.seen < LEAST_SEEN:
-        notes.append(f"A channel that it is measured from is known in {one.seen:.0%} of the samples only.")
+        notes.append(say("measured.seen", seen=one.seen))
     ends = () if one.ci95 is None else tuple(number(end * factor, decimals) for end in one.ci95)
     sign = "+" if one.contribution > 0.0 else ""
     return MeasureRow(
         title=title,
         name=one.name,
-        value="not known" if one.value is None else number(one.value * factor, decimals),
+        value=say("measured.not_known") if one.value is None else number(one.value * factor, decimals),
         unit="" if one.value is None else unit,
         interval=" to ".join(ends) or "–",
         reference=number(one.reference * factor, decimals),
@@ -102,9 +115,5 @@ def _row(one: MeasureContribution) -> MeasureRow:
 
 
 def _method(item: MeasuredExplanation) -> str:
-    how = (
-        "Method: weight times difference, which is exact for this model."
-        if item.linear
-        else "Method: integrated gradients (Sundararajan 2017, arXiv:1703.01365) of the log-odds over the measurements."
-    )
-    return f"{how} It shows what the model used, not what causes the gait."
+    how = say("measured.method_linear") if item.linear else say("measured.method_gradients")
+    return say("measured.method", how=how)

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from gaitkeeper_client.gait.norms import NormCurve, Source, curve_origin, norm_curve, speed_band
+from gaitkeeper_client.insight.texts import say
 
 __all__ = [
     "NormChoice",
@@ -50,7 +51,7 @@ class NormRange:
     def citation(self) -> str:
         """The publication, and how far its figures were checked."""
         doi = f", doi:{self.source.doi}" if self.source.doi else ""
-        how = f"checked: {self.checked}" if self.checked else "figures not checked against the publication"
+        how = f"checked: {self.checked}" if self.checked else say("norms.unchecked")
         return f"{self.source.text}{doi} ({how}{f'. {self.compared}' if self.compared else ''})"
 
 
@@ -67,34 +68,26 @@ def chosen_norm(*, sex: str = "", age: float | None = None, aid: str = "") -> No
     if aid:
         return NormChoice(
             False,
-            f"Walked with {aid}: norms are of people who walk without an aid and do not hold. No range is shown; the "
-            "joint curves' norm is for orientation only.",
+            say("norms.aid", aid=aid),
         )
     if age is None:
-        who = {"f": "women", "m": "men"}.get(_letter(sex), "both sexes")
+        who = {"f": "women", "m": "men"}.get(_letter(sex), say("norms.both_sexes"))
         return NormChoice(
             True,
-            f"The age was not given: ranges are those of adults of {ADULT_FROM} to {ADULT_TO}, {who}, all ages "
-            "together. They hold for no child.",
+            say("norms.no_age", adult_from=ADULT_FROM, adult_to=ADULT_TO, who=who),
         )
     if age < ADULT_FROM:
         curves = (
-            "The joint curves' norm is of children and adolescents."
-            if age >= CURVES_FROM
-            else f"The joint curves' norm begins at {CURVES_FROM} years and does not hold either."
+            say("norms.children_curves") if age >= CURVES_FROM else say("norms.curves_begin", curves_from=CURVES_FROM)
         )
-        return NormChoice(
-            False, f"The ranges on file are of adults, and the walker is {age:.0f}: none is shown. {curves}"
-        )
+        return NormChoice(False, say("norms.too_young", age=age, curves=curves))
     if age >= ADULT_TO + 1:
-        return NormChoice(
-            False, f"The ranges on file end at {ADULT_TO} years, and the walker is {age:.0f}: none is shown."
-        )
+        return NormChoice(False, say("norms.too_old", adult_to=ADULT_TO, age=age))
     if _letter(sex):
-        return NormChoice(True, "Ranges are those of adults of this age and sex, where published.")
+        return NormChoice(True, say("norms.adults"))
     return NormChoice(
         True,
-        "Ranges are those of adults of this age, both sexes together: the sex was not given, or has no norm.",
+        say("norms.both_sexes_note"),
     )
 
 

@@ -10,10 +10,11 @@ from gaitkeeper_client.gait.analysis import Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.norms import NormRange, chosen_norm, norm_range
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import ALWAYS_SHOWN, GROUPS, PAIRS, PARAMETERS, UNITS, number, title_of
 from gaitkeeper_shared.skeleton import SIDES
 
-_ELSEWHERE = "Others"
+_ELSEWHERE = say("parameters_view.others")
 
 
 class _Who(TypedDict):
@@ -210,9 +211,9 @@ def _norm_text(norm: NormRange | None, decimals: int) -> str:
     if norm is None:
         return "–"
     if norm.low is None:
-        return f"up to {number(norm.high, decimals)}"
+        return say("parameters_view.up_to", high=number(norm.high, decimals))
     if norm.high is None:
-        return f"from {number(norm.low, decimals)}"
+        return say("parameters_view.from", low=number(norm.low, decimals))
     places = decimals if norm.high < 10 else 0
     return f"{number(norm.low, places)} to {number(norm.high, places)}"
 
@@ -223,7 +224,7 @@ def _mark(parameter: Parameter, norm: NormRange | None) -> str:
         return ""
     low, high = parameter.ci95 or (parameter.value, parameter.value)
     if norm.low is not None and parameter.value < norm.low:
-        return "below" if high < norm.low else "perhaps below"
+        return say("parameters_view.below") if high < norm.low else say("parameters_view.perhaps_below")
     if norm.high is not None and parameter.value > norm.high:
-        return "above" if low > norm.high else "perhaps above"
+        return say("parameters_view.above") if low > norm.high else say("parameters_view.perhaps_above")
     return ""

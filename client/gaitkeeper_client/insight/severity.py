@@ -6,6 +6,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.analysis import Reason
 from gaitkeeper_client.insight.findings import ModelCard, SeverityEstimate
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 
 WIDEST_RANGE = 0.5
@@ -33,14 +34,13 @@ def unclear(found: SeverityEstimate) -> Reason | None:
     share = (found.highest - found.lowest) / (found.scale_high - found.scale_low)
     if share <= WIDEST_RANGE:
         return None
-    message = (
-        f"The estimate ranges from {found.lowest:.1f} to {found.highest:.1f}, {share:.0%} of the whole scale, within "
-        f"this one walk; beyond {WIDEST_RANGE:.0%} it says too little."
+    message = say(
+        "severity.unclear", lowest=found.lowest, highest=found.highest, share=share, widest_range=WIDEST_RANGE
     )
     return Reason("severity-unclear", message)
 
 
 def severity_words(found: SeverityEstimate) -> str:
     """The estimate in words, without its range."""
-    scale = f"on a scale from {found.scale_low:g} to {found.scale_high:g}"
-    return f"{found.value:.1f} {scale}, nearest to “{found.grade}”"
+    scale = say("severity.scale", scale_low=found.scale_low, scale_high=found.scale_high)
+    return say("severity.words", value=found.value, scale=scale, grade=found.grade)

@@ -1,7 +1,8 @@
 """The words of pages, by name, from one TOML file per language (``locale/en.toml``).
 
-English is complete; another language may lack texts, which then come in English. ``GAITKEEPER_LANGUAGE`` names the
-language of a page that does not say; numbers and units are written as in :mod:`.wording`.
+English is complete; another language is one more file, and may lack texts, which then come in English.
+``GAITKEEPER_LANGUAGE`` names the language of a page that does not say; the console's pages are in it, too. Numbers and
+units are written as in :mod:`.wording`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+from markupsafe import Markup
 
 LANGUAGE_VARIABLE = "GAITKEEPER_LANGUAGE"
 DEFAULT = "en"
@@ -29,6 +32,14 @@ class Texts:
         text = self.table[name]
         return text.format(**values) if values else text
 
+    def marked(self, name: str, /, **values: object) -> Markup:
+        """A text that holds marks of HTML, as ours may, for a page; ``values`` are escaped."""
+        return Markup(self.table[name]).format(**values)  # noqa: S704 - the catalogue is part of the installation
+
+    def group(self, name: str) -> dict[str, str]:
+        """All texts of one table of the file, by their names in it."""
+        return {key.partition(".")[2]: text for key, text in self.table.items() if key.partition(".")[0] == name}
+
     def has(self, name: str) -> bool:
         """Whether there is a text of this name."""
         return name in self.table
@@ -38,6 +49,11 @@ def texts(language: str | None = None) -> Texts:
     """The texts of a language; of one that is not there, English. ``None``: what the environment says."""
     wanted = (language or os.environ.get(LANGUAGE_VARIABLE) or DEFAULT).split(".")[0].split("_")[0].lower()
     return _texts(wanted if wanted in languages() else DEFAULT)
+
+
+def say(name: str, /, **values: object) -> str:
+    """A text of the language that this process speaks, filled in."""
+    return texts()(name, **values)
 
 
 @cache

@@ -22,7 +22,7 @@ from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
 from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curve, speed_band
 from gaitkeeper_client.insight.parameter_view import ParametersView, parameters_view
 from gaitkeeper_client.insight.standing import DRAFT, Standing, StandingView, standing_view
-from gaitkeeper_client.insight.texts import Texts, texts
+from gaitkeeper_client.insight.texts import Texts, say, texts
 from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, UNITS, fact, number, title_of
 from gaitkeeper_shared import __version__
 
@@ -115,20 +115,24 @@ def _curve_norm(band: str, speed: float | None, age: float | None, aid: str) -> 
     """Whose curves the norm is, why these, and whether they hold."""
     origin = curve_origin()
     name = band.replace("_", " ")
-    if speed is None:
-        why = f"“{name}” speed, because this walk's speed is not known: slow walking alone changes these curves"
-    else:
-        why = f"“{name}” speed, matched to this walk (dimensionless speed {speed:.2f})"
-    text = f"{origin.source.text}, doi:{origin.source.doi}, at {why}; {origin.population}. {origin.note}"
+    why = say("view.speed_unknown", name=name) if speed is None else say("view.speed_matched", name=name, speed=speed)
+    text = say(
+        "view.curve_norm",
+        text=origin.source.text,
+        doi=origin.source.doi,
+        why=why,
+        population=origin.population,
+        note=origin.note,
+    )
     return f"{text} {_hold(age, aid)}".rstrip()
 
 
 def _hold(age: float | None, aid: str) -> str:
     """Where the curves' norm is not that of such a walk."""
     if aid:
-        return f"It does not hold for walking with {aid}: for orientation only."
+        return say("view.not_with_aid", aid=aid)
     if age is not None and age < CURVES_FROM:
-        return f"It does not hold for a child under {CURVES_FROM} years: for orientation only."
+        return say("view.not_for_child", curves_from=CURVES_FROM)
     return ""
 
 
@@ -145,7 +149,7 @@ def _headline(analysis: Analysis) -> tuple[Fact, ...]:
             continue
         title, decimals = PARAMETERS[name]
         unit = UNITS.get(parameter.unit, parameter.unit)
-        text = "withheld" if parameter.value is None else f"{number(parameter.value, decimals)} {unit}"
+        text = say("view.withheld") if parameter.value is None else f"{number(parameter.value, decimals)} {unit}"
         facts.append(Fact(title, text))
     return tuple(facts)
 
@@ -166,32 +170,27 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     quality, notes = analysis.quality, []
     cycles = len(analysis.cycles)
     if analysis.status == "analysed" and cycles < 6:
-        notes.append(f"Only {cycles} gait cycles were seen: intervals are wide, and a single odd step weighs much.")
+        notes.append(say("view.few_cycles", cycles=cycles))
     if aid := _aid(analysis):
-        notes.append(f"Walked with {aid}: compare only with walks with the same aid; no published norm holds.")
+        notes.append(say("view.aid", aid=aid))
     if _above(quality, "filled_share", 0.1):
-        notes.append(f"{quality['filled_share']:.0%} of the values were filled in across gaps.")
+        notes.append(say("view.filled", filled_share=quality["filled_share"]))
     if _above(quality, "swapped_share", 0.02):
-        notes.append("The tracker mixed up left and right in places; this was repaired. Look at the stick figures.")
+        notes.append(say("view.swapped"))
     if switches := analysis.source.get("identity_switches_s"):
         when = ", ".join(f"{time:.1f} s" for time in switches)
-        notes.append(f"Somebody else was followed in the walker's place for a while ({when}); that part was left out.")
+        notes.append(say("view.switched", when=when))
     elif passed := analysis.source.get("encounters_s"):
         when = ", ".join(f"{time:.1f} s" for time in passed)
-        notes.append(f"The walker passed another person ({when}). Check that the same person is measured throughout.")
+        notes.append(say("view.passed", when=when))
     tracked = quality.get("tracked_share")
     if isinstance(tracked, float) and tracked < 0.9:
-        notes.append(
-            f"The person was tracked in {tracked:.0%} of the samples only; they may have been in view no longer."
-        )
+        notes.append(say("view.tracked", tracked=tracked))
     azimuth = quality.get("view_azimuth_deg")
     if isinstance(azimuth, float) and abs(azimuth) > 20:
-        notes.append(f"The camera stood {abs(azimuth):.0f} degrees off the side view: joint angles come out too small.")
+        notes.append(say("view.oblique", azimuth=abs(azimuth)))
     if analysis.recording is not None and analysis.recording.trajectories.dimensions == 2:
-        notes.append(
-            "Angles are measured in the picture's plane from points found in video. Against a marker laboratory expect "
-            "constant offsets of several degrees, most of all at ankle and hip; shapes and ranges are more reliable."
-        )
+        notes.append(say("view.plane"))
     return tuple(notes)
 
 
@@ -219,4 +218,4 @@ def _timeline(analysis: Analysis) -> Markup | None:
 def _method(analysis: Analysis) -> tuple[Fact, ...]:
     method = analysis.quality.get("event_method")
     facts = [Fact("Gaitkeeper", __version__)]
-    return tuple(facts + ([Fact("Events", str(method))] if method else []))
+    return tuple(facts + ([Fact(say("view.events"), str(method))] if method else []))

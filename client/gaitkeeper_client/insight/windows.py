@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Reason
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_shared.arrays import Float32Array, FloatArray
 from gaitkeeper_shared.models.channels import FORCE_CHANNELS
 from gaitkeeper_shared.models.windows import MAX_MISSING, placed_windows
@@ -40,21 +41,15 @@ def too_little(recording: Recording, window: Input, count: int) -> Reason | None
     lacking = [name for name in window.channels if name not in signals.names]
     if len(lacking) > MAX_MISSING * len(window.channels):
         force = {channel.name for channel in FORCE_CHANNELS}
-        kind = "the load under the feet" if force.issuperset(lacking) else "joint angles and the movement of joints"
-        message = (
-            f"The model reads {kind}, and this recording has none of it (missing: {', '.join(lacking)}). Ask it about "
-            "a recording of the kind that its study is about."
-        )
+        kind = say("reasons.load") if force.issuperset(lacking) else say("reasons.movement")
+        message = say("reasons.other_kind", kind=kind, lacking=", ".join(lacking))
         return Reason("channels-missing", message)
     if signals.time_s.size < 2:
-        message = (
-            "This file holds measured times of strides and no series over time, which is what the model reads. Analyse "
-            "the recording that the times were taken from."
-        )
+        message = say("reasons.only_times")
         return Reason("series-missing", message)
     length_s = float(signals.time_s[-1] - signals.time_s[0])
     wanted_s = window.window_s + (needed - 1) * window.hop_s
-    why = "to see whether the model agrees with itself" if needed > 1 else "for one"
+    why = say("reasons.to_agree") if needed > 1 else say("reasons.for_one")
     plural = "" if count == 1 else "s"
     message = (
         f"The walk gives {count} window{plural} of {window.window_s:g} s and at least {needed} are needed {why}. "

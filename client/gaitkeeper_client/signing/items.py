@@ -8,6 +8,7 @@ from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.departures import departures
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import verdict
+from gaitkeeper_client.insight.texts import say
 
 MEASUREMENTS = "measurements"
 MODEL = "model"
@@ -25,10 +26,10 @@ def items_of(analysis: Analysis, findings: Findings | None) -> tuple[Item, ...]:
     """The findings of a report, in its order. A report of a refused walk has the refusal alone."""
     if analysis.status == "refused":
         reasons = " ".join(reason.message for reason in analysis.reasons)
-        return (Item(MEASUREMENTS, f"The walk was not measured: {reasons}"),)
+        return (Item(MEASUREMENTS, say("items.refused", reasons=reasons)),)
     shown = sum(parameter.value is not None for parameter in analysis.parameters.values())
     withheld = len(analysis.parameters) - shown
-    told = f"{len(analysis.cycles)} gait cycles; {shown} parameters measured, {withheld} withheld."
+    told = say("items.measured", cycles=len(analysis.cycles), shown=shown, withheld=withheld)
     items = [Item(MEASUREMENTS, told)]
     items += [Item(one.name, one.sentence) for one in departures(analysis)]
     if findings is not None and findings.status != "no_model":

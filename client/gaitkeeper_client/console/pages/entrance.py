@@ -90,7 +90,7 @@ def _form(console: Served, error: GaitkeeperError | None) -> Response:
         "error": error,
         "provider": provider_of(console.home) is not None,
     }
-    response = page("sign_in.html.j2", status=status, who=None, title="Sign in", **shown)
+    response = page("sign_in.html.j2", status=status, who=None, title="entrance.title", **shown)
     settings = console.settings
     response.set_cookie(_COOKIE, tie, httponly=True, secure=settings.tls, samesite="strict", path="/sign-in")
     return response

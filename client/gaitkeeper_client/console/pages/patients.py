@@ -32,7 +32,7 @@ def patients(console: Served, who: Clinician) -> Response:
     console.record("vault-read", who.name, purpose="list")
     with console.vault() as vault:
         found = vault.patients()
-    return page("patients.html.j2", who=who, site=console.name, title="Patients", patients=found)
+    return page("patients.html.j2", who=who, site=console.name, title="pages.patients", patients=found)
 
 
 @router.get("/patients/{pseudonym}")
@@ -47,7 +47,7 @@ def patient(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
         visits = list_for(vault, pseudonym)[::-1]
     shown: dict[str, Any] = {"patient": found, "visits": visits, "headlines": HEADLINES, "longest": LONGEST_NOTE}
     coming = console.queue.unfinished(pseudonym)
-    return page("patient.html.j2", who=who, site=console.name, title="Patient", coming=coming, **shown)
+    return page("patient.html.j2", who=who, site=console.name, title="patients.patient", coming=coming, **shown)
 
 
 @router.get("/patients/{pseudonym}/course")
@@ -56,7 +56,7 @@ def course(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
     found = _course(console, who, pseudonym)
     body = inside(render_course(found, now=console.clock()))
     shown: dict[str, Any] = {"pseudonym": pseudonym, "body": body, "draft": found.draft}
-    return page("course.html.j2", who=who, site=console.name, title="Over time", **shown)
+    return page("course.html.j2", who=who, site=console.name, title="followup.title", **shown)
 
 
 @router.get("/patients/{pseudonym}/course.pdf")

@@ -52,7 +52,7 @@ def from_provider(
     console.record("console-signed-in", user.name, roles=",".join(user.roles), address=address, through="oidc")
     made = console.sessions.begin(user, request.cookies.get(cookie_name(console.settings)))
     # A page of our own, and no redirect: the browser sends a strict cookie on a way that began with us only.
-    response = page("signed_in.html.j2", who=None, site=console.name, title="Signed in")
+    response = page("signed_in.html.j2", who=None, site=console.name, title="entrance.signed_in")
     set_session(response, console.settings, made.token)
     response.delete_cookie(_COOKIE, path=_PATH)
     return response

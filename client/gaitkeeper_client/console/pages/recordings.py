@@ -17,20 +17,12 @@ from gaitkeeper_client.console.kinds import ACCEPTED
 from gaitkeeper_client.console.rendering import page
 from gaitkeeper_client.console.rights import Principal
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES
+from gaitkeeper_client.insight.texts import texts
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.clock import iso
 
 router = APIRouter()
 Clinician = Annotated[Principal, Depends(needs("patients", person=True))]
-STATE_WORDS = {
-    "receiving": "arriving",
-    "queued": "waiting",
-    "running": "being analysed",
-    "done": "ready to read",
-    "refused": "refused",
-    "failed": "failed",
-    "abandoned": "given up",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,7 @@ def today(console: Served, who: Clinician) -> Response:
     lines = lines_of(console, console.queue.recent(since=since))
     console.record("console-looked", who.name, what="today")
     waiting = any(not line.job.ended for line in lines)
-    return page("today.html.j2", who=who, site=console.name, title="Today", lines=lines, waiting=waiting)
+    return page("today.html.j2", who=who, site=console.name, title="pages.today", lines=lines, waiting=waiting)
 
 
 @router.get("/upload")
@@ -60,7 +52,7 @@ def upload_page(console: Served, who: Annotated[Principal, Depends(needs("upload
         "upload.html.j2",
         who=who,
         site=console.name,
-        title="Hand in a recording",
+        title="upload.title",
         accepted=",".join(ACCEPTED),
         most=console.settings.upload_bytes,
         segment=SEGMENT_BYTES,
@@ -86,6 +78,7 @@ def drop(console: Served, who: Clinician, _: Posted, job_id: str) -> Response:
 def lines_of(console: Console, jobs: tuple[Job, ...]) -> tuple[Line, ...]:
     """Jobs with the names that clinicians know patients by."""
     names: dict[str, str] = {}
+    words = texts()
     with console.vault() as vault:
         for pseudonym in {job.pseudonym for job in jobs}:
             try:
@@ -98,7 +91,7 @@ def lines_of(console: Console, jobs: tuple[Job, ...]) -> tuple[Line, ...]:
                 names[job.pseudonym] = console.uploads.facts(job).patient.patient_id
             except GaitkeeperError:
                 continue
-    return tuple(Line(job, names.get(job.pseudonym, ""), STATE_WORDS[job.state], _percent(job)) for job in jobs)
+    return tuple(Line(job, names.get(job.pseudonym, ""), words(f"script.{job.state}"), _percent(job)) for job in jobs)
 
 
 def _percent(job: Job) -> int | None:

@@ -92,7 +92,7 @@ def _page(
         "sent": sent or {},
     }
     status = 200 if problem is None else status_of(problem)
-    return page("report.html.j2", status=status, who=who, site=console.name, title="Report", **shown)
+    return page("report.html.j2", status=status, who=who, site=console.name, title="report.title", **shown)
 
 
 def _signer(console: Console, who: Principal) -> Clinician | None:

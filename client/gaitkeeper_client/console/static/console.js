@@ -1,21 +1,22 @@
 // What every page shares: the list of recordings that keeps itself up to date, tables that can be searched, confirmations.
 "use strict";
 
-const words = {
-  receiving: "arriving", queued: "waiting", running: "being analysed", done: "ready to read",
-  refused: "refused", failed: "failed", abandoned: "given up",
-};
+// The words of the page's language, with {names} to be filled in.
+function word(name, values = {}) {
+  const table = JSON.parse(document.body.dataset.words);
+  return table[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
 
 function showJob(row, job) {
   const state = row.querySelector(".state");
   if (row.dataset.state !== job.state) {
     const told = document.getElementById("told");
-    if (told) told.textContent = `A recording is ${words[job.state]}.`;
+    if (told) told.textContent = word("a_recording", { state: word(job.state) });
     if (["done", "refused", "failed", "abandoned"].includes(job.state)) { location.reload(); return; }
   }
   row.dataset.state = job.state;
   state.className = `state ${job.state}`;
-  state.textContent = words[job.state];
+  state.textContent = word(job.state);
   const bar = row.querySelector("progress");
   bar.hidden = job.state !== "running" && job.state !== "receiving";
   const share = job.state === "receiving" ? job.offset / job.size : job.progress;
@@ -57,7 +58,7 @@ function searchable(field) {
       row.hidden = !row.textContent.toLowerCase().includes(wanted);
       shown += row.hidden ? 0 : 1;
     }
-    if (count) count.textContent = `${shown} of ${rows.length}`;
+    if (count) count.textContent = word("shown", { shown, all: rows.length });
   });
 }
 

@@ -16,12 +16,12 @@ function explore(chart) {
   const readout = document.createElement("p");
   readout.className = "readout";
   readout.setAttribute("role", "status");
-  readout.textContent = "Point at a cell, or focus the chart and use the arrow keys.";
+  readout.textContent = word("point");
   chart.after(readout);
   chart.classList.add("explore");
   chart.setAttribute("tabindex", "0");
   chart.setAttribute("role", "application");
-  chart.setAttribute("aria-roledescription", "heatmap, arrow keys move between cells");
+  chart.setAttribute("aria-roledescription", word("heatmap"));
   chart.setAttribute("aria-label", name);
   let row = 0, column = 0;
   const show = () => {

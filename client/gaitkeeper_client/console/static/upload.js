@@ -10,7 +10,7 @@ async function problemOf(answer) {
     const told = await answer.json();
     return `${told.title} ${told.remedy}`;
   } catch (problem) {
-    return `The console answered ${answer.status}.`;
+    return word("answered", { status: answer.status });
   }
 }
 
@@ -25,21 +25,21 @@ async function announce(form, file) {
   const answer = await fetch("/api/v1/uploads", {
     method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf() }, body: JSON.stringify(asked),
   });
-  if (answer.status === 401) { location.assign("/sign-in"); throw new Error("The session ended."); }
+  if (answer.status === 401) { location.assign("/sign-in"); throw new Error(word("session_ended")); }
   if (!answer.ok) throw new Error(await problemOf(answer));
   return answer.json();
 }
 
 async function standing(id) {
   const answer = await fetch(`/api/v1/uploads/${id}`, { method: "HEAD" });
-  if (!answer.ok) throw new Error(`The console answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(word("answered", { status: answer.status }));
   return Number(answer.headers.get("Upload-Offset"));
 }
 
 async function send(job, file, segment, show) {
   let offset = job.offset, tries = 0;
   while (offset < file.size) {
-    show(offset, tries ? "The connection broke; going on." : "");
+    show(offset, tries ? word("going_on") : "");
     let answer;
     try {
       answer = await fetch(`/api/v1/uploads/${job.id}`, {
@@ -52,7 +52,7 @@ async function send(job, file, segment, show) {
     if (answer && answer.status === 204) { offset = Number(answer.headers.get("Upload-Offset")); tries = 0; continue; }
     if (answer && answer.status < 500 && answer.status !== 409) throw new Error(await problemOf(answer));
     tries += 1;
-    if (tries > MOST_TRIES) throw new Error("The console cannot be reached. Hand in again later; today's list shows what came.");
+    if (tries > MOST_TRIES) throw new Error(word("cannot_reach"));
     await wait(Math.min(500 * 2 ** tries, 15000));
     try { offset = await standing(job.id); } catch (problem) { /* the next try says so */ }
   }
@@ -66,16 +66,16 @@ document.addEventListener("DOMContentLoaded", () => {
     const file = form.elements.file.files[0];
     box.hidden = false;
     box.className = "";
-    if (file.size > Number(form.dataset.most)) { said.textContent = "The file is larger than this site takes."; return; }
+    if (file.size > Number(form.dataset.most)) { said.textContent = word("too_large"); return; }
     button.disabled = true;
-    const show = (offset, words) => {
+    const show = (offset, more) => {
       bar.value = (100 * offset) / file.size;
-      said.textContent = `${(offset / 1e6).toFixed(1)} of ${(file.size / 1e6).toFixed(1)} MB. ${words}`;
+      said.textContent = word("sent", { sent: (offset / 1e6).toFixed(1), all: (file.size / 1e6).toFixed(1), more });
     };
     try {
       const job = await announce(form, file);
       await send(job, file, Number(form.dataset.segment), show);
-      show(file.size, "Handed in.");
+      show(file.size, word("handed_in"));
       location.assign("/today");
     } catch (problem) {
       box.className = "refusal";

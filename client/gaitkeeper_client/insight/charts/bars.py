@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.findings import LabelProbability
+from gaitkeeper_client.insight.texts import say
 
 WIDTH, ROW, TOP = 520.0, 34.0, 8.0
 LEFT, RIGHT = 130.0, 430.0
@@ -17,14 +18,14 @@ def probability_chart(probabilities: Sequence[LabelProbability], leading: str | 
     """Bars from the most to the least probable label; the line is the range, where there is one."""
     bottom = TOP + ROW * len(probabilities)
     described = "; ".join(f"{item.label} {item.probability:.0%}" for item in probabilities)
-    canvas = Canvas(WIDTH, bottom + 36, "Label probabilities", f"{described}.")
+    canvas = Canvas(WIDTH, bottom + 36, say("charts.labels"), f"{described}.")
     x = Axis(0.0, 1.0, LEFT, RIGHT)
     for tick in range(0, 101, 25):
         canvas.line(x(tick / 100), TOP, x(tick / 100), bottom, "grid")
         canvas.text(x(tick / 100), bottom + 16, f"{tick} %", "tick", "middle")
     chance = 1.0 / len(probabilities)
-    canvas.line(x(chance), TOP, x(chance), bottom, "chance")
-    canvas.text(x(chance), bottom + 31, "chance", "tick", "middle")
+    canvas.line(x(chance), TOP, x(chance), bottom, say("charts.chance"))
+    canvas.text(x(chance), bottom + 31, say("charts.chance"), "tick", "middle")
     for index, item in enumerate(probabilities):
         top = TOP + ROW * index
         named = item.label == leading

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.norms import NormCurve
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import number
 from gaitkeeper_shared.arrays import FloatArray
 
@@ -31,7 +32,7 @@ def curve_chart(
     title: str, directions: tuple[str, str], sides: Mapping[str, SideCurve], norm: NormCurve | None
 ) -> Markup:
     """One angle. ``directions``: what positive and negative mean (flexion, extension)."""
-    canvas = Canvas(WIDTH, HEIGHT, f"{title} over the gait cycle", _describe(title, sides))
+    canvas = Canvas(WIDTH, HEIGHT, say("charts.over_cycle", title=title), _describe(title, sides))
     low, high = _limits(sides, norm)
     x, y = Axis(0.0, 100.0, LEFT, RIGHT), Axis(low, high, BOTTOM, TOP)
     _frame(canvas, x, y, directions)
@@ -67,9 +68,9 @@ def _frame(canvas: Canvas, x: Axis, y: Axis, directions: tuple[str, str]) -> Non
         canvas.line(x(tick), BOTTOM, x(tick), BOTTOM + 4, "axis")
         canvas.text(x(tick), BOTTOM + 17, f"{tick}", "tick", "middle")
     canvas.line(LEFT, BOTTOM, RIGHT, BOTTOM, "axis")
-    canvas.text((LEFT + RIGHT) / 2, BOTTOM + 33, "% of the gait cycle", "tick", "middle")
-    canvas.text(LEFT + 4, TOP - 6, f"{directions[0]} ↑ degrees", "tick")
-    canvas.text(RIGHT, TOP - 6, f"{directions[1]} ↓", "tick", "end")
+    canvas.text((LEFT + RIGHT) / 2, BOTTOM + 33, say("charts.percent"), "tick", "middle")
+    canvas.text(LEFT + 4, TOP - 6, say("charts.positive", directions=directions[0]), "tick")
+    canvas.text(RIGHT, TOP - 6, say("charts.negative", directions=directions[1]), "tick", "end")
 
 
 def _band(canvas: Canvas, x: Axis, y: Axis, percent: FloatArray, mean: FloatArray, sd: FloatArray, cls: str) -> None:
@@ -87,7 +88,14 @@ def _describe(title: str, sides: Mapping[str, SideCurve]) -> str:
             continue
         top, bottom = int(np.nanargmax(curve.mean)), int(np.nanargmin(curve.mean))
         parts.append(
-            f"{side}, {curve.n} cycles: largest {curve.mean[top]:.0f} degrees at {top} %, "
-            f"smallest {curve.mean[bottom]:.0f} degrees at {bottom} %"
+            say(
+                "charts.curve",
+                side=side,
+                n=curve.n,
+                mean=curve.mean[top],
+                top=top,
+                mean_2=curve.mean[bottom],
+                bottom=bottom,
+            )
         )
     return f"{title}. " + "; ".join(parts) + "."

@@ -8,11 +8,12 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, HeatmapRow, Highlight
+from gaitkeeper_client.insight.texts import say
 
 WIDTH = 400.0
 LEFT, RIGHT, TOP, ROW = 48.0, 386.0, 24.0, 26.0
 STEP = 100.0 / PHASE_BINS
-HEADINGS = {"left": "Left, left gait cycle", "right": "Right, right gait cycle", "": "Trunk, left gait cycle"}
+HEADINGS = {"left": say("charts.left_cycle"), "right": say("charts.right_cycle"), "": say("charts.trunk_cycle")}
 
 
 def heatmap_charts(explanation: Explanation, foot_off: Mapping[str, float | None]) -> tuple[Markup, ...]:
@@ -36,7 +37,9 @@ def _panel(
     foot_off: float | None,
 ) -> Markup:
     bottom = TOP + ROW * len(rows)
-    canvas = Canvas(WIDTH, bottom + 40, f"{heading}: contribution to {label}", _describe(heading, marked))
+    canvas = Canvas(
+        WIDTH, bottom + 40, say("charts.contribution", heading=heading, label=label), _describe(heading, marked)
+    )
     x = Axis(0.0, 100.0, LEFT, RIGHT)
     canvas.text(LEFT, TOP - 9, heading, "label strong")
     for index, row in enumerate(rows):
@@ -80,15 +83,18 @@ def _axis(canvas: Canvas, x: Axis, bottom: float, foot_off: float | None) -> Non
         canvas.line(x(tick), bottom, x(tick), bottom + 4, "axis")
         canvas.text(x(tick), bottom + 16, f"{tick}", "tick", "middle")
     if foot_off is None:
-        canvas.text((LEFT + RIGHT) / 2, bottom + 31, "% of the gait cycle", "tick", "middle")
+        canvas.text((LEFT + RIGHT) / 2, bottom + 31, say("charts.percent"), "tick", "middle")
         return
     canvas.line(x(foot_off), TOP - 3, x(foot_off), bottom + 20, "boundary")
-    canvas.text(x(foot_off / 2), bottom + 31, "stance", "tick", "middle")
-    canvas.text(x((100 + foot_off) / 2), bottom + 31, "swing", "tick", "middle")
+    canvas.text(x(foot_off / 2), bottom + 31, say("charts.stance"), "tick", "middle")
+    canvas.text(x((100 + foot_off) / 2), bottom + 31, say("charts.swing"), "tick", "middle")
 
 
 def _describe(heading: str, marked: Sequence[Highlight]) -> str:
     if not marked:
-        return f"{heading}: nothing stands out. The numbers are in the table below."
-    texts = (f"{item.joint} from {item.from_percent:.0f} to {item.to_percent:.0f} %" for item in marked)
-    return f"{heading}: what speaks most for the label is {', '.join(texts)}. The numbers are in the table below."
+        return say("charts.nothing", heading=heading)
+    texts = (
+        say("charts.joint_range", joint=item.joint, from_percent=item.from_percent, to_percent=item.to_percent)
+        for item in marked
+    )
+    return say("charts.most", heading=heading, texts=", ".join(texts))

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.gait.deviation import VariableScore
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import ANGLES, number
 
 WIDTH, BAR, GAP, TOP = 520.0, 17.0, 16.0, 10.0
@@ -20,13 +21,13 @@ def profile_chart(scores: Sequence[VariableScore]) -> Markup:
     The tick is one standard deviation of the norm.
     """
     bottom = TOP + len(scores) * (BAR + 2.0) + GAP * max(0, len(_joints(scores)) - 1) + 4.0
-    canvas = Canvas(WIDTH, bottom + 38.0, "Distance from the norm by joint", _describe(scores))
+    canvas = Canvas(WIDTH, bottom + 38.0, say("charts.profile"), _describe(scores))
     reach = max([*(score.ci95[1] if score.ci95 else score.distance.total for score in scores), 10.0])
     x = Axis(0.0, 5.0 * (int(reach * 1.02 / 5.0) + 1), LEFT, RIGHT)
     for tick in range(0, int(x.high) + 1, 5 if x.high <= 40 else 10):
         canvas.line(x(tick), TOP, x(tick), bottom, "grid" if tick else "axis")
         canvas.text(x(tick), bottom + 16.0, f"{tick}", "tick", "middle")
-    canvas.text((LEFT + RIGHT) / 2, bottom + 32.0, "degrees from the norm's mean", "tick", "middle")
+    canvas.text((LEFT + RIGHT) / 2, bottom + 32.0, say("charts.profile_axis"), "tick", "middle")
     top, before = TOP + 2.0, ""
     for score in scores:
         if before and score.angle != before:
@@ -45,9 +46,13 @@ def _bar(canvas: Canvas, x: Axis, top: float, score: VariableScore) -> None:
     middle = top + BAR / 2.0
     name = f"{ANGLES[score.angle][0]}, {score.side}"
     found = score.distance
-    title = (
-        f"{name}: {number(found.total, 1)} degrees, of which offset {number(found.offset, 1)} and shape "
-        f"{number(found.shape, 1)}; {score.n} cycles"
+    title = say(
+        "charts.profile_bar",
+        name=name,
+        total=number(found.total, 1),
+        offset=number(found.offset, 1),
+        shape=number(found.shape, 1),
+        n=score.n,
     )
     canvas.text(LEFT - 8.0, middle + 4.0, name, "label", "end")
     width = x(found.total) - x(0.0)
@@ -64,7 +69,13 @@ def _bar(canvas: Canvas, x: Axis, top: float, score: VariableScore) -> None:
 
 def _describe(scores: Sequence[VariableScore]) -> str:
     texts = (
-        f"{ANGLES[score.angle][0]}, {score.side}: {score.distance.total:.1f} degrees, shape {score.distance.shape:.1f}"
+        say(
+            "charts.profile_said",
+            angles=ANGLES[score.angle][0],
+            side=score.side,
+            total=score.distance.total,
+            shape=score.distance.shape,
+        )
         for score in scores
     )
     return "; ".join(texts) + "."

@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
+from gaitkeeper_client.insight.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import BONES, JOINTS, SIDES
@@ -20,14 +21,14 @@ LONGEST_STANCE_S = 3.0
 def timeline_chart(events: Sequence[GaitEvent], duration_s: float) -> Markup:
     """Bars for stance from each foot strike to the foot off after it; marks for every event."""
     width, left, right = 760.0, 46.0, 750.0
-    title = "Foot strikes and foot offs"
+    title = say("charts.events")
     canvas = Canvas(width, 118.0, title, _describe_events(events))
     x = Axis(0.0, max(duration_s, 0.1), left, right)
     step = next(size for size in (0.5, 1, 2, 5, 10, 20, 60, 120, 300, 1e9) if duration_s / size <= 16)
     for tick in np.arange(0.0, duration_s + 1e-9, step):
         canvas.line(x(tick), 14, x(tick), 84, "grid")
         canvas.text(x(tick), 98, f"{tick:g}", "tick", "middle")
-    canvas.text((left + right) / 2, 113, "seconds from the first sample", "tick", "middle")
+    canvas.text((left + right) / 2, 113, say("charts.seconds"), "tick", "middle")
     for row, side in enumerate(SIDES):
         middle = 30.0 + 36.0 * row
         canvas.text(left - 8, middle + 4, side, "label", "end")
@@ -48,7 +49,7 @@ def timeline_chart(events: Sequence[GaitEvent], duration_s: float) -> Markup:
 
 def _mark(canvas: Canvas, x: float, middle: float, event: GaitEvent) -> None:
     what = event.type.replace("_", " ")
-    title = f"{event.side} {what} at {event.time_s:.2f} s, confidence {event.confidence:.0%}"
+    title = say("charts.event", side=event.side, what=what, time_s=event.time_s, confidence=event.confidence)
     down = event.type == "foot_strike"
     points = f"{x - 4:.1f},{middle - 13:.1f} {x + 4:.1f},{middle - 13:.1f} {x:.1f},{middle - 6:.1f}"
     if not down:
@@ -59,7 +60,7 @@ def _mark(canvas: Canvas, x: float, middle: float, event: GaitEvent) -> None:
 def _describe_events(events: Sequence[GaitEvent]) -> str:
     texts = []
     for side in SIDES:
-        for kind, name in (("foot_strike", "foot strikes"), ("foot_off", "foot offs")):
+        for kind, name in (("foot_strike", say("charts.foot_strikes")), ("foot_off", say("charts.foot_offs"))):
             number = sum(event.side == side and event.type == kind for event in events)
             texts.append(f"{number} {side} {name}")
     return ", ".join(texts) + "."
@@ -78,7 +79,7 @@ def stick_figures(frames: Sequence[KeyFrame]) -> Markup:
     """The key frames side by side, walking to the right; left limbs solid, right limbs dashed."""
     slot, floor = 116.0, 232.0
     canvas = Canvas(
-        slot * len(frames), 276.0, "Stick figures of one gait cycle", ", ".join(frame.caption for frame in frames) + "."
+        slot * len(frames), 276.0, say("charts.figures"), ", ".join(frame.caption for frame in frames) + "."
     )
     scale = 84.0
     for index, frame in enumerate(frames):
