@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
-import signal
 import sqlite3
-import sys
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -328,78 +323,3 @@ def test_a_changed_reply_is_never_sent(tmp_path: Path) -> None:
     with pytest.raises(GaitkeeperError) as error:
         Ledger(path).reply(key(3))
     assert error.value.code == "ledger-damaged"
-
-
-DEAR_NOISE = Charge("train", ("a",), Spend(1000.0, 0.5, 1), BUDGET)
-
-
-def _killed_at(path: Path, number: int, fatal: int) -> tuple[int, bytes]:
-    """Charge and answer round ``number`` in a forked process that kills itself before the ``fatal``-th line of our
-    durable code; how it ended and what it had said by then."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        seen = 0
-
-        def trace(frame, event, argument):  # type: ignore[no-untyped-def]
-            nonlocal seen
-            if not frame.f_code.co_filename.endswith(("ledger.py", "ledger_chain.py", "ledger_seal.py", "durable.py")):
-                return None
-            if event == "line":
-                seen += 1
-                if seen == fatal:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return trace
-
-        try:
-            ledger = witnessed(path.parent)
-            sys.settrace(trace)
-            ledger.charge(key(number), [DEAR_NOISE])
-            os.write(writer, b"trained ")
-            ledger.store_reply(key(number), StoredReply(b"body", b""))
-            os.write(writer, b"sent ")
-            sys.settrace(None)
-            os.write(writer, str(seen).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        said = pipe.read()
-    _, status = os.waitpid(child, 0)
-    return status, said
-
-
-def _kills_at_every_line(folder: Path) -> int:
-    """Kill a charge before every line of its path, looking at the ledger after each; how many kills there were."""
-    first = folder / "first" / "ledger.sqlite"
-    first.parent.mkdir()
-    witnessed(first.parent).charge(key(0), [DEAR_NOISE])  # imports and caches what the children need
-    status, said = _killed_at(first, 1, -1)
-    assert status == 0
-    lines = int(said.split()[-1])
-    assert lines > 150
-    kills = 0
-    for number, fatal in enumerate(range(1, lines + 1), start=1):
-        path = folder / f"{number % 8}" / "ledger.sqlite"  # short ledgers: a long one takes long to check
-        path.parent.mkdir(exist_ok=True)
-        status, said = _killed_at(path, number, fatal)
-        kills += os.WIFSIGNALED(status)
-        ledger = witnessed(path.parent)
-        kinds = [entry.kind for entry in ledger.entries if entry.key.round == number]
-        assert kinds in ([], ["train"], ["train", "reply"])
-        if b"trained" in said:
-            assert "train" in kinds
-        assert ledger.seals_checked
-        if b"sent" in said:
-            assert ledger.reply(key(number)) == StoredReply(b"body", b"")
-    return kills
-
-
-@pytest.mark.slow
-def test_killed_at_any_line_it_never_forgets_a_charge(tmp_path: Path) -> None:
-    """SIGKILL before every line of the path: what was trained is charged, what was sent is kept, both exactly once.
-
-    The forks start from a fresh process: a fork of this one, which other tests filled with threads, may never wake.
-    """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert pool.submit(_kills_at_every_line, tmp_path).result(timeout=300) > 100
