@@ -26,7 +26,8 @@ from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.releases.publish import model_path, released
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import Wish
-from gaitkeeper_server.store import BUSY_S, CoordinatorStore, SiteRecord
+from gaitkeeper_server.store import CoordinatorStore, SiteRecord
+from gaitkeeper_server.store_file import BUSY_S
 from gaitkeeper_shared.durable import make_private_folder, sync_folder
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.archive import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -44,11 +45,13 @@ class RunningServices:
     enrolment_address: str
     site_address: str
     _servers: tuple[grpc.Server, ...]
+    _held: contextlib.ExitStack
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """Take no more calls, give the present ones ``grace_s`` seconds, and close."""
         for stopped in [server.stop(grace_s) for server in self._servers]:
             stopped.wait(grace_s + 5.0)
+        self._held.close()
 
 
 def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningServices:
@@ -88,7 +91,9 @@ def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningS
             ) from error
     enrolment.start()
     members.start()
-    return RunningServices(*addresses, (enrolment, members))
+    held = contextlib.ExitStack()
+    held.enter_context(store.kept_open())
+    return RunningServices(*addresses, (enrolment, members), held)
 
 
 def _server(grace_s: float) -> grpc.Server:

@@ -6,16 +6,13 @@ process of the coordinator may open it at any time.
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from gaitkeeper_server.store_file import StoreFile
 from gaitkeeper_shared.errors import GaitkeeperError
-
-BUSY_S = 10.0
 
 SiteState = Literal["invited", "enrolled", "revoked"]
 AckState = Literal["downloaded", "active", "refused"]
@@ -132,11 +129,11 @@ _ORDER = (
 )
 
 
-class CoordinatorStore:
+class CoordinatorStore(StoreFile):
     """The store at ``path`` (``CoordinatorHome.store``). Safe for threads and processes: a connection per change."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         with self._transaction() as database:
             for statement in _SCHEMA.split(";"):
                 database.execute(statement)
@@ -217,10 +214,11 @@ class CoordinatorStore:
         with self._transaction() as database:
             database.execute("DELETE FROM invitations WHERE used_key IS NULL")
 
-    def seen(self, site: str, at: str) -> None:
-        """Note that a site called."""
+    def seen(self, calls: Mapping[str, str]) -> None:
+        """Note when sites called, by their names."""
         with self._transaction() as database:
-            database.execute("UPDATE sites SET last_seen = ? WHERE name = ?", (at, site))
+            rows = [(at, site) for site, at in calls.items()]
+            database.executemany("UPDATE sites SET last_seen = ? WHERE name = ?", rows)
 
     def site(self, name: str) -> SiteRecord | None:
         """One site."""
@@ -346,27 +344,3 @@ class CoordinatorStore:
         """Every role ever given, by person."""
         query = "SELECT person, uid, role, granted_at, withdrawn_at FROM grants ORDER BY person, role"
         return tuple(Grant(*row) for row in self._rows(query))
-
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._transaction(write=False) as database:
-            return database.execute(query, values).fetchall()
-
-    @contextlib.contextmanager
-    def _transaction(self, *, write: bool = True) -> Iterator[sqlite3.Connection]:
-        try:
-            database = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
-        except sqlite3.Error as error:
-            raise GaitkeeperError("store-failed", path=self.path, detail=error) from error
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("PRAGMA foreign_keys = ON")
-            database.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            yield database
-            database.execute("COMMIT")
-        except sqlite3.Error as error:
-            full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-            detail = "the disk is full" if full else error
-            raise GaitkeeperError("store-failed", path=self.path, detail=detail) from error
-        finally:
-            database.close()  # rolls back what was not committed

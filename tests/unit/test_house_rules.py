@@ -35,7 +35,8 @@ CLIENT_ROOMS = (
     ("cli",),
 )
 SERVER_ROOMS = (
-    ("home", "store"),
+    ("home", "store_file"),
+    ("store",),
     ("persons",),
     ("enrolment", "registry", "pretraining"),
     ("rounds", "releases"),

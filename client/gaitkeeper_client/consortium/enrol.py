@@ -43,6 +43,8 @@ from gaitkeeper_shared.trust.keys import (
 
 RENEW_FROM = 1 / 3
 """A certificate is renewed once this share of its life has passed: 60 days are left then for it to succeed."""
+ENROL_DEADLINE_S = 60.0
+"""Enrolling writes more than any other call, and many sites may come on the day when a consortium begins."""
 _WHAT = "The certificate that the coordinator sent"
 
 
@@ -122,7 +124,9 @@ def _ask(letter: InvitationLetter, request: messages.EnrolRequest) -> messages.C
     endpoint = Endpoint(letter.address, letter.root_certificate.encode("ascii"))
     try:
         with endpoint.channel() as channel:
-            credentials: messages.Credentials = call(services.EnrolmentStub(channel).Enrol, request, endpoint)
+            credentials: messages.Credentials = call(
+                services.EnrolmentStub(channel).Enrol, request, endpoint, deadline_s=ENROL_DEADLINE_S
+            )
             return credentials
     except GaitkeeperError as error:
         if error.code == "rpc-certificate":
