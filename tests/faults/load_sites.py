@@ -53,7 +53,9 @@ def main() -> None:
     """Entry point of the child process."""
     asked = json.loads(sys.stdin.readline())
     go, results = threading.Event(), list[dict[str, Any]]()
-    from gaitkeeper_shared.models.bundle import ModelBundle  # noqa: F401 - loaded before the clock runs
+    import safetensors.numpy  # noqa: F401 - what a site's service has loaded long before
+
+    from gaitkeeper_shared.models.registry import build  # noqa: F401 - PyTorch with it
 
     threads = [
         threading.Thread(target=_run, args=(item["did"], Path(item["site"]), go, results)) for item in asked["errands"]

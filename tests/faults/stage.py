@@ -199,12 +199,11 @@ class Stage(Deployment):
     def fill(self, folder: Path) -> Path:
         """Fill a small file system to its last byte; the file that does it."""
         ballast = folder / "ballast"
-        with ballast.open("wb") as file, contextlib.suppress(OSError):
+        with ballast.open("wb", buffering=0) as file:  # what a buffer holds would not fit when it is closed
             for size in (1 << 20, 1 << 12, 1):
                 with contextlib.suppress(OSError):
-                    while True:
-                        file.write(b"\0" * size)
-                        file.flush()
+                    while file.write(b"\0" * size) == size:
+                        pass
         return ballast
 
     @contextlib.contextmanager
