@@ -10,6 +10,7 @@ from gaitkeeper_client.gait.analysis import Analysis, Cycle
 from gaitkeeper_client.insight.charts.curves import SideCurve
 from gaitkeeper_client.insight.charts.walk import KeyFrame
 from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.insight.wording import side_name
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.kinematics import leg_length, midpoint, sagittal_plane
 from gaitkeeper_shared.recording import JointTrajectories
@@ -72,18 +73,18 @@ def key_frames(tracks: JointTrajectories, cycles: Sequence[Cycle]) -> tuple[KeyF
 
 def _moments(cycle: Cycle) -> list[tuple[float, str]]:
     side, other = cycle.side, "right" if cycle.side == "left" else "left"
-    moments = [(cycle.start_s, say("moments.strike", side=side))]
+    moments = [(cycle.start_s, say("moments.strike", side=side_name(side)))]
     if cycle.opposite_foot_off_s is not None:
-        moments.append((cycle.opposite_foot_off_s, say("moments.off", side=other)))
+        moments.append((cycle.opposite_foot_off_s, say("moments.off", side=side_name(other))))
         if cycle.opposite_foot_strike_s is not None:
             middle = 0.5 * (cycle.opposite_foot_off_s + cycle.opposite_foot_strike_s)
-            moments.append((middle, say("moments.mid_stance", side=side)))
+            moments.append((middle, say("moments.mid_stance", side=side_name(side))))
     if cycle.opposite_foot_strike_s is not None:
-        moments.append((cycle.opposite_foot_strike_s, say("moments.strike", side=other)))
+        moments.append((cycle.opposite_foot_strike_s, say("moments.strike", side=side_name(other))))
     if cycle.foot_off_s is not None:
-        moments.append((cycle.foot_off_s, say("moments.off", side=side)))
-        moments.append((0.5 * (cycle.foot_off_s + cycle.end_s), say("moments.mid_swing", side=side)))
-    moments.append((cycle.end_s, say("moments.strike", side=side)))
+        moments.append((cycle.foot_off_s, say("moments.off", side=side_name(side))))
+        moments.append((0.5 * (cycle.foot_off_s + cycle.end_s), say("moments.mid_swing", side=side_name(side))))
+    moments.append((cycle.end_s, say("moments.strike", side=side_name(side))))
     return sorted(moments)
 
 

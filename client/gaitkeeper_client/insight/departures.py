@@ -9,7 +9,7 @@ from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, side_cu
 from gaitkeeper_client.insight.deviations import Deviation, deviations
 from gaitkeeper_client.insight.norms import norm_curve, speed_band
 from gaitkeeper_client.insight.texts import say
-from gaitkeeper_client.insight.wording import ANGLES
+from gaitkeeper_client.insight.wording import ANGLES, CHANNELS, side_name
 
 MOST = 8
 _OF_A_SIDE = 2
@@ -32,12 +32,12 @@ class Departure:
     def sentence(self) -> str:
         """In words."""
         item = self.deviation
-        phase = say("departure.phase", phase=self.phase) if self.phase else ""
-        where = "below" if item.degrees < 0 else "above"
+        phase = say("departure.phase", phase=say(f"phases.{self.phase}")) if self.phase else ""
+        where = say("norms.below" if item.degrees < 0 else "norms.above")
         return say(
             "departure.sentence",
-            angle=item.angle.replace("_", " ").capitalize(),
-            side=item.side,
+            angle=CHANNELS.get(item.angle, item.angle).capitalize(),
+            side=side_name(item.side),
             phase=phase,
             degrees=abs(item.degrees),
             where=where,

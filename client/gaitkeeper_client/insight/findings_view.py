@@ -16,7 +16,7 @@ from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings
 from gaitkeeper_client.insight.measured_view import LARGEST_RESIDUAL, MeasuredView, measured_view
 from gaitkeeper_client.insight.severity import severity_words
 from gaitkeeper_client.insight.texts import say
-from gaitkeeper_client.insight.wording import CHANNELS, number
+from gaitkeeper_client.insight.wording import CHANNELS, number, place
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 from gaitkeeper_shared.skeleton import SIDES
 
@@ -147,8 +147,7 @@ def _explanation(item: Explanation, foot_off: dict[str, float | None]) -> Explan
         checks=_checks(item),
         columns=tuple(f"{column * step}–{(column + 1) * step}" for column in range(PHASE_BINS)),
         table=tuple(
-            (f"{row.side} {row.joint}".strip(), tuple(number(value, 3) for value in row.contribution))
-            for row in item.rows
+            (place(row.side, row.joint), tuple(number(value, 3) for value in row.contribution)) for row in item.rows
         ),
     )
 
@@ -161,7 +160,7 @@ def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
     name = CHANNELS.get(item.channel.removesuffix(f"_{channel.side}"), item.channel)
     amount = _amount(abs(item.deviation), item.unit)
     direction = say("findings.less" if item.deviation < 0 else "findings.more")
-    where = f"{item.side} {item.joint}".strip()
+    where = place(item.side, item.joint)
     return say(
         "findings.sentence",
         where=where.capitalize(),
@@ -221,7 +220,7 @@ def _checks(item: Explanation) -> tuple[tuple[str, bool], ...]:
         )
     if item.rescaled is not None:
         found = item.rescaled
-        cell = f"{found.side} {found.joint}".strip()
+        cell = place(found.side, found.joint)
         checks.append(
             (
                 say(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gaitkeeper_client.insight.findings import MeasureContribution, MeasuredExplanation
 from gaitkeeper_client.insight.texts import say
-from gaitkeeper_client.insight.wording import measure_wording, number
+from gaitkeeper_client.insight.wording import measure_wording, number, span
 
 LARGEST_RESIDUAL = 0.1
 """An explanation that misses more of the change of log-odds is not to be relied on."""
@@ -76,7 +76,7 @@ def _sentence(one: MeasureContribution, item: MeasuredExplanation) -> str:
     if one.value is None:
         return say("measured.sentence_unknown", title=title, name=one.name, adds=adds)
     value = number(one.value * factor, decimals)
-    where = "as" if value == compared else "above" if one.value > one.reference else "below"
+    where = say("norms.as" if value == compared else "norms.above" if one.value > one.reference else "norms.below")
     against = say("measured.walk") if item.reference == "walk" else say("measured.scale")
     return say(
         "measured.sentence",
@@ -107,7 +107,7 @@ def _row(one: MeasureContribution) -> MeasureRow:
         name=one.name,
         value=say("measured.not_known") if one.value is None else number(one.value * factor, decimals),
         unit="" if one.value is None else unit,
-        interval=" to ".join(ends) or "–",
+        interval=span(*ends) if ends else "–",
         reference=number(one.reference * factor, decimals),
         contribution=sign + number(one.contribution, 2),
         notes=tuple(notes),

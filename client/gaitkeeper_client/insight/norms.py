@@ -71,7 +71,7 @@ def chosen_norm(*, sex: str = "", age: float | None = None, aid: str = "") -> No
             say("norms.aid", aid=aid),
         )
     if age is None:
-        who = {"f": "women", "m": "men"}.get(_letter(sex), say("norms.both_sexes"))
+        who = say({"f": "norms.women", "m": "norms.men"}.get(_letter(sex), "norms.both_sexes"))
         return NormChoice(
             True,
             say("norms.no_age", adult_from=ADULT_FROM, adult_to=ADULT_TO, who=who),
@@ -133,6 +133,10 @@ def _open(limits: list[float]) -> bool:
 
 
 def _who(rows: list[dict[str, Any]], wanted: str) -> str:
-    people = {"f": "women", "m": "men"}.get(wanted, "adults") if any(row["sex"] for row in rows) else "adults"
+    named = (
+        {"f": "norms.women", "m": "norms.men"}.get(wanted, "norms.adults_who")
+        if any(row["sex"] for row in rows)
+        else ""
+    )
     low, high = min(row["age"][0] for row in rows), max(row["age"][1] for row in rows)
-    return f"{people} {low} to {high}"
+    return say("norms.who", people=say(named or "norms.adults_who"), low=low, high=high)

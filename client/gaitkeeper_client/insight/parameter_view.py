@@ -11,7 +11,17 @@ from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.norms import NormRange, chosen_norm, norm_range
 from gaitkeeper_client.insight.texts import say
-from gaitkeeper_client.insight.wording import ALWAYS_SHOWN, GROUPS, PAIRS, PARAMETERS, UNITS, number, title_of
+from gaitkeeper_client.insight.wording import (
+    ALWAYS_SHOWN,
+    GROUPS,
+    PAIRS,
+    PARAMETERS,
+    UNITS,
+    number,
+    side_name,
+    span,
+    title_of,
+)
 from gaitkeeper_shared.skeleton import SIDES
 
 _ELSEWHERE = say("parameters_view.others")
@@ -152,7 +162,7 @@ def _withheld(found: Mapping[str, Parameter]) -> tuple[Withheld, ...]:
 def _common(message: str, name: str) -> str:
     """A refusal without the parameter's name at its beginning, so that one reason is one."""
     title = DEFINITIONS[name].title if name in DEFINITIONS else title_of(name)
-    return f"It{message.removeprefix(title)}" if message.startswith(f"{title} ") else message
+    return say("norms.it", rest=message.removeprefix(title)) if message.startswith(f"{title} ") else message
 
 
 def _row(name: str, parameter: Parameter, norm: NormRange | None) -> ParameterRow:
@@ -178,7 +188,7 @@ def _interval(parameter: Parameter, decimals: int) -> str:
     if parameter.ci95 is None:
         return "–"
     low, high = parameter.ci95
-    return f"{number(low, decimals)} to {number(high, decimals)}"
+    return span(number(low, decimals), number(high, decimals))
 
 
 def _pair(stem: str, found: Mapping[str, Parameter]) -> SidePair | None:
@@ -191,7 +201,7 @@ def _pair(stem: str, found: Mapping[str, Parameter]) -> SidePair | None:
     values = [one.value if one is not None else None for one in both]
     difference = values[0] - values[1] if values[0] is not None and values[1] is not None else None
     notes = tuple(
-        f"{side.capitalize()}: {text[:1].lower()}{text[1:]}"
+        f"{side_name(side).capitalize()}: {text[:1].lower()}{text[1:]}"
         for side, one in zip(SIDES, both, strict=True)
         for text in (_notes(one) if one is not None else ())
     )
@@ -215,7 +225,7 @@ def _norm_text(norm: NormRange | None, decimals: int) -> str:
     if norm.high is None:
         return say("parameters_view.from", low=number(norm.low, decimals))
     places = decimals if norm.high < 10 else 0
-    return f"{number(norm.low, places)} to {number(norm.high, places)}"
+    return span(number(norm.low, places), number(norm.high, places))
 
 
 def _mark(parameter: Parameter, norm: NormRange | None) -> str:

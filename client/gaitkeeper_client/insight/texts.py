@@ -56,6 +56,11 @@ def say(name: str, /, **values: object) -> str:
     return texts()(name, **values)
 
 
+def say_all(group: str) -> dict[str, str]:
+    """All texts of one table of the file, in the language that this process speaks."""
+    return texts().group(group)
+
+
 @cache
 def languages() -> frozenset[str]:
     """The languages that there are."""

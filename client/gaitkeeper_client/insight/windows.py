@@ -49,12 +49,12 @@ def too_little(recording: Recording, window: Input, count: int) -> Reason | None
         return Reason("series-missing", message)
     length_s = float(signals.time_s[-1] - signals.time_s[0])
     wanted_s = window.window_s + (needed - 1) * window.hop_s
-    why = say("reasons.to_agree") if needed > 1 else say("reasons.for_one")
-    plural = "" if count == 1 else "s"
-    message = (
-        f"The walk gives {count} window{plural} of {window.window_s:g} s and at least {needed} are needed {why}. "
-        f"Its signals are {length_s:.0f} s long; record at least {wanted_s:g} s without long gaps."
+    message = say(
+        "reasons.too_short" if needed > 1 else "reasons.too_short_for_one",
+        count=count,
+        window_s=window.window_s,
+        needed=needed,
+        length_s=length_s,
+        wanted_s=wanted_s,
     )
-    if needed == 1:
-        message = message.replace("at least 1 are needed for one", "one is needed")
     return Reason("too-few-windows", message)

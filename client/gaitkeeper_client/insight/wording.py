@@ -1,62 +1,67 @@
-"""How the report names things and writes numbers: one place, so that another language is another table."""
+"""How the report names things and writes numbers: the names are the catalogue's, the decimals stand here."""
 
 from __future__ import annotations
 
 import math
 
+from gaitkeeper_client.insight.texts import say, say_all
+
+_DECIMALS: dict[str, int] = {
+    "cadence": 1,
+    "walking_speed": 2,
+    "stride_length": 2,
+    "step_length": 2,
+    "step_width": 3,
+    "stride_time": 2,
+    "step_time": 2,
+    "stance_percent": 1,
+    "swing_percent": 1,
+    "double_support_percent": 1,
+    "dimensionless_speed": 2,
+    "symmetry_index": 1,
+    "swing_asymmetry": 1,
+    "step_time_ratio": 2,
+    "step_length_ratio": 2,
+    "arm_swing_asymmetry": 0,
+    "phase_coordination_index": 1,
+    "harmonic_ratio_vertical": 1,
+    "harmonic_ratio_forward": 1,
+    "harmonic_ratio_sideways": 1,
+    "stride_time_cv": 1,
+    "stride_time_sd": 3,
+    "step_time_cv": 1,
+    "stance_time_cv": 1,
+    "swing_time_cv": 1,
+    "stride_length_cv": 1,
+    "step_width_sd": 3,
+    "trunk_lean": 1,
+    "trunk_sway_sagittal": 1,
+    "trunk_sway_frontal": 1,
+    "trunk_rotation": 1,
+    "freezing_index": 2,
+    "sagittal_deviation": 1,
+    "sagittal_shape_deviation": 1,
+    "step_time_left": 2,
+    "step_time_right": 2,
+    "stance_percent_left": 1,
+    "stance_percent_right": 1,
+    "step_length_left": 2,
+    "step_length_right": 2,
+    "toe_clearance_left": 3,
+    "toe_clearance_right": 3,
+    "hip_range_left": 0,
+    "hip_range_right": 0,
+    "knee_range_left": 0,
+    "knee_range_right": 0,
+    "ankle_range_left": 0,
+    "ankle_range_right": 0,
+    "foot_progression_left": 0,
+    "foot_progression_right": 0,
+    "arm_swing_left": 0,
+    "arm_swing_right": 0,
+}
 PARAMETERS: dict[str, tuple[str, int]] = {
-    "cadence": ("Cadence", 1),
-    "walking_speed": ("Walking speed", 2),
-    "stride_length": ("Stride length", 2),
-    "step_length": ("Step length", 2),
-    "step_width": ("Step width", 3),
-    "stride_time": ("Stride time", 2),
-    "step_time": ("Step time", 2),
-    "stance_percent": ("Stance", 1),
-    "swing_percent": ("Swing", 1),
-    "double_support_percent": ("Double support", 1),
-    "dimensionless_speed": ("Dimensionless speed", 2),
-    "symmetry_index": ("Stance asymmetry", 1),
-    "swing_asymmetry": ("Swing asymmetry, left less right", 1),
-    "step_time_ratio": ("Step time, left over right", 2),
-    "step_length_ratio": ("Step length, left over right", 2),
-    "arm_swing_asymmetry": ("Arm swing asymmetry, left less right", 0),
-    "phase_coordination_index": ("Phase coordination index", 1),
-    "harmonic_ratio_vertical": ("Harmonic ratio, vertical", 1),
-    "harmonic_ratio_forward": ("Harmonic ratio, forward", 1),
-    "harmonic_ratio_sideways": ("Harmonic ratio, sideways", 1),
-    "stride_time_cv": ("Stride time variability", 1),
-    "stride_time_sd": ("Stride time, standard deviation", 3),
-    "step_time_cv": ("Step time variability", 1),
-    "stance_time_cv": ("Stance time variability", 1),
-    "swing_time_cv": ("Swing time variability", 1),
-    "stride_length_cv": ("Stride length variability", 1),
-    "step_width_sd": ("Step width, standard deviation", 3),
-    "trunk_lean": ("Trunk lean", 1),
-    "trunk_sway_sagittal": ("Trunk sway, forward", 1),
-    "trunk_sway_frontal": ("Trunk sway, to the sides", 1),
-    "trunk_rotation": ("Trunk rotation", 1),
-    "freezing_index": ("Freezing index", 2),
-    "sagittal_deviation": ("Deviation from the norm's curves", 1),
-    "sagittal_shape_deviation": ("Deviation in shape alone", 1),
-    "step_time_left": ("Step time, left", 2),
-    "step_time_right": ("Step time, right", 2),
-    "stance_percent_left": ("Stance, left", 1),
-    "stance_percent_right": ("Stance, right", 1),
-    "step_length_left": ("Step length, left", 2),
-    "step_length_right": ("Step length, right", 2),
-    "toe_clearance_left": ("Toe clearance, left", 3),
-    "toe_clearance_right": ("Toe clearance, right", 3),
-    "hip_range_left": ("Hip range of motion, left", 0),
-    "hip_range_right": ("Hip range of motion, right", 0),
-    "knee_range_left": ("Knee range of motion, left", 0),
-    "knee_range_right": ("Knee range of motion, right", 0),
-    "ankle_range_left": ("Ankle range of motion, left", 0),
-    "ankle_range_right": ("Ankle range of motion, right", 0),
-    "foot_progression_left": ("Foot progression angle, left", 0),
-    "foot_progression_right": ("Foot progression angle, right", 0),
-    "arm_swing_left": ("Arm swing, left", 0),
-    "arm_swing_right": ("Arm swing, right", 0),
+    name: (say(f"parameters.{name}"), places) for name, places in _DECIMALS.items()
 }
 """By parameter: what it is called and how many decimals carry information; in the order in which a clinician reads.
 
@@ -64,7 +69,7 @@ Parameters that are not named here follow, under their own names.
 """
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Pace and phases": (
+    say("parameter_groups.pace"): (
         "cadence",
         "walking_speed",
         "stride_length",
@@ -76,7 +81,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "swing_percent",
         "double_support_percent",
     ),
-    "Symmetry and coordination": (
+    say("parameter_groups.symmetry"): (
         "symmetry_index",
         "swing_asymmetry",
         "step_time_ratio",
@@ -87,7 +92,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "harmonic_ratio_forward",
         "harmonic_ratio_sideways",
     ),
-    "Variability from stride to stride": (
+    say("parameter_groups.variability"): (
         "stride_time_cv",
         "stride_time_sd",
         "step_time_cv",
@@ -96,7 +101,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "stride_length_cv",
         "step_width_sd",
     ),
-    "Trunk, freezing, distance from the norm": (
+    say("parameter_groups.trunk"): (
         "trunk_lean",
         "trunk_sway_sagittal",
         "trunk_sway_frontal",
@@ -125,15 +130,18 @@ ALWAYS_SHOWN: tuple[str, ...] = (
 """Keep their line in the table where they are withheld; others are listed below it, by reason."""
 
 PAIRS: dict[str, str] = {
-    "step_time": "Step time",
-    "stance_percent": "Stance",
-    "step_length": "Step length",
-    "toe_clearance": "Toe clearance",
-    "hip_range": "Hip, range of motion",
-    "knee_range": "Knee, range of motion",
-    "ankle_range": "Ankle, range of motion",
-    "foot_progression": "Foot progression, toes out",
-    "arm_swing": "Arm swing",
+    name: say(f"pairs.{name}")
+    for name in (
+        "step_time",
+        "stance_percent",
+        "step_length",
+        "toe_clearance",
+        "hip_range",
+        "knee_range",
+        "ankle_range",
+        "foot_progression",
+        "arm_swing",
+    )
 }
 """Parameters that exist for each side, without the side; and what they are called."""
 
@@ -141,32 +149,34 @@ UNITS: dict[str, str] = {"deg": "°", "1": ""}
 """Units that are written otherwise for people."""
 
 ANGLES: dict[str, tuple[str, tuple[str, str]]] = {
-    "hip_flexion": ("Hip", ("flexion", "extension")),
-    "knee_flexion": ("Knee", ("flexion", "extension")),
-    "ankle_dorsiflexion": ("Ankle", ("dorsiflexion", "plantarflexion")),
+    name: (say(f"angles.{name}"), (say(f"angles.{name}_up"), say(f"angles.{name}_down")))
+    for name in ("hip_flexion", "knee_flexion", "ankle_dorsiflexion")
 }
 """By angle: the joint's name, and what positive and negative are called."""
 
 CHANNELS: dict[str, str] = {
-    "hip_flexion": "hip flexion",
-    "knee_flexion": "knee flexion",
-    "ankle_dorsiflexion": "ankle dorsiflexion",
-    "foot_forward": "forward position of the foot",
-    "foot_height": "height of the foot",
-    "hand_forward": "forward position of the hand",
-    "trunk_lean": "trunk lean",
-    "pelvis_height": "height of the pelvis",
-    "pelvis_speed": "speed of the pelvis",
+    name: say(f"channels.{name}")
+    for name in (
+        "hip_flexion",
+        "knee_flexion",
+        "ankle_dorsiflexion",
+        "foot_forward",
+        "foot_height",
+        "hand_forward",
+        "trunk_lean",
+        "pelvis_height",
+        "pelvis_speed",
+    )
 }
 
 MEASURES: dict[str, tuple[str, str, float, int]] = {
-    "stride_time": ("Stride time", "s", 1.0, 2),
-    "stride_time_variability": ("Stride time variability", "%", 100.0, 1),
-    "swing_share_variability": ("Variability of the swing's share, standard deviation", "points", 100.0, 2),
-    "swing_share": ("Swing, share of the stride", "%", 100.0, 1),
+    "stride_time": (say("measures.stride_time"), "s", 1.0, 2),
+    "stride_time_variability": (say("measures.stride_time_variability"), "%", 100.0, 1),
+    "swing_share_variability": (say("measures.swing_share_variability"), say("measures.points"), 100.0, 2),
+    "swing_share": (say("measures.swing_share"), "%", 100.0, 1),
 }
 """What a model measures itself: what it is called, its unit for people, the factor to it, and decimals."""
-_MEASURE_UNITS = {"deg": ("°", 1), "leg": ("leg lengths", 3), "leg/s": ("leg lengths/s", 2)}
+_MEASURE_UNITS = {"deg": ("°", 1), "leg": (say("measures.legs"), 3), "leg/s": (say("measures.legs_s"), 2)}
 
 
 def measure_wording(name: str, unit: str) -> tuple[str, str, float, int]:
@@ -174,32 +184,38 @@ def measure_wording(name: str, unit: str) -> tuple[str, str, float, int]:
     if name in MEASURES:
         return MEASURES[name]
     shown, decimals = _MEASURE_UNITS.get(unit, (unit, 3))
-    for ending, words in (("_difference", "left and right, difference of their means"), ("_mean", "mean")):
+    for ending, told in (("_difference", "measures.difference_of"), ("_mean", "measures.mean_of")):
         if name.endswith(ending):
             stem = name.removesuffix(ending)
             title = CHANNELS.get(stem, stem.replace("_", " "))
-            return f"{title.capitalize()}, {words}", shown, 1.0, decimals
+            return say(told, title=title.capitalize()), shown, 1.0, decimals
     return name, shown, 1.0, decimals
 
 
-FACTS: dict[str, str] = {
-    "tracked_share": "Samples in which the person was tracked",
-    "filled_share": "Values filled in across gaps",
-    "swapped_share": "Samples with left and right put right again",
-    "sample_rate_hz": "Samples per second",
-    "duration_s": "Length",
-    "view": "View",
-    "view_azimuth_deg": "Camera off the side view",
-    "direction": "Direction of travel",
-    "longest_gap_s": "Longest gap",
-    "noise_leg_lengths": "Tracking noise, of the leg's length",
-    "constant_place": "On the spot (treadmill)",
-    "event_method": "Method for foot strikes and foot offs",
-    "aid": "Walked with",
-    "sha256": "SHA-256 of the source",
-    "fps": "Frames per second",
-}
+_SIDES: dict[str, str] = say_all("sides")
+_JOINTS: dict[str, str] = say_all("joints")
+FACTS: dict[str, str] = say_all("facts")
 """What measured and recorded facts are called; others are called by their key."""
+
+
+def side_name(side: str) -> str:
+    """A side in words; empty for what has none."""
+    return _SIDES.get(side, side)
+
+
+def joint_name(joint: str) -> str:
+    """A joint, or a part of the body, in words."""
+    return _JOINTS.get(joint, joint)
+
+
+def place(side: str, joint: str) -> str:
+    """A joint with its side."""
+    return say("sides.joint", side=side_name(side), joint=joint_name(joint)).strip()
+
+
+def span(low: str, high: str) -> str:
+    """From one number to another, as they were written."""
+    return say("facts_words.range", low=low, high=high)
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -229,9 +245,9 @@ _ENDINGS = (("_hz", "Hz"), ("_px", "px"), ("_deg", "°"), ("_m", "m"), ("_s", "s
 def fact(key: str, value: object) -> str:
     """A measured or recorded fact in words, with the unit that its key carries."""
     if value is None:
-        return "not known"
+        return say("facts_words.unknown")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return say("facts_words.yes" if value else "facts_words.no")
     if isinstance(value, float):
         if key == "noise_leg_lengths":
             return f"{100.0 * value:.1f}%"

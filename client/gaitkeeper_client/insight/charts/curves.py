@@ -11,7 +11,7 @@ from markupsafe import Markup
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.norms import NormCurve
 from gaitkeeper_client.insight.texts import say
-from gaitkeeper_client.insight.wording import number
+from gaitkeeper_client.insight.wording import number, side_name
 from gaitkeeper_shared.arrays import FloatArray
 
 WIDTH, HEIGHT = 360.0, 250.0
@@ -90,7 +90,7 @@ def _describe(title: str, sides: Mapping[str, SideCurve]) -> str:
         parts.append(
             say(
                 "charts.curve",
-                side=side,
+                side=side_name(side),
                 n=curve.n,
                 mean=curve.mean[top],
                 top=top,

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, HeatmapRow, Highlight
 from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.insight.wording import joint_name, place
 
 WIDTH = 400.0
 LEFT, RIGHT, TOP, ROW = 48.0, 386.0, 24.0, 26.0
@@ -44,7 +45,7 @@ def _panel(
     canvas.text(LEFT, TOP - 9, heading, "label strong")
     for index, row in enumerate(rows):
         top = TOP + ROW * index
-        canvas.text(LEFT - 6, top + ROW / 2 + 4, row.joint, "label", "end")
+        canvas.text(LEFT - 6, top + ROW / 2 + 4, joint_name(row.joint), "label", "end")
         for column, value in enumerate(row.contribution):
             _cell(canvas, x, top, row, column, value, value / largest)
     for item in marked:
@@ -57,9 +58,10 @@ def _panel(
 def _cell(canvas: Canvas, x: Axis, top: float, row: HeatmapRow, column: int, value: float, share: float) -> None:
     error = row.standard_error[column]
     spread = "" if error is None else f" ± {error:.3f}"
+    where = place(row.side, row.joint)
     canvas.add(
         "rect",
-        title=f"{row.side} {row.joint}, {column * STEP:.0f}–{(column + 1) * STEP:.0f} %: {value:+.3f}{spread}".strip(),
+        title=f"{where}, {column * STEP:.0f}–{(column + 1) * STEP:.0f} %: {value:+.3f}{spread}",
         x=x(column * STEP) + 0.4,
         y=top + 1,
         width=(RIGHT - LEFT) / PHASE_BINS - 0.8,
@@ -94,7 +96,12 @@ def _describe(heading: str, marked: Sequence[Highlight]) -> str:
     if not marked:
         return say("charts.nothing", heading=heading)
     texts = (
-        say("charts.joint_range", joint=item.joint, from_percent=item.from_percent, to_percent=item.to_percent)
+        say(
+            "charts.joint_range",
+            joint=joint_name(item.joint),
+            from_percent=item.from_percent,
+            to_percent=item.to_percent,
+        )
         for item in marked
     )
     return say("charts.most", heading=heading, texts=", ".join(texts))

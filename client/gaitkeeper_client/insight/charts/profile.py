@@ -9,7 +9,7 @@ from markupsafe import Markup
 from gaitkeeper_client.gait.deviation import VariableScore
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.texts import say
-from gaitkeeper_client.insight.wording import ANGLES, number
+from gaitkeeper_client.insight.wording import ANGLES, number, side_name
 
 WIDTH, BAR, GAP, TOP = 520.0, 17.0, 16.0, 10.0
 LEFT, RIGHT = 150.0, 456.0
@@ -44,7 +44,7 @@ def _joints(scores: Sequence[VariableScore]) -> list[str]:
 
 def _bar(canvas: Canvas, x: Axis, top: float, score: VariableScore) -> None:
     middle = top + BAR / 2.0
-    name = f"{ANGLES[score.angle][0]}, {score.side}"
+    name = f"{ANGLES[score.angle][0]}, {side_name(score.side)}"
     found = score.distance
     title = say(
         "charts.profile_bar",
@@ -72,7 +72,7 @@ def _describe(scores: Sequence[VariableScore]) -> str:
         say(
             "charts.profile_said",
             angles=ANGLES[score.angle][0],
-            side=score.side,
+            side=side_name(score.side),
             total=score.distance.total,
             shape=score.distance.shape,
         )

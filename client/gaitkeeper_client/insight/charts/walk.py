@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.insight.wording import side_name
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import BONES, JOINTS, SIDES
@@ -31,7 +32,7 @@ def timeline_chart(events: Sequence[GaitEvent], duration_s: float) -> Markup:
     canvas.text((left + right) / 2, 113, say("charts.seconds"), "tick", "middle")
     for row, side in enumerate(SIDES):
         middle = 30.0 + 36.0 * row
-        canvas.text(left - 8, middle + 4, side, "label", "end")
+        canvas.text(left - 8, middle + 4, side_name(side), "label", "end")
         canvas.line(left, middle, right, middle, "axis")
         own = sorted((event for event in events if event.side == side), key=lambda event: event.time_s)
         for event, after in pairwise(own):
@@ -48,8 +49,8 @@ def timeline_chart(events: Sequence[GaitEvent], duration_s: float) -> Markup:
 
 
 def _mark(canvas: Canvas, x: float, middle: float, event: GaitEvent) -> None:
-    what = event.type.replace("_", " ")
-    title = say("charts.event", side=event.side, what=what, time_s=event.time_s, confidence=event.confidence)
+    what = say(f"charts.{event.type}")
+    title = say("charts.event", side=side_name(event.side), what=what, time_s=event.time_s, confidence=event.confidence)
     down = event.type == "foot_strike"
     points = f"{x - 4:.1f},{middle - 13:.1f} {x + 4:.1f},{middle - 13:.1f} {x:.1f},{middle - 6:.1f}"
     if not down:
@@ -62,7 +63,7 @@ def _describe_events(events: Sequence[GaitEvent]) -> str:
     for side in SIDES:
         for kind, name in (("foot_strike", say("charts.foot_strikes")), ("foot_off", say("charts.foot_offs"))):
             number = sum(event.side == side and event.type == kind for event in events)
-            texts.append(f"{number} {side} {name}")
+            texts.append(f"{number} {side_name(side)} {name}")
     return ", ".join(texts) + "."
 
 
