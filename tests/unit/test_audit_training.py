@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from gaitkeeper_client.proof import audit as audit_module
 from gaitkeeper_client.proof.audit import QUICK, Effort, audit, behind_masks, examine
 from gaitkeeper_client.proof.canary import Target, observe, target
-from gaitkeeper_client.proof.faults import FAULTS, NONE
+from gaitkeeper_client.proof.faults import FAULTS, NONE, Fault
 from gaitkeeper_client.proof.masking import Consortium
 from gaitkeeper_client.proof.page import document, page
 from gaitkeeper_client.training import dpsgd
@@ -56,11 +57,30 @@ def test_the_code_as_it_is_stays_below_the_claim(attacked: Target) -> None:
     assert sorted(found.claims.values(), reverse=True) == list(found.claims.values())
 
 
+@pytest.fixture(scope="module")
+def head_alone() -> Target:
+    """The same study with a head over fixed features: half the time, and the other way that rows are made in."""
+    data = DATA.replace(b'kind = "lstm"\nhidden = 4', b'kind = "symmetry"')
+    chosen = target(parse_study(data), study_hash(data))
+    assert chosen.model.frozen
+    return chosen
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_every_planted_fault_is_noticed_and_taken_out_again(attacked: Target, fault) -> None:  # type: ignore[no-untyped-def]
+def test_every_planted_fault_is_noticed_and_taken_out_again(
+    head_alone: Target, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fewer trials than an audit has, at less confidence: of 150 runs such as these every fault was noticed."""
+    monkeypatch.setattr(audit_module, "DOUBT", 0.05)
     before = (dpsgd.patient_gradients, dpsgd.gaussian, dpsgd.PatientOptimizer.add_noise)
-    assert examine(attacked, STEPS, fault, QUICK.fault).refuted
+    assert examine(head_alone, STEPS, fault, 160).refuted
     assert (dpsgd.patient_gradients, dpsgd.gaussian, dpsgd.PatientOptimizer.add_noise) == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_planted_fault_is_noticed_in_a_whole_network_too(attacked: Target, fault: Fault) -> None:
+    assert examine(attacked, STEPS, fault, 2 * QUICK.fault).refuted
 
 
 def test_a_masked_update_tells_nothing_and_an_unmasked_one_everything(attacked: Target) -> None:
