@@ -1,6 +1,7 @@
 """Run the fault matrix, or the cells whose words hold all of the arguments, and write ``docs/faults.md``.
 
-``load`` and ``soak`` as first argument measure those instead. Exit status: 0 where all is as expected, else 1.
+``--left``: only cells that were not run yet, or not as expected. ``load`` and ``soak`` as first argument measure those
+instead. Exit status: 0 where all that ran is as expected, else 1.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from rich.console import Console
 from tests.faults import kills, links, proxied, states
 from tests.faults.outcomes import Cell, Outcome, cells, keep
 from tests.faults.outcomes import outcome as outcome_of
+from tests.faults.outcomes import outcomes as kept
 from tests.faults.page import write_matrix
 from tests.faults.stage import Stage, Unavailable
 
@@ -64,7 +66,13 @@ def main(words: Sequence[str]) -> int:
     """Run what is asked for."""
     if words and words[0] in ("load", "soak"):
         return int(import_module(f"tests.faults.{words[0]}").main(words[1:]))
-    chosen = [cell for cell in cells() if all(word in " ".join((cell.group, *cell.does, cell.fault)) for word in words)]
+    good = {name for name, found in kept().items() if found.verdict == "as expected"} if "--left" in words else set()
+    wanted = [word for word in words if not word.startswith("--")]
+    chosen = [
+        cell
+        for cell in cells()
+        if cell.name not in good and all(word in " ".join((cell.group, *cell.does, cell.fault)) for word in wanted)
+    ]
     console = Console(width=200)
     outcomes: list[Outcome] = []
     stage: Stage | None = None
@@ -88,8 +96,9 @@ def main(words: Sequence[str]) -> int:
     finally:
         if stage is not None:
             stage.stop()
+    write_matrix()
     return int(any(outcome.verdict == "WRONG" for outcome in outcomes))
 
 
 if __name__ == "__main__":
-    sys.exit(main([word for word in sys.argv[1:] if word != "--verbose"]))
+    sys.exit(main(sys.argv[1:]))

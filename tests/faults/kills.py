@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.stage import SITES, Stage
+from tests.faults.stage import MOMENT_S, SITES, Stage
 from tests.faults.traps import Trap
 from tests.faults.words import summary
 
@@ -39,7 +39,7 @@ def kill_at_site(stage: Stage, victim: str, moment: str) -> str:
 
 def _kill_and_go_on(stage: Stage, run: str, victim: str, trap: Trap) -> str:
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         stage.kill(*victims(stage, victim, run))
     finally:
         trap.release()

@@ -16,7 +16,7 @@ from flwr.proto.node_pb2 import Node
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from tests.faults.relay import Mode
-from tests.faults.stage import SITES, Stage
+from tests.faults.stage import MOMENT_S, SITES, Stage
 from tests.faults.words import summary
 
 from gaitkeeper_client.agent.node import load_node_key
@@ -34,7 +34,7 @@ def link(stage: Stage, mode: Mode, seconds: str = "0") -> str:
     trap = stage.trap(SITE, "charged")
     run = stage.begin()
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         relay.set(mode)
         trap.release()
         stage.pause(float(seconds))
@@ -68,7 +68,7 @@ def late(stage: Stage) -> str:
     second = stage.trap("conductor", "dispatched", 2)
     run = stage.begin(rounds=2, deadline_s=8.0)
     try:
-        stage.wait(second.hit, 60)
+        stage.wait(second.hit, MOMENT_S)
         trap.release()
         stage.pause(1.0)
     finally:
@@ -82,7 +82,7 @@ def reply_again(stage: Stage, pretended: str) -> str:
     trap = stage.trap("conductor", "dispatched", 2)
     run = stage.begin()
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         stage.pause(1.0)
         sender = {"itself": SITE, "another": OTHER}[pretended]
         key = load_node_key(stage.keys[sender])
@@ -154,7 +154,7 @@ def impostor(stage: Stage, kind: str) -> str:
     trap = stage.trap(SITE, "charged")
     run = stage.begin()
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         relay.target = server.address
         relay.drop()
         trap.release()
@@ -189,7 +189,7 @@ def clock(stage: Stage) -> str:
     stage.modules[SITE] = "tests.faults.shifted_node"
     stage.start_site(SITE, stage.keys[SITE])
     try:
-        stage.wait(stage.keys[SITE].with_name("executor.ready").exists, 60)
+        stage.wait(stage.keys[SITE].with_name("executor.ready").exists, MOMENT_S)
         wrong = summary(stage.end_of(stage.begin(rounds=1, deadline_s=20.0)))
     finally:
         stage.stop_site(SITE)
@@ -204,7 +204,7 @@ def revoked(stage: Stage) -> str:
     trap = stage.trap("conductor", "committed")
     run = stage.begin()
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         stage.store.revoke(SITE)
         time.sleep(1.5)
     finally:

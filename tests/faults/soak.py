@@ -90,10 +90,10 @@ def main(words: Sequence[str]) -> int:
 
 def _run(stage: Stage, diary: Diary, chance: random.Random) -> str:
     """One run of some rounds, and its deaths."""
-    run = stage.begin(rounds=ROUNDS_A_RUN)
+    run = stage.begin(rounds=ROUNDS_A_RUN, deadline_s=600.0)
     at = 1
     while (at := at + max(1, round(chance.expovariate(1 / ROUNDS_A_KILL)))) < ROUNDS_A_RUN:
-        stage.wait(lambda number=at: stage.journal.run(run).committed >= number, 240)  # type: ignore[misc]
+        stage.wait(lambda number=at: _reached(stage, run, number), 600)  # type: ignore[misc]
         stage.pause(chance.uniform(0.0, 1.0))
         victim = chance.choice(VICTIMS)
         site = chance.choice(SITES)
@@ -101,14 +101,19 @@ def _run(stage: Stage, diary: Diary, chance: random.Random) -> str:
         if set(doomed := victims(stage, victim, run, site)) <= alive and not stage.journal.run(run).state.terminal:
             stage.kill(*doomed)
             diary.kills[victim] += 1
-    ended = stage.end_of(run, 600)
+    ended = stage.end_of(run, 1800)
     diary.rounds += len(ended.rounds)
     return summary(ended)
 
 
+def _reached(stage: Stage, run: str, rounds: int) -> bool:
+    record = stage.journal.run(run)
+    return record.state.terminal or record.committed >= rounds
+
+
 def _rest(stage: Stage, diary: Diary) -> None:
     """Let everything come back and be still, then look at it."""
-    stage.wait(lambda: all(child.pid is not None for child in stage.children.status()), 60)
+    stage.wait(lambda: all(child.pid is not None for child in stage.children.status()), 120)
     stage.pause(REST_S)
     for child in stage.children.status():
         if child.pid is not None:

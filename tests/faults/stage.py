@@ -23,8 +23,11 @@ from gaitkeeper_server.rounds.aggregate import mean_of_updates
 from gaitkeeper_server.rounds.states import Outcome, RoundState, RunRecord
 
 SITES = ("clinic-a", "clinic-b", "clinic-c")
-DEADLINE_S = 60.0
-RUN_S = 240.0
+DEADLINE_S = 180.0
+"""Of a round, where the cell is not about deadlines: a busy machine needs long to start everything anew."""
+RUN_S = 480.0
+MOMENT_S = 120.0
+"""For a process to come to the moment that a cell waits for."""
 DISK_BYTES = 24 << 20
 _NO_EVALUATION = b"[evaluation]\nholdout = 0.0\n"
 

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.stage import SITES, Stage, Unavailable
+from tests.faults.stage import MOMENT_S, SITES, Stage, Unavailable
 from tests.faults.words import summary
 
 from gaitkeeper_shared.ports import free_port
@@ -35,10 +35,10 @@ def site_disk_full(stage: Stage) -> str:
     second = stage.trap("conductor", "committed")
     run = stage.begin()
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         ballast = stage.fill(stage.folder / SITE / "ledger")
         trap.release()
-        stage.wait(second.hit, 90)
+        stage.wait(second.hit, MOMENT_S)
         ballast.unlink()
     finally:
         trap.release()
@@ -54,7 +54,7 @@ def site_disk_read_only(stage: Stage) -> str:
     with stage.read_only(folder):
         run = stage.begin()
         try:
-            stage.wait(second.hit, 90)
+            stage.wait(second.hit, MOMENT_S)
         except AssertionError:
             second.release()
             raise
@@ -68,7 +68,7 @@ def journal_locked(stage: Stage, moment: str) -> str:
     run = stage.begin()
     journal = stage.home.path / "journal.sqlite"
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         with _locked(journal):
             trap.release()
             stage.pause(5.0)
@@ -93,7 +93,7 @@ def store_locked(stage: Stage) -> str:
     trap = stage.trap(SITE, "charged")
     run = stage.begin()
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         with _locked(stage.home.store):
             trap.release()
             stage.pause(5.0)
@@ -108,16 +108,16 @@ def ledger_of_old_backup(stage: Stage) -> str:
     run = stage.begin(rounds=3)
     copy = stage.folder / "old-ledger"
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         stage.copy_ledger(SITE, copy)
         second = stage.trap("conductor", "committed", 2)
         trap.release()
-        stage.wait(second.hit, 60)
+        stage.wait(second.hit, MOMENT_S)
         newest = stage.folder / "newest-ledger"
         stage.copy_ledger(SITE, newest)
         stage.restore_ledger(SITE, copy)
         second.release()
-        stage.wait(lambda: stage.journal.run(run).state.terminal, 90)
+        stage.wait(lambda: stage.journal.run(run).state.terminal, MOMENT_S)
     finally:
         trap.release()
         stage.restore_ledger(SITE, newest)
@@ -131,7 +131,7 @@ def two_conductors(stage: Stage) -> str:
     trap = stage.trap(SITE, "charged")
     run = stage.begin()
     try:
-        stage.wait(trap.hit, 60)
+        stage.wait(trap.hit, MOMENT_S)
         stage.conduct(run, f"{run}-second")
         stage.pause(4.0)
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ from trust_fixtures import Consortium, new_site, running
 from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.consortium.enrol import enrol
 from gaitkeeper_client.consortium.studies import fetch_offers
+from gaitkeeper_server.enrolment.identity import Doorkeeper
 from gaitkeeper_server.enrolment.invitations import invite
 from gaitkeeper_server.services import start_services
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -177,3 +180,48 @@ def test_callers_who_say_nothing_do_not_shut_out_the_others(tmp_path: Path, monk
                 assert enrol(home, made.invitation("north")).site == "north"
             finally:
                 over.set()
+
+
+def test_a_call_neither_fails_nor_waits_long_for_the_note_that_it_came(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("noted", "unnoted"):
+        invite(consortium.home, name)
+    monkeypatch.setattr("gaitkeeper_server.store_file.BUSY_S", 0.05)
+    keeper = Doorkeeper(consortium.store)
+    with contextlib.closing(sqlite3.connect(consortium.home.store, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        keeper._note("noted")
+        other.execute("ROLLBACK")
+    assert _seen(consortium) == [False, False]
+    keeper = Doorkeeper(consortium.store)
+    for name in ("noted", "unnoted", "noted"):
+        keeper._note(name)
+    assert _seen(consortium) == [True, False]  # the second one's waits for company
+    monkeypatch.setattr("gaitkeeper_server.enrolment.identity._NOTE_TOGETHER_S", 0.0)
+    keeper._note("noted")
+    assert _seen(consortium) == [True, True]
+
+
+def _seen(consortium: Consortium) -> list[bool]:
+    return [site.last_seen is not None for site in consortium.store.sites() if site.name in ("noted", "unnoted")]
+
+
+def test_writers_of_one_process_take_turns(consortium: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite by itself lets each try again and again, and gives up on who is unlucky."""
+    store = consortium.store
+    before = len(store.sites())
+
+    def invite_one(number: int) -> None:
+        store.invite(f"site-{number}", f"token-{number}", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
+
+    with ThreadPoolExecutor(20) as pool:
+        with store._turn():
+            tries = [pool.submit(invite_one, number) for number in range(20)]
+            assert len(store.sites()) == before  # reading waits for nobody
+        for item in tries:
+            item.result(60)
+    assert len(store.sites()) == before + 20
+    monkeypatch.setattr("gaitkeeper_server.store_file.BUSY_S", 0.05)
+    with store._turn(), pytest.raises(GaitkeeperError, match="others wrote into it"):
+        store.end_invitations()
