@@ -111,8 +111,9 @@ class _Site:
         return None
 
     def note_message(self, message: Message) -> None:
-        """Leave the number of the message that is answered, for who wants to answer it again."""
-        (self._folder / "last-message").write_text(message.metadata.message_id, "ascii")
+        """Leave the numbers of the message that is answered and of its Flower run, for who wants to answer it again."""
+        metadata = message.metadata
+        (self._folder / "last-message").write_text(f"{metadata.message_id} {metadata.run_id}", "ascii")
 
 
 def _forge(how: str) -> None:

@@ -213,7 +213,7 @@ def test_writers_of_one_process_take_turns(consortium: Consortium, monkeypatch: 
     before = len(store.sites())
 
     def invite_one(number: int) -> None:
-        store.invite(f"site-{number}", f"token-{number}", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
+        store.invite(f"writer-{number}", f"token-{number}", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
 
     with ThreadPoolExecutor(20) as pool:
         with store._turn():
