@@ -70,7 +70,7 @@ def late(stage: Stage) -> str:
     """A reply comes after its round was closed: in the next round it must not be taken for that round's."""
     trap = stage.trap(SITE, "stored")
     second = stage.trap("conductor", "dispatched", 2)
-    run = stage.begin(rounds=2, deadline_s=8.0)
+    run = stage.begin(rounds=2, deadline_s=30.0)
     try:
         stage.wait(second.hit, MOMENT_S)
         trap.release()
