@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.unit.insight_fixtures import analysis_of, walk_recording
+from insight_fixtures import analysis_of, walk_recording
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.findings import Findings, findings_of

@@ -24,7 +24,8 @@ from insight_fixtures import (
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.explanation import explain
-from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings
+from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight
+from gaitkeeper_client.insight.findings_view import _sentence
 from gaitkeeper_client.insight.heatmap import heatmap, place
 from gaitkeeper_client.insight.inference import FEWEST_WINDOWS, card_of, judge
 from gaitkeeper_client.insight.phases import side_phases
@@ -178,3 +179,15 @@ def test_a_constant_attribution_gives_a_flat_heatmap_that_adds_up_to_a_cycle(val
         channels = int(np.count_nonzero(placement.row_of_channel == index))
         assert np.allclose(row.contribution, row.contribution[0])
         assert sum(row.contribution) == pytest.approx(value * channels * rate * stride, abs=1e-6)
+
+
+def test_a_stretch_is_said_to_lie_where_all_of_it_lies() -> None:
+    def told(begin: float, end: float) -> str:
+        marked = Highlight("knee", "left", begin, end, 0.2, 0.3, "knee_flexion_left", -10.0, "deg", None)
+        return _sentence(marked, {"left": 62.0})
+
+    assert "70 to 85 % of the cycle, in swing:" in told(70.0, 85.0)
+    assert "20 to 60 % of the cycle, in stance:" in told(20.0, 60.0)
+    assert "55 to 80 % of the cycle, in stance and swing:" in told(55.0, 80.0)
+    assert "90 % over the foot strike to 20 % of the cycle, in stance and swing:" in told(90.0, 20.0)
+    assert "85 to 100 % of the cycle, in swing:" in told(85.0, 100.0)

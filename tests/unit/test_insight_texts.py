@@ -74,6 +74,11 @@ def test_a_script_has_no_words_of_its_own(path: Path) -> None:
     assert names <= set(texts().group("script"))
 
 
+@pytest.mark.parametrize("path", [CLIENT / "console/static/console.css", CLIENT / "insight/templates/report.css"])
+def test_a_style_sheet_has_no_words_of_its_own(path: Path) -> None:
+    assert re.findall(r'content:\s*"[^"]*[A-Za-z]{2}', path.read_text("utf-8")) == []
+
+
 def _constants(tree: ast.Module) -> Iterator[ast.Constant]:
     """String constants that are no docstrings."""
     loose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

@@ -36,7 +36,7 @@ LIMITS: Mapping[str, Limit] = {
     "step_time": Limit(
         "step_time_ratio",
         0.10,
-        "a convention: a tenth, about twice the standard error of repeated measurements (change.toml)",
+        "a convention: a tenth, about twice the standard error of repeated measurements",
         centre=1.0,
     ),
     "variability": Limit(

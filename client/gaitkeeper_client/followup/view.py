@@ -12,12 +12,13 @@ from gaitkeeper_client.followup.change import Change, Trend
 from gaitkeeper_client.followup.course import Course
 from gaitkeeper_client.followup.rules import change_rules
 from gaitkeeper_client.followup.score import components
+from gaitkeeper_client.followup.units import unit_and_decimals
 from gaitkeeper_client.followup.view_charts import parameter_charts, score_chart
 from gaitkeeper_client.followup.view_risk import FlagView, flag_views
 from gaitkeeper_client.followup.visits import Visit
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.texts import Texts
-from gaitkeeper_client.insight.wording import PARAMETERS, UNITS, number, title_of
+from gaitkeeper_client.insight.wording import PARAMETERS, number, title_of
 from gaitkeeper_shared import __version__
 
 
@@ -130,18 +131,6 @@ def course_view(course: Course, words: Texts, now: datetime | None = None) -> Co
 def title(name: str) -> str:
     """What a parameter is called."""
     return PARAMETERS[name][0] if name in PARAMETERS else title_of(name)
-
-
-def unit_and_decimals(name: str, course: Course) -> tuple[str, int]:
-    """A parameter's unit as people write it, and the decimals that carry information."""
-    units = (
-        report.analysis.parameters[name].unit
-        for visit in course.visits
-        for report in visit.reports
-        if name in report.analysis.parameters
-    )
-    unit = next(units, "")
-    return UNITS.get(unit, unit), PARAMETERS[name][1] if name in PARAMETERS else 2
 
 
 def _visit(visit: Visit, words: Texts) -> VisitView:

@@ -16,7 +16,7 @@ from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings
 from gaitkeeper_client.insight.measured_view import LARGEST_RESIDUAL, MeasuredView, measured_view
 from gaitkeeper_client.insight.severity import severity_words
 from gaitkeeper_client.insight.texts import say
-from gaitkeeper_client.insight.wording import CHANNELS, number, place
+from gaitkeeper_client.insight.wording import CHANNELS, moment, number, place
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 from gaitkeeper_shared.skeleton import SIDES
 
@@ -132,7 +132,7 @@ def _model(findings: Findings) -> tuple[tuple[str, str], ...]:
         facts.append((say("findings.head"), say("findings.own_head", personal_people=card.personal_people)))
     optional = (
         (say("findings.weights_sha256"), card.sha256),
-        (say("findings.released"), card.created_at),
+        (say("findings.released"), moment(card.created_at)),
         (say("findings.notes"), card.notes),
     )
     return tuple(facts + [(title, text) for title, text in optional if text])
@@ -153,9 +153,6 @@ def _explanation(item: Explanation, foot_off: dict[str, float | None]) -> Explan
 
 
 def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
-    off = foot_off.get(item.side or "left")
-    middle = (item.from_percent + ((item.to_percent - item.from_percent) % 100 or 100) / 2) % 100
-    phase = "" if off is None else say("findings.in_swing" if middle > off else "findings.in_stance")
     channel = CHANNEL_BY_NAME[item.channel]
     name = CHANNELS.get(item.channel.removesuffix(f"_{channel.side}"), item.channel)
     amount = _amount(abs(item.deviation), item.unit)
@@ -164,14 +161,31 @@ def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
     return say(
         "findings.sentence",
         where=where.capitalize(),
-        from_percent=item.from_percent,
-        to_percent=item.to_percent,
-        phase=phase,
+        stretch=_stretch(item),
+        phase=_phase(item, foot_off.get(item.side or "left")),
         share=item.share,
         interval=_interval(item),
         name=name,
         amount=amount,
         direction=direction,
+    )
+
+
+def _stretch(item: Highlight) -> str:
+    """From where to where; one that goes over the foot strike says so, as 90 to 20 % reads like a slip."""
+    over = item.to_percent % 100 < item.from_percent and item.to_percent % 100 > 0
+    name = "findings.over_strike" if over else "findings.stretch"
+    return say(name, from_percent=item.from_percent, to_percent=item.to_percent)
+
+
+def _phase(item: Highlight, foot_off: float | None) -> str:
+    """The phase that all of a stretch lies in; where it lies in both, both."""
+    if foot_off is None:
+        return ""
+    length = (item.to_percent - item.from_percent) % 100 or 100
+    inside = {(item.from_percent + step) % 100 >= foot_off for step in range(round(length))}
+    return say(
+        "findings.in_both" if len(inside) > 1 else "findings.in_swing" if True in inside else "findings.in_stance"
     )
 
 

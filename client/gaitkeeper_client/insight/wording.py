@@ -218,6 +218,15 @@ def span(low: str, high: str) -> str:
     return say("facts_words.range", low=low, high=high)
 
 
+def moment(text: str) -> str:
+    """A moment in UTC, ISO 8601, as people read it; anything else as it is."""
+    return (
+        f"{text[:10]} {text[11:16]} UTC"
+        if len(text) > 16 and text[10] == "T" and text.endswith(("Z", "+00:00"))
+        else text
+    )
+
+
 def number(value: float | None, decimals: int) -> str:
     """A number with a true minus sign; a dash for one that is not known."""
     if value is None or not math.isfinite(value):
@@ -249,13 +258,15 @@ def fact(key: str, value: object) -> str:
     if isinstance(value, bool):
         return say("facts_words.yes" if value else "facts_words.no")
     if isinstance(value, float):
-        if key == "noise_leg_lengths":
+        if key.endswith("leg_lengths"):
             return f"{100.0 * value:.1f}%"
         if key.endswith("share"):
             return f"{value:.0%}"
         suffix = next((f" {unit}" for ending, unit in _ENDINGS if key.endswith(ending)), "")
         return number(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2) + suffix
     if isinstance(value, list | tuple):
+        if not value:
+            return say("facts_words.none")
         return ", ".join(fact("", item) for item in value)
     if isinstance(value, dict):
         return "; ".join(f"{title_of(name).lower()}: {fact(name, item)}" for name, item in value.items())

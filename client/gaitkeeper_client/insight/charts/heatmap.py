@@ -58,10 +58,10 @@ def _panel(
 def _cell(canvas: Canvas, x: Axis, top: float, row: HeatmapRow, column: int, value: float, share: float) -> None:
     error = row.standard_error[column]
     spread = "" if error is None else f" ± {error:.3f}"
-    where = place(row.side, row.joint)
+    where, stretch = place(row.side, row.joint), f"{column * STEP:.0f}–{(column + 1) * STEP:.0f} %"
     canvas.add(
         "rect",
-        title=f"{where}, {column * STEP:.0f}–{(column + 1) * STEP:.0f} %: {value:+.3f}{spread}",
+        title=say("charts.cell", where=where.capitalize(), stretch=stretch, value=f"{value:+.3f}{spread}"),
         x=x(column * STEP) + 0.4,
         y=top + 1,
         width=(RIGHT - LEFT) / PHASE_BINS - 0.8,
