@@ -1,0 +1,138 @@
+"""A leg as two bones that keep their length, fitted to where a network saw its joints.
+
+Each sample by itself (:func:`fit_leg`), then all of a walk together (:func:`fit_over_time`): the likeliest motion of
+hip, thigh and shank where points are :data:`POINT_SD` off, the less sure ones more, and accelerations are as large as
+in walking. That is a smoothing spline (Rauch, Tung & Striebel's smoother gives the same, doi:10.2514/3.3166) of a chain
+instead of single points: where a joint is hidden for a few samples, the motion before and after carries it on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solveh_banded
+
+from gaitkeeper_shared.arrays import BoolArray, FloatArray
+
+POINT_SD = 0.02
+"""Of a joint in full sight, in leg lengths."""
+TURNING_SD = 80.0
+"""Angular acceleration of thigh and shank, radians per second squared: a swinging shank has 100 at its most."""
+HIP_SD = 0.8
+"""Acceleration of the hip, leg lengths per second squared."""
+_ROUNDS = 6
+"""Of Gauss-Newton; it settles in four."""
+_UNKNOWNS = 4
+
+
+def fit_over_time(leg: FloatArray, lengths: tuple[float, float], weight: FloatArray, rate_hz: float) -> FloatArray:
+    """(T, 3, 2) hip, knee and ankle of the likeliest smooth motion with thigh and shank of ``lengths``.
+
+    ``leg``: (T, 3, 2) as seen, evenly sampled, NaN where not. ``weight``: (T, 3) of their squared distances. At least
+    three samples have to be known.
+    """
+    known: BoolArray = np.asarray(np.isfinite(leg).all(axis=(1, 2)))
+    index = np.arange(leg.shape[0])
+    first = fit_leg(leg[known], lengths, weight[known, 1])
+    upper, lower = (_elevation(first[:, n + 1] - first[:, n]) for n in (0, 1))
+    state = np.stack(
+        [np.interp(index, index[known], track) for track in (first[:, 0, 0], first[:, 0, 1], upper, lower)], axis=1
+    )
+    size = sum(lengths)
+    root = np.sqrt(np.repeat(np.where(known[:, None], weight, 0.0), 2, axis=1)) / (POINT_SD * size)
+    seen = np.where(known[:, None, None], leg, 0.0).reshape(-1, 6)
+    stiff = rate_hz**4 / np.array([HIP_SD * size, HIP_SD * size, TURNING_SD, TURNING_SD]) ** 2
+    for _ in range(_ROUNDS):
+        model, slopes = _linearised(state, lengths)
+        jacobian = root[..., None] * slopes
+        turned = np.transpose(jacobian, (0, 2, 1))
+        miss = (root * (seen - model))[..., None]
+        bent = np.diff(state, n=2, axis=0) * stiff
+        push = (turned @ miss)[..., 0] - _second_differences_back(bent, state.shape[0])
+        change = solveh_banded(_banded(turned @ jacobian, stiff), push.ravel(), lower=True)
+        state = state + change.reshape(state.shape)
+    return _chain(state[:, :2], state[:, 2], state[:, 3], lengths)[0]
+
+
+def _banded(normal: FloatArray, stiff: FloatArray) -> FloatArray:
+    """Lower diagonals of the normal equations: (T, 4, 4) blocks of what was seen, and the motion's stiffness."""
+    count = normal.shape[0]
+    diagonals = np.zeros((2 * _UNKNOWNS + 1, count, _UNKNOWNS))
+    for column in range(_UNKNOWNS):
+        for below in range(_UNKNOWNS - column):
+            diagonals[below, :, column] = normal[:, column + below, column]
+    for apart, products in enumerate(((1.0, 4.0, 1.0), (-2.0, -2.0), (1.0,))):
+        for offset, product in enumerate(products):
+            diagonals[apart * _UNKNOWNS, offset : count - 2 + offset] += product * stiff
+    banded: FloatArray = diagonals.reshape(2 * _UNKNOWNS + 1, -1)
+    return banded
+
+
+def _second_differences_back(bent: FloatArray, count: int) -> FloatArray:
+    """The transpose of taking second differences, (T - 2, 4) to (T, 4)."""
+    out = np.zeros((count, bent.shape[1]))
+    out[:-2] += bent
+    out[1:-1] -= 2.0 * bent
+    out[2:] += bent
+    return out
+
+
+def _linearised(state: FloatArray, lengths: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+    """(T, 6) coordinates of hip, knee and ankle, and (T, 6, 4) how they move with hip and elevations."""
+    model, slope_upper, slope_lower = _chain(state[:, :2], state[:, 2], state[:, 3], lengths)
+    slopes = np.zeros((state.shape[0], 3, 2, _UNKNOWNS))
+    slopes[:, :, 0, 0] = slopes[:, :, 1, 1] = 1.0
+    slopes[:, 1:, :, 2] = slope_upper[:, None]
+    slopes[:, 2, :, 3] = slope_lower
+    return model.reshape(-1, 6), slopes.reshape(-1, 6, _UNKNOWNS)
+
+
+def fit_leg(leg: FloatArray, lengths: tuple[float, float], knee_weight: FloatArray) -> FloatArray:
+    """(T, 3, 2) hip, knee and ankle nearest to ``leg`` with thigh and shank of ``lengths``; the knee bends forward.
+
+    ``knee_weight``: (T,) of the knee's squared distance against the hip's and the ankle's.
+    """
+    thigh, shank = lengths
+    first = _two_circles(leg[:, 0], leg[:, 2], thigh, shank)
+    hip = leg[:, 0].copy()
+    upper, lower = _elevation(first - leg[:, 0]), _elevation(leg[:, 2] - first)
+    root = np.repeat(
+        np.stack([np.ones_like(knee_weight), np.sqrt(knee_weight), np.ones_like(knee_weight)], axis=1), 2, 1
+    )
+    for _ in range(_ROUNDS):
+        model, slopes = _linearised(np.concatenate([hip, upper[:, None], lower[:, None]], axis=1), lengths)
+        miss = root * (leg.reshape(-1, 6) - model)
+        jacobian = root[..., None] * slopes
+        turned = np.transpose(jacobian, (0, 2, 1))
+        normal = turned @ jacobian
+        normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(4)
+        change = np.linalg.solve(normal, turned @ miss[..., None])[..., 0]
+        hip += change[:, :2]
+        upper, lower = upper + change[:, 2], lower + change[:, 3]
+    return _chain(hip, upper, lower, lengths)[0]
+
+
+def _chain(
+    hip: FloatArray, upper: FloatArray, lower: FloatArray, lengths: tuple[float, float]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(T, 3, 2) joints, and how knee (with all below) and ankle move with the two elevations, (T, 2) each."""
+    knee = hip + lengths[0] * np.stack([np.sin(upper), -np.cos(upper)], axis=1)
+    ankle = knee + lengths[1] * np.stack([np.sin(lower), -np.cos(lower)], axis=1)
+    slope_upper = lengths[0] * np.stack([np.cos(upper), np.sin(upper)], axis=1)
+    slope_lower = lengths[1] * np.stack([np.cos(lower), np.sin(lower)], axis=1)
+    return np.stack([hip, knee, ankle], axis=1), slope_upper, slope_lower
+
+
+def _two_circles(hip: FloatArray, ankle: FloatArray, thigh: float, shank: float) -> FloatArray:
+    """(T, 2) knee in front of the line from hip to ankle, at the bones' lengths from both where that can be."""
+    line = ankle - hip
+    distance = np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-9)
+    along = line / distance
+    reach = np.clip(distance, abs(thigh - shank) + 1e-6 * thigh, 0.9999 * (thigh + shank))
+    share = (thigh**2 - shank**2 + reach**2) / (2.0 * reach)
+    aside = np.sqrt(np.maximum(thigh**2 - share**2, 0.0))
+    knee: FloatArray = hip + share * along + aside * np.stack([-along[:, 1], along[:, 0]], axis=1)
+    return knee
+
+
+def _elevation(vector: FloatArray) -> FloatArray:
+    return np.asarray(np.arctan2(vector[:, 0], -vector[:, 1]))
