@@ -35,6 +35,7 @@ _DOES: Mapping[str, Callable[..., str]] = {
         links.revoked,
         links.clock,
         states.site_disk_full,
+        states.coordinator_disk_full,
         states.site_disk_read_only,
         states.journal_locked,
         states.store_locked,

@@ -28,7 +28,7 @@ DEADLINE_S = 180.0
 RUN_S = 480.0
 MOMENT_S = 120.0
 """For a process to come to the moment that a cell waits for."""
-DISK_BYTES = 24 << 20
+DISK_BYTES, COORDINATOR_DISK_BYTES = 24 << 20, 96 << 20
 _NO_EVALUATION = b"[evaluation]\nholdout = 0.0\n"
 
 
@@ -62,6 +62,7 @@ class Stage(Deployment):
         self._runs = 0
         self.modules: dict[str, str] = {}
         self.relays: dict[str, Relay] = {}
+        self._move_to_own_disk(self.home.path)
         self.keys = {site: self.enrol(site) for site in SITES}
         for site in SITES:
             self.relays[site] = Relay(("127.0.0.1", self.config.fleet_port))
@@ -77,12 +78,20 @@ class Stage(Deployment):
         self.children.stop()
         for relay in self.relays.values():
             relay.close()
-        for site in SITES:
-            subprocess.run(["umount", "-l", str(self.folder / site / "ledger")], capture_output=True, check=False)
+        shutil.copytree(self.home.logs, self.folder / "logs", dirs_exist_ok=True)  # the coordinator's disk goes
+        for folder in (self.home.path, *(self.folder / site / "ledger" for site in SITES)):
+            subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
 
-    def _mount(self, folder: Path) -> None:
+    def _move_to_own_disk(self, folder: Path) -> None:
+        before = folder.with_name(f"{folder.name}.before")
+        folder.rename(before)
+        self._mount(folder, COORDINATOR_DISK_BYTES)
+        shutil.copytree(before, folder, dirs_exist_ok=True)
+        shutil.rmtree(before)
+
+    def _mount(self, folder: Path, size: int = DISK_BYTES) -> None:
         folder.mkdir(exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
         self.disks = subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def application_of(self, site: str) -> str:

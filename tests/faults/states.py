@@ -46,6 +46,22 @@ def site_disk_full(stage: Stage) -> str:
     return summary(stage.end_of(run))
 
 
+def coordinator_disk_full(stage: Stage, moment: str) -> str:
+    """The disk of the coordinator, its journal and logs among what lies there, is full for a while in a round."""
+    _disks(stage)
+    trap = stage.trap("conductor", moment)
+    run = stage.begin()
+    try:
+        stage.wait(trap.hit, MOMENT_S)
+        ballast = stage.fill(stage.home.path)
+        trap.release()
+        stage.pause(5.0)
+        ballast.unlink()
+    finally:
+        trap.release()
+    return summary(stage.end_of(run))
+
+
 def site_disk_read_only(stage: Stage) -> str:
     """A site's disk can only be read for one round."""
     _disks(stage)
