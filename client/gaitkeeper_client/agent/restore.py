@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaitkeeper_client.agent.decided_since import Decided, continue_log, repeat_decisions
 from gaitkeeper_client.vault.backup import LEDGER_FILES
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
@@ -32,12 +33,18 @@ from gaitkeeper_shared.trust.audit import AuditLog
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was restored. ``closed``: names of the studies that were counted as spent to their end."""
+    """What was restored. ``closed``: names of the studies that were counted as spent to their end.
+
+    ``decided``: what patients decided after the backup and is in force again; None where no audit log told of it.
+    ``until``: when the backup's own log ends, ISO 8601; empty where it has no entry.
+    """
 
     site: str
     patients: int
     recordings: int
     closed: tuple[str, ...]
+    decided: Decided | None = None
+    until: str = ""
 
 
 def restore(
@@ -51,9 +58,10 @@ def restore(
 ) -> Restored:
     """Make the site of a backup at ``home``, where nothing may be yet.
 
-    ``unlock`` opens the key of the unpacked home. ``ledger_from``: a folder with the site's newest ledger. ``further``:
-    studies, by hash, that were approved after the backup was made. Raises ``site-exists``, ``backup-unusable``,
-    ``restore-unsound``, ``restore-ledger-older``, ``disk-full``; then nothing is left at ``home``.
+    ``unlock`` opens the key of the unpacked home. ``ledger_from``: a folder with the site's newest ledger, and perhaps
+    its audit log. ``further``: studies, by hash, that were approved after the backup was made. Raises ``site-exists``,
+    ``backup-unusable``, ``restore-unsound``, ``restore-ledger-older``, ``restore-log-older``, ``disk-full``; then
+    nothing is left at ``home``.
     """
     if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
         raise GaitkeeperError("site-exists", path=home.path)
@@ -85,15 +93,23 @@ def _settle(
             raise GaitkeeperError("restore-unsound", detail=f"{found[0].what}: {found[0].detail}")
         patients = vault.patients()
         everybody = tuple(sorted({*(patient.pseudonym for patient in patients), *vault.index.erased().values()}))
+    decided = None
     try:
         AuditLog(draft.audit_log).verify()
+        until = max((entry.at for entry in AuditLog(draft.audit_log).entries()), default="")
+        if ledger_from is not None:
+            decided = continue_log(draft, ledger_from)
         if ledger_from is not None:
             _continue_ledger(draft, key, ledger_from)
         ledger = open_ledger(draft, key, adopt=True)  # the archive vouches for it
     except GaitkeeperError as error:
-        if error.code == "restore-ledger-older":
+        if error.code in ("restore-ledger-older", "restore-log-older"):
             raise
         raise GaitkeeperError("restore-unsound", detail=error.message) from error
+    if decided is not None:
+        with Vault.open(draft, key) as vault:
+            repeat_decisions(draft, vault, decided)
+            patients = vault.patients()
     closed: Sequence[str] = ()
     if ledger_from is None:
         studies = {**_approved(draft), **further}
@@ -103,7 +119,8 @@ def _settle(
     event = "exact" if ledger_from is not None else "counted-as-spent"
     counts = {"studies_closed": len(closed), "rounds_closed": len(unanswered)}
     record(draft, "site-restored", backup=backup.name, ledger=event, **counts)
-    return Restored(config.name, len(patients), sum(patient.recordings for patient in patients), tuple(closed))
+    recordings = sum(patient.recordings for patient in patients)
+    return Restored(config.name, len(patients), recordings, tuple(closed), decided, until)
 
 
 def _continue_ledger(draft: SiteHome, key: SiteKey, newest: Path) -> None:

@@ -31,7 +31,7 @@ def retention(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what is older than the site's policy allows: [retention] days and report_days in site.toml.
+    """Remove what is older than the site's policy allows: days and report_days in the table retention of site.toml.
 
     'site ingest' and 'site start' do the same. A patient of whom neither recording nor report is left is erased.
     """
@@ -163,7 +163,10 @@ def restore(
     home: Home = None,
     ledger_from: Annotated[
         Path | None,
-        typer.Option(help="Folder with the newest ledger.sqlite and ledger.anchor, saved from the old machine."),
+        typer.Option(
+            help="Folder with the newest ledger.sqlite and ledger.anchor, saved from the old machine; with its "
+            "audit.log and audit.log.anchor, erasures and consents of after the backup are repeated."
+        ),
     ] = None,
     study: Annotated[
         list[Path] | None,
@@ -177,7 +180,8 @@ def restore(
 
     A backup's ledger does not know what was spent since. Without --ledger-from every study that was approved (and every
     --study) is counted as spent to its end, and this site takes no further part in it. Never run the old site beside
-    the restored one. A patient who was erased after the backup was made is back: erase them again.
+    the restored one. A patient who was erased after the backup was made is back, and a consent that was withdrawn is
+    in force again, unless --ledger-from holds the old machine's audit log: do it again.
     """
     from gaitkeeper_client.agent.restore import restore as run
     from gaitkeeper_client.vault.home import SiteHome
@@ -194,12 +198,23 @@ def restore(
             "patients": done.patients,
             "recordings": done.recordings,
             "closed": list(done.closed),
+            "decisions_repeated": done.decided is not None,
+            "backup_until": done.until,
         }
         typer.echo(json.dumps({"schema": "gaitkeeper.restored/1", **table}))
         return
     typer.echo(
         f"Site {done.site} is restored in {place.path}: {done.patients} patient(s), {done.recordings} recording(s)."
     )
+    if done.decided is None:
+        typer.echo(
+            f"Everybody is as they were on {done.until or 'the day of the backup'}: who was erased since is back, and"
+        )
+        typer.echo("consents that were withdrawn since are in force. Repeat both before the site starts:")
+        typer.echo("gaitkeeper site erase PATIENT; gaitkeeper site consent PATIENT --withdraw training")
+    else:
+        again = f"{len(done.decided.erased)} erasure(s) and {len(done.decided.consents)} decision(s) on consent"
+        typer.echo(f"The old machine's audit log goes on here; {again} of after the backup are in force.")
     if done.closed:
         typer.echo("Counted as spent to their end, since nobody knows what was spent after the backup:")
         for name in done.closed:

@@ -282,7 +282,7 @@ def _print_patients(found: tuple[Patient, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from gaitkeeper_client.vault.consent import PRESUMABLE, words_for
+    from gaitkeeper_client.vault.consent import words_for
 
     table = Table("Patient", "Label", "Age", "Sex", "Height", "Walks", "Consent")
     table.add_column("Pseudonym", no_wrap=True, min_width=18)
@@ -294,7 +294,7 @@ def _print_patients(found: tuple[Patient, ...]) -> None:
             item.sex or "",
             "" if item.height_m is None else f"{item.height_m:.2f} m",
             str(item.recordings),
-            "both" if item.purposes == PRESUMABLE else words_for(item.purposes),
+            words_for(item.purposes),
             item.pseudonym,
         )
     Console().print(table)
