@@ -103,6 +103,7 @@ def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
 
 def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysis:
     from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
+    from gaitkeeper_client.gait.legs_seen import leg_alone
     from gaitkeeper_client.gait.pipeline import analyse, nobody
     from gaitkeeper_client.lab.feet import feet_are_seen
 
@@ -121,7 +122,7 @@ def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysi
     picture = _picture_of(walk.trajectories, options)
     if picture is not None:
         source |= {"width_px": picture.width, "height_px": picture.height}
-    if not feet_are_seen(walk):
+    if not feet_are_seen(walk) and leg_alone(walk.trajectories) is None:
         return _without_feet(source)
     return analyse(walk.trajectories, height_m=options.height_m, source=source, picture=picture)
 

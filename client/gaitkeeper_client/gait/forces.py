@@ -17,7 +17,7 @@ from gaitkeeper_client.gait.cycles import LONGEST_S, SHORTEST_S, find_cycles
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import noted
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
-from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, reason
+from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, ONCE, reason
 from gaitkeeper_client.gait.statistics import mean_with_ci95
 from gaitkeeper_client.gait.view import LABORATORY
 from gaitkeeper_client.lab.footforce import FORCE_CHANNELS, GAITNDD_HZ, SIDES, FootForces, StrideTimes
@@ -47,7 +47,7 @@ def analyse_forces(forces: FootForces, *, source: Mapping[str, Any]) -> Analysis
     if not events:
         why = reason("not-walking", detail="no foot is loaded and unloaded again as by steps")
     elif len(kept) < FEWEST_CYCLES:
-        why = reason("too-few-cycles", cycles=len(kept), needed=FEWEST_CYCLES)
+        why = reason("too-few-cycles", cycles=len(kept), needed=FEWEST_CYCLES, detail=ONCE)
     else:
         found = temporal(parameters((_without_turns(walk, kept),)))
         if walk.raw_forces:
@@ -69,7 +69,7 @@ def analyse_times(times: StrideTimes, *, source: Mapping[str, Any]) -> Analysis:
         "event_method": "stride times of the file",
     }
     if len(cycles) < FEWEST_CYCLES:
-        why = reason("too-few-cycles", cycles=len(cycles), needed=FEWEST_CYCLES)
+        why = reason("too-few-cycles", cycles=len(cycles), needed=FEWEST_CYCLES, detail=ONCE)
         return Analysis("refused", (why,), source, all_refused(why), (), (), quality)
     walk = replace(_walk(np.arange(0.0, quality["duration_s"], 1.0 / GAITNDD_HZ), ()), cycles=cycles)
     found = temporal(parameters((walk,)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
 from gaitkeeper_client.gait.bouts import SHORTEST_BOUT_S, Bout, find_bouts, walks_backwards
-from gaitkeeper_client.gait.clean import CleanTracks, clean
+from gaitkeeper_client.gait.clean import LONGEST_FILL_S, CleanTracks, clean
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
@@ -20,7 +20,7 @@ from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, 
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.perspective import Picture
 from gaitkeeper_client.gait.quality import describe
-from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
+from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, ONCE, reason
 from gaitkeeper_client.gait.scale import metres_per_unit
 from gaitkeeper_client.gait.squaring import set_square, views_of
 from gaitkeeper_client.gait.view import View, comes_nearer, estimate_view
@@ -146,8 +146,15 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
         return [reason("recording-too-short", what="A straight walk", needed=SHORTEST_BOUT_S)]
     cycles = sum(len(walk.cycles) for walk in walks)
     if cycles < FEWEST_CYCLES:
-        return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES)]
+        return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES, detail=_why_so_few(cleaned))]
     return []
+
+
+def _why_so_few(cleaned: CleanTracks) -> str:
+    if cleaned.longest_gap_s > LONGEST_FILL_S:
+        gap, filled = cleaned.longest_gap_s, LONGEST_FILL_S
+        return f"the legs are out of sight for {gap:.2g} s at a time, and gaps of more than {filled:g} s are not filled"
+    return ONCE
 
 
 def _signals(walks: tuple[Walk, ...]) -> Signals:

@@ -24,6 +24,7 @@ class Refusal:
 LOWEST_RATE_HZ = 20.0
 """Double support lasts about 0.12 s: below 20 Hz it has two samples, and events are more than 25 ms uncertain."""
 FEWEST_CYCLES = 2
+ONCE = "no gait cycle is repeated"
 FEWEST_FOR_VARIABILITY = 10
 """Strides needed for a coefficient of variation that means something (see ``docs/analysis-schema.md``)."""
 
@@ -59,8 +60,8 @@ TABLE: dict[str, Refusal] = {
         Refusal(
             "too-few-cycles",
             f"fewer than {FEWEST_CYCLES} complete gait cycles",
-            "Only {cycles} complete gait cycle(s) can be seen and {needed} are needed: no gait cycle is repeated.",
-            "Record a longer walkway, or several passes.",
+            "Only {cycles} complete gait cycle(s) can be seen and {needed} are needed: {detail}.",
+            "Record a longer walkway, or several passes, both legs in sight throughout.",
         ),
         Refusal(
             "frame-rate-too-low",

@@ -21,7 +21,7 @@ from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.kinematics import leg_length
 from gaitkeeper_shared.recording import JointTrajectories
-from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
+from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS, SIDES
 
 NEEDED = tuple(f"{side}_{part}" for part in ("hip", "knee", "ankle") for side in ("left", "right"))
 
@@ -60,7 +60,8 @@ def walk_of_table(
     # The file tells its individuals apart over time already; who walks has to be found.
     number, note = _choose(path, [*table.points], people, options.person)
     chosen, confidence = people[number]
-    if np.isfinite(chosen[:, JOINT_INDEX["left_ankle"], 0]).sum() < SHORTEST_TRACK:
+    ankles = [JOINT_INDEX[f"{side}_ankle"] for side in SIDES]
+    if np.isfinite(chosen[:, ankles, 0]).any(axis=1).sum() < SHORTEST_TRACK:
         raise GaitkeeperError("pose-nobody", path=path)
     height_px = options.size_px[1] if options.size_px else 0.0
     chosen[..., 1] = height_px - chosen[..., 1]
