@@ -15,7 +15,8 @@ def write_matrix() -> None:
     run = [known[cell.name] for cell in matrix if cell.name in known]
     good = sum(item.verdict == "as expected" for item in run)
     wrong = sum(item.verdict == "WRONG" for item in run)
-    commits = ", ".join(dict.fromkeys(item.commit for item in run))
+    ordered = sorted(run, key=lambda item: item.at)
+    commits = " to ".join(dict.fromkeys(item.commit for item in (*ordered[:1], *ordered[-1:])))
     lines = [
         f"{len(run)} of {len(matrix)} cells were run between {min((o.at for o in run), default='never')} and "
         f"{max((o.at for o in run), default='never')} UTC (commits {commits}; load up to "
