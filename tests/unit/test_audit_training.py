@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from gaitkeeper_client.proof import audit as audit_module
-from gaitkeeper_client.proof.audit import QUICK, Effort, audit, behind_masks, examine
+from gaitkeeper_client.proof.audit import QUICK, Effort, audit, behind_masks, calibrating, examine
 from gaitkeeper_client.proof.canary import Target, observe, target
 from gaitkeeper_client.proof.faults import FAULTS, NONE, Fault
 from gaitkeeper_client.proof.masking import Consortium
@@ -55,6 +55,25 @@ def test_the_code_as_it_is_stays_below_the_claim(attacked: Target) -> None:
     assert found.refuted == ()
     assert found.claims[1e-3] == pytest.approx(3.0, abs=0.05)
     assert sorted(found.claims.values(), reverse=True) == list(found.claims.values())
+
+
+def test_rounds_that_calibrate_stay_below_the_claim_and_without_noise_they_do_not(attacked: Target) -> None:
+    found = calibrating(attacked, 250)
+    assert [one.refuted for one in found] == [()]
+    quiet = dataclasses.replace(attacked.steps, noise_multiplier=1e-3)
+    assert calibrating(attacked, 250, steps=quiet)[0].refuted
+    plain = parse_study(DATA.replace(b"calibration = 2", b""))
+    assert calibrating(target(plain, study_hash(DATA)), 1) == ()
+
+
+def test_a_severity_can_be_audited_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loss is another one; the canary, the clip and what is seen are the same."""
+    monkeypatch.setattr(audit_module, "DOUBT", 0.05)
+    data = DATA.replace(b'labels = ["healthy", "patient"]', b'kind = "severity"\nlabels = ["a", "b"]\nvalues = [0, 4]')
+    data = data.replace(b"calibration = 2", b"").replace(b'kind = "lstm"\nhidden = 4', b'kind = "symmetry"')
+    chosen = target(parse_study(data), study_hash(data))
+    assert np.linalg.norm(chosen.gradient) == pytest.approx(chosen.steps.clip_norm, rel=1e-4)
+    assert examine(chosen, STEPS, FAULTS[0], 160).refuted
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from gaitkeeper_client.proof.bounds import LowerBound, lower_bounds
+from gaitkeeper_client.proof.calibrated import calibrated_target, observe_calibration
 from gaitkeeper_client.proof.canary import STATISTICS, Target, Trial, observe, target
 from gaitkeeper_client.proof.faults import FAULTS, NONE, Fault
 from gaitkeeper_client.proof.masking import Consortium, guess
@@ -25,6 +26,7 @@ from gaitkeeper_client.proof.membership import guess_by_loss
 from gaitkeeper_shared.privacy.accounting import Spend, epsilon
 
 if TYPE_CHECKING:
+    from gaitkeeper_client.training.dpsgd import PrivateSteps
     from gaitkeeper_shared.study import Study
 
 OTHER_DELTAS = (0.05, 0.1, 0.2, 0.3, 0.4)
@@ -124,6 +126,7 @@ def _audit(attacked: Target, chosen: Effort, faults: tuple[Fault, ...], on_progr
         examine(attacked, count, NONE, chosen.sound, on_progress),
         by_loss(attacked, count, chosen.membership, on_progress),
         behind_masks(attacked, sites, chosen.masking, on_progress),
+        *calibrating(attacked, chosen.sound, on_progress),
     )
     planted = [examine(attacked, count, fault, chosen.fault, on_progress) for fault in faults]
     planted.append(behind_masks(attacked, None, chosen.masking, on_progress))
@@ -154,6 +157,23 @@ def examine(
             return observe(attacked, count, present=present, steps=steps)
 
     return _judged(attacked, fault.name, fault.title, claimed(attacked, count), STATISTICS, trial, trials, on_progress)
+
+
+def calibrating(
+    attacked: Target, trials: int, on_progress: Progress | None = None, steps: PrivateSteps | None = None
+) -> tuple[Examination, ...]:
+    """The same of the rounds that calibrate; nothing of a study without any. ``steps``: other ones than the study's."""
+    count = min(MOST_STEPS, attacked.study.training.calibration)
+    if count == 0:
+        return ()
+    chosen = calibrated_target(attacked)
+
+    def trial(_: int, present: bool) -> Trial:
+        return observe_calibration(chosen, count, present=present, steps=steps or chosen.steps)
+
+    title = "as it is, rounds that calibrate"
+    found = _judged(chosen, "calibration", title, claimed(chosen, count), STATISTICS, trial, trials, on_progress)
+    return (found,)
 
 
 def by_loss(attacked: Target, count: int, trials: int, on_progress: Progress | None = None) -> Examination:
