@@ -254,6 +254,10 @@ def test_an_openpose_folder_with_gaps_and_one_with_nobody(tmp_path: Path) -> Non
     analysis = analyse_file(folder, options=ReadOptions(rate_hz=RATE_HZ))
     assert analysis.status == "analysed"
     assert any("5 of 401 frames have no file" in note for note in analysis.source["notes"])
+    for number in range(100, 180):
+        (folder / f"walk_{number:012d}_keypoints.json").unlink()
+    (why,) = analyse_file(folder, options=ReadOptions(rate_hz=RATE_HZ)).reasons
+    assert (why.code, "out of sight for 0.8" in why.message) == ("too-few-cycles", True)
     for path in folder.iterdir():
         path.write_text('{"people": []}')
     assert outcome(folder) == "no-person"
