@@ -14,7 +14,8 @@ from gaitkeeper_client.gait.squaring import picture_of
 from gaitkeeper_client.lab.options import ReadOptions, check_aid, check_options, parse_size, read_mapping
 from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_client.vault.cohort import read_cohort
-from gaitkeeper_client.vault.ingest import source_digest
+from gaitkeeper_client.vault.ingest import plan, source_digest
+from gaitkeeper_client.vault.records import PatientFacts
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.simulation.camera import camera_for
 from gaitkeeper_shared.simulation.patient import draw_patient
@@ -236,3 +237,5 @@ def test_a_walking_aid_stays_with_the_walk(tmp_path: Path) -> None:
     analysis = analyse_file(trc, options=check_options(aid="walker"))
     assert analysis.recording is not None
     assert analysis.source["aid"] == analysis.recording.source["aid"] == "walker"
+    (source,) = plan([trc], PatientFacts("p1"), None, check_options(aid="walker"))
+    assert (source.options.aid, source.patient.extra) == ("walker", {"aid": "walker"})

@@ -78,6 +78,7 @@ def ingest(
     consent: Annotated[
         str | None, typer.Option(help="What the person agreed to: care, training, care+training or none.")
     ] = None,
+    aid: given.Aid = None,
     rate: given.Rate = None,
     size: given.Size = None,
     mapping: given.MappingFile = None,
@@ -94,7 +95,7 @@ def ingest(
     """Analyse recordings and store what was found, encrypted. The videos themselves are not stored.
 
     May be stopped at any moment and run again: what is stored is skipped. A cohort.csv has the columns patient, path,
-    label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none) and, for
+    label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none), aid and, for
     files that do not say it, rate_hz, picture_size, mapping, person_in_file, belt_m_s; further columns are kept. It is
     checked as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2 or 4 some file
     failed, 3 every recording was refused.
@@ -110,7 +111,7 @@ def ingest(
     place = SiteHome.resolve(home)
     place.config()
     facts, moment = _facts(patient, label, age, sex, height, recorded_at, consent)
-    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed)
+    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
     network = given.estimator_choice(estimator, skeleton)
     sources = plan(paths, facts, moment, options)
     with Vault.open(place, unlock(place)) as vault, _progress(len(sources), as_json) as advance:

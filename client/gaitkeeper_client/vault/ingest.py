@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.lab.readers import force_reader_of, reader_of
 from gaitkeeper_client.pose.estimators import EstimatorChoice
-from gaitkeeper_client.vault.cohort import COHORT_NAME, read_cohort
+from gaitkeeper_client.vault.cohort import AID, COHORT_NAME, read_cohort
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
@@ -104,7 +104,8 @@ def plan(
         elif patient is None:
             raise GaitkeeperError("ingest-patient-needed", path=path)
         else:
-            sources.append(Source(path.resolve(), patient, recorded_at, options))
+            extra = {**patient.extra, AID: options.aid} if options.aid else patient.extra
+            sources.append(Source(path.resolve(), replace(patient, extra=extra), recorded_at, options))
     return tuple(sources)
 
 
