@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.stage import MOMENT_S, SITES, Stage
+from tests.faults.stage import BACK_S, MOMENT_S, SITES, Stage
 from tests.faults.traps import Trap
 from tests.faults.words import summary
 
@@ -26,14 +26,14 @@ def victims(stage: Stage, victim: str, run: str, site: str = VICTIM_SITE) -> tup
 def kill_at_state(stage: Stage, victim: str, moment: str) -> str:
     """Kill while the coordinator has just written a state of the first round."""
     trap = stage.trap("conductor", moment)
-    run = stage.begin()
+    run = stage.begin(grace_s=BACK_S)
     return _kill_and_go_on(stage, run, victim, trap)
 
 
 def kill_at_site(stage: Stage, victim: str, moment: str) -> str:
     """Kill while one site is at a moment of its round: asked, charged, or with its reply stored and not sent."""
     trap = stage.trap(VICTIM_SITE, moment)
-    run = stage.begin()
+    run = stage.begin(grace_s=BACK_S)
     return _kill_and_go_on(stage, run, victim, trap)
 
 

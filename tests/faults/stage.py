@@ -26,6 +26,8 @@ SITES = ("clinic-a", "clinic-b", "clinic-c")
 DEADLINE_S = 180.0
 """Of a round, where the cell is not about deadlines: a busy machine needs long to start everything anew."""
 RUN_S = 480.0
+BACK_S = 120.0
+"""The grace where processes are killed: a busy machine needs that long to start them anew."""
 MOMENT_S = 120.0
 """For a process to come to the moment that a cell waits for."""
 DISK_BYTES, COORDINATOR_DISK_BYTES = 24 << 20, 96 << 20
@@ -119,13 +121,13 @@ class Stage(Deployment):
 
     # -- runs
 
-    def begin(self, rounds: int = 2, deadline_s: float = DEADLINE_S, quorum: int = 2, more: bytes = b"") -> str:
+    def begin(self, rounds: int = 2, deadline_s: float = DEADLINE_S, grace_s: float = 15.0) -> str:
         """Enter a run of a study of its own and start its conductor. Returns the run's name."""
         self._runs += 1
         run = f"run-{self._runs:02d}"
         study = STUDY.replace(b'"rounds"', b'"%s"' % run.encode()).replace(b"rounds = 3", b"rounds = %d" % rounds)
-        study = study.replace(b"quorum = 2", b"quorum = %d" % quorum)
-        study = study.replace(b"deadline_s = 0.6", b"deadline_s = %.1f" % deadline_s) + _NO_EVALUATION + more
+        waits = b"deadline_s = %.1f\ngrace_s = %.1f" % (deadline_s, grace_s)
+        study = study.replace(b"deadline_s = 0.6", waits) + _NO_EVALUATION
         self.journal.request_run(run, study, [site.name for site in self.store.enrolled_sites()], weights())
         self.start_conductor(run)
         return run
