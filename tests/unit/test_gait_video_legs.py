@@ -174,9 +174,14 @@ def test_the_motion_before_and_after_carries_a_hidden_knee_on(rate_hz: float) ->
     assert np.allclose(np.linalg.norm(together[:, 1] - together[:, 0], axis=1), LENGTHS[0])
 
 
-def test_a_leg_that_is_not_seen_for_some_samples_is_carried_on_and_the_rest_is_left() -> None:
-    true = swing(40, 30.0)
-    seen = true.copy()
-    seen[10:12] = np.nan
-    fitted = fit_over_time(seen, LENGTHS, np.ones(true.shape[:2]), 30.0)
-    assert np.abs(fitted - true).max() < 0.01
+def test_a_leg_that_comes_and_goes_is_fitted_where_it_is_seen() -> None:
+    exact, _ = seen_of("healthy", "left_to_right")
+    bout = bout_of(exact)
+    points = bout.points.copy()
+    points[40:60, JOINT_INDEX["left_knee"]] = points[62, JOINT_INDEX["left_knee"]] = np.nan
+    whole = with_whole_legs(dataclasses.replace(bout, points=points), SIDE)
+    for part in ("hip", "knee", "ankle"):
+        seen = np.isfinite(points[:, JOINT_INDEX[f"left_{part}"]])
+        assert np.array_equal(np.isfinite(whole.points[:, JOINT_INDEX[f"left_{part}"]]), seen)
+    apart = np.abs(whole.points - with_whole_legs(bout, SIDE).points)[:, JOINT_INDEX["left_knee"]]
+    assert np.nanmedian(apart) < 0.01 * bout.leg

@@ -25,6 +25,7 @@ from dataclasses import replace
 import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.clean import stretches
 from gaitkeeper_client.gait.leg_chain import fit_over_time
 from gaitkeeper_client.gait.view import View
 from gaitkeeper_shared.arrays import FloatArray
@@ -61,12 +62,15 @@ def with_whole_legs(bout: Bout, view: View) -> Bout:
     points = bout.points.copy()
     _steady_hips(points, other_side(far))
     leg = np.stack([joint(points, f"{far}_{part}") for part in _CHAIN], axis=1)
-    known = np.isfinite(leg).all(axis=(1, 2))
-    if np.count_nonzero(known) >= FEWEST_SAMPLES:
-        lengths = _length(leg[known, 0], leg[known, 1]), _length(leg[known, 1], leg[known, 2])
-        fitted = fit_over_time(leg, lengths, _in_sight(points, far, sum(lengths)), bout.rate_hz)
-        for number, part in enumerate(_CHAIN):
-            points[known, JOINT_INDEX[f"{far}_{part}"]] = fitted[known, number]
+    known = np.asarray(np.isfinite(leg).all(axis=(1, 2)))
+    seen = [stretch for stretch in stretches(known) if stretch[1] - stretch[0] >= FEWEST_SAMPLES]
+    if not seen:
+        return replace(bout, points=points)
+    lengths = _length(leg[known, 0], leg[known, 1]), _length(leg[known, 1], leg[known, 2])
+    weight = _in_sight(points, far, sum(lengths))
+    for start, stop in seen:
+        fitted = fit_over_time(leg[start:stop], lengths, weight[start:stop], bout.rate_hz)
+        points[start:stop, [JOINT_INDEX[f"{far}_{part}"] for part in _CHAIN]] = fitted
     return replace(bout, points=points)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from gaitkeeper_shared.arrays import BoolArray, FloatArray
+from gaitkeeper_shared.arrays import FloatArray
 
 POINT_SD = 0.02
 """Of a joint in full sight, in leg lengths."""
@@ -27,19 +27,15 @@ _UNKNOWNS = 4
 def fit_over_time(leg: FloatArray, lengths: tuple[float, float], weight: FloatArray, rate_hz: float) -> FloatArray:
     """(T, 3, 2) hip, knee and ankle of the likeliest smooth motion with thigh and shank of ``lengths``.
 
-    ``leg``: (T, 3, 2) as seen, evenly sampled, NaN where not. ``weight``: (T, 3) of their squared distances. At least
-    three samples have to be known.
+    ``leg``: (T, 3, 2) as seen, evenly sampled and without gaps, at least three samples. ``weight``: (T, 3) of their
+    squared distances, above 0.
     """
-    known: BoolArray = np.asarray(np.isfinite(leg).all(axis=(1, 2)))
-    index = np.arange(leg.shape[0])
-    first = fit_leg(leg[known], lengths, weight[known, 1])
+    first = fit_leg(leg, lengths, weight[:, 1])
     upper, lower = (_elevation(first[:, n + 1] - first[:, n]) for n in (0, 1))
-    state = np.stack(
-        [np.interp(index, index[known], track) for track in (first[:, 0, 0], first[:, 0, 1], upper, lower)], axis=1
-    )
+    state = np.stack([first[:, 0, 0], first[:, 0, 1], upper, lower], axis=1)
     size = sum(lengths)
-    root = np.sqrt(np.repeat(np.where(known[:, None], weight, 0.0), 2, axis=1)) / (POINT_SD * size)
-    seen = np.where(known[:, None, None], leg, 0.0).reshape(-1, 6)
+    root = np.sqrt(np.repeat(weight, 2, axis=1)) / (POINT_SD * size)
+    seen = leg.reshape(-1, 6)
     stiff = rate_hz**4 / np.array([HIP_SD * size, HIP_SD * size, TURNING_SD, TURNING_SD]) ** 2
     for _ in range(_ROUNDS):
         model, slopes = _linearised(state, lengths)
