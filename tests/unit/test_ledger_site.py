@@ -7,6 +7,7 @@ import json
 import sqlite3
 import tomllib
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,17 @@ def test_an_erasure_in_the_middle_of_a_round_leaves_no_update_of_the_patient(
     monkeypatch.setattr(site_round, "_train", train)
     assert run_round(runtime, order(2), weights()).report.status == "trained"
     assert victim not in runtime.ledger.charged(RoundKey(HASH, "run", 2))
+
+
+def test_the_last_update_of_a_run_is_not_kept_for_ever(home: SiteHome) -> None:
+    runtime = HomeRuntime(home)
+    assert run_round(runtime, order(1), weights()).report.status == "trained"
+    asked = RoundKey(HASH, "run", 1)
+    assert runtime.ledger.forget_older(datetime.now(UTC) - timedelta(minutes=5)) == 0
+    assert runtime.ledger.reply(asked) is not None
+    assert runtime.ledger.forget_older(datetime.now(UTC) + timedelta(minutes=5)) == 1
+    assert run_round(runtime, order(1), weights()).report.code == "reply-gone"  # and never trained under that charge
+    assert HomeRuntime(home).ledger.entries == runtime.ledger.entries
 
 
 def kill(*_: object) -> None:

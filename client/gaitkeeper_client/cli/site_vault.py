@@ -285,7 +285,8 @@ def _print_patients(found: tuple[Patient, ...]) -> None:
 
     from gaitkeeper_client.vault.consent import words_for
 
-    table = Table("Patient", "Label", "Age", "Sex", "Height", "Walks", "Consent")
+    table = Table("Patient", "Label", "Age", "Sex", "Height", "Walks")
+    table.add_column("Consent", min_width=13)
     table.add_column("Pseudonym", no_wrap=True, min_width=18)
     for item in found:
         table.add_row(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gaitkeeper_client.proof.canary import Target, Trial
+from gaitkeeper_client.proof.canary import Target, Trial, watched
 from gaitkeeper_client.training import calibration
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.privacy.calibration import TYPICAL_LOGIT
@@ -33,12 +33,7 @@ def observe_calibration(attacked: Target, count: int, *, present: bool, steps: P
 
     ``attacked``: of :func:`calibrated_target`.
     """
-    direction = attacked.gradient / np.linalg.norm(attacked.gradient)
-    seen = np.zeros(count)
-    for number in range(count):
-        for site in range(attacked.honest):
-            seen[number] += _sum_of(attacked, steps, present=present and site == 0) @ direction
-    return Trial(seen)
+    return watched(attacked, count, lambda there: _sum_of(attacked, steps, present=there), present=present)
 
 
 def _sum_of(attacked: Target, steps: PrivateSteps, *, present: bool) -> FloatArray:

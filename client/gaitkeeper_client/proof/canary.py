@@ -77,12 +77,14 @@ def target(study: Study, study_hash: str, seed: int = 0) -> Target:
 
 def observe(attacked: Target, count: int, *, present: bool, steps: PrivateSteps) -> Trial:
     """``count`` steps at a site with the canary or without, as the guesser sees them."""
+    return watched(attacked, count, lambda there: update_of(attacked, steps, present=there), present=present)
+
+
+def watched(attacked: Target, count: int, update: Callable[[bool], FloatArray], *, present: bool) -> Trial:
+    """The sums of ``update`` over the honest sites, the first of which the canary is at, if anywhere."""
     direction = attacked.gradient / np.linalg.norm(attacked.gradient)
-    seen = np.zeros(count)
-    for number in range(count):
-        for site in range(attacked.honest):
-            seen[number] += update_of(attacked, steps, present=present and site == 0) @ direction
-    return Trial(seen)
+    sums = (sum(update(present and site == 0) @ direction for site in range(attacked.honest)) for _ in range(count))
+    return Trial(np.array(list(sums)))
 
 
 def update_of(attacked: Target, steps: PrivateSteps, *, present: bool) -> FloatArray:

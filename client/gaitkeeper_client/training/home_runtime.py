@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gaitkeeper_client.training.dataset import Person, SiteDataset, person_of, split
@@ -22,6 +22,8 @@ from gaitkeeper_shared.privacy.accounting import Budget
 from gaitkeeper_shared.study import Study
 
 _LOG = logging.getLogger(__name__)
+REPLIES_FOR = timedelta(days=30)
+"""For so long the newest update of a run is kept, in case its coordinator asks for it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class HomeRuntime:
 
     def _load(self, study: Study) -> SiteDataset:
         people = []
+        self.ledger.forget_older(datetime.now(UTC) - REPLIES_FOR)
         with Vault.open(self.home, self._key) as vault:
             apply_retention(self.home, vault, retention_policy(self.home))
             for patient in vault.patients():

@@ -256,6 +256,17 @@ class Ledger:
         with self._chain.writing() as database:
             database.execute("DELETE FROM replies WHERE study = ?", (study_hash,))
 
+    def forget_older(self, moment: datetime) -> int:
+        """Drop what is kept of replies from before ``moment``, as :meth:`forget_replies`; how many there were."""
+        with self._chain.writing() as database:
+            answered = {e.key: e.at for e in self._chain.entries if e.kind == "reply"}
+            kept = [RoundKey(*row) for row in database.execute("SELECT study, run, round FROM replies").fetchall()]
+            old = [key for key in kept if key in answered and datetime.fromisoformat(answered[key]) < moment]
+            for key in old:
+                place = (key.study_hash, key.run, key.round)
+                database.execute("DELETE FROM replies WHERE study = ? AND run = ? AND round = ?", place)
+        return len(old)
+
     def allow_sum(self, key: RoundKey, digest: str, in_place_of: Collection[str] = ()) -> None:
         """Note, durably, which sum of a round this site helps to open (``digest`` of its members), before it does.
 
