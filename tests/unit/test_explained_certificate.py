@@ -245,7 +245,7 @@ def test_a_release_is_tested_once_and_the_command_says_how_it_went(
         return dataclasses.replace(certificate, sha256=sha256, status="failed", checks=checks)
 
     # The release itself, signed and fetched, has tests of its own; so have the tests of explanations above.
-    monkeypatch.setattr(at_site, "model_at", lambda _: DeployedModel(3, trained()))
+    monkeypatch.setattr(at_site, "model_at", lambda *_: DeployedModel(3, trained()))
     monkeypatch.setattr(at_site, "certify", failing)
     assert certify_active(home).new
     assert not certify_active(home).new
