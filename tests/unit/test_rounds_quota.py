@@ -205,13 +205,13 @@ def test_a_reply_beyond_the_quota_is_dropped_whole_and_the_conductor_reads_why(
 
 def test_endless_objects_are_not_even_announced(run: Run) -> None:
     order = run.order()
-    before = len(run.state.object_store)  # type: ignore[arg-type]  # it has a length
+    before = len(run.state.object_store)
 
     def endless(tree: ObjectTree) -> None:
         tree.children.extend(ObjectTree(object_id=f"{i:064x}") for i in range(quota.MOST_OBJECTS))
 
     assert run.reply(order, update(), endless) == 0
-    assert len(run.state.object_store) - before < 5  # type: ignore[arg-type]
+    assert len(run.state.object_store) - before < 5
     answer = run.read(order)
     assert answer is not None
     assert "objects" in str(trouble(answer, run.node))
@@ -228,14 +228,16 @@ def test_the_same_message_with_other_objects_again_and_again_stays_within_the_qu
 
         run.reply(order, content, other)
     assert run.held[0] <= quota.MOST_OBJECTS
-    assert len(run.state.object_store) < quota.MOST_OBJECTS + 50  # type: ignore[arg-type]
+    assert len(run.state.object_store) < quota.MOST_OBJECTS + 50
 
     def renamed(tree: ObjectTree) -> None:
         tree.object_id = "f" * 64
 
     fresh = run.order()
     assert run.reply(fresh, content, renamed) == 0
-    assert "different names" in str(trouble(run.read(fresh) or Message(), run.node))
+    answer = run.read(fresh)
+    assert answer is not None
+    assert "different names" in str(trouble(answer, run.node))
     run.state.cleanup_run(run.number)
     assert run.held == (0, 0)
 

@@ -28,8 +28,8 @@ from gaitkeeper_server.rounds.quota import ReplyQuota
 
 if TYPE_CHECKING:
     from flwr.proto.message_pb2 import ObjectTree
-    from flwr.server.superlink.linkstate.in_memory_linkstate import FederationManager
     from flwr.supercore.object_store import ObjectStore
+    from flwr.superlink.federation import FederationManager
 
 _log = logging.getLogger("gaitkeeper.superlink")
 
