@@ -242,6 +242,18 @@ def test_the_same_message_with_other_objects_again_and_again_stays_within_the_qu
     assert run.held == (0, 0)
 
 
+def test_replies_to_nothing_leave_nothing(run: Run) -> None:
+    order = run.order()
+    assert run.reply(order, update()) >= 3
+    assert run.read(order) is not None
+    state: Any = run.state
+    before = len(state._object_push_sessions), len(state.quota._pushes)
+    for _ in range(5):
+        assert run.reply(order, update()) == 0  # it was answered, and the answer taken away
+    assert (len(state._object_push_sessions), len(state.quota._pushes)) == before
+    assert run.held == (0, 0)
+
+
 def test_an_order_that_was_not_for_a_node_is_not_answered_in_its_name(run: Run) -> None:
     """A refusal of one node's reply must not take another site's place."""
     order = run.order()

@@ -100,6 +100,9 @@ class LinkStateInMemory(InMemoryLinkState):
             stored, missing = super().store_message_and_object_tree(message, object_tree, session_id)
             if stored:
                 self.quota.reply(session_id, metadata.src_node_id, metadata.run_id, order, missing)
+            else:
+                # Flower would keep it to the end of the run, for each of any number of replies to nothing.
+                self._cleanup_push_session(session_id, cleanup_messages=False)
             return stored, missing
 
     def store_object(self, run_id: int, session_id: str, object_id: str, object_content: bytes) -> bool:
@@ -115,10 +118,12 @@ class LinkStateInMemory(InMemoryLinkState):
                 return False
             stored = super().store_object(run_id, session_id, object_id, object_content)
             if stored:
-                self.quota.stored(session_id, run_id, object_id, len(object_content))
-                if session_id not in self._object_push_sessions:
-                    self.quota.over(session_id)
+                self.quota.stored(node, run_id, object_id, len(object_content))
             return stored
+
+    def _cleanup_push_session(self, session_id: str, *, cleanup_messages: bool) -> None:
+        super()._cleanup_push_session(session_id, cleanup_messages=cleanup_messages)
+        self.quota.over(session_id)
 
     def delete_messages(self, message_ins_ids: set[str]) -> None:
         """Delete messages and the replies to them."""

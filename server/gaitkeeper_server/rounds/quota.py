@@ -126,11 +126,10 @@ class ReplyQuota:
         push = self._pushes[session]
         return self._beyond(push.node, push.run, push.order, size)
 
-    def stored(self, session: str, run: int, item: str, size: int) -> None:
-        """An object was stored, of a node's session or of the coordinator's."""
-        push = self._pushes.get(session)
-        if push is not None:
-            self._held.setdefault(push.node, _Held()).add(item, size)
+    def stored(self, node: int | None, run: int, item: str, size: int) -> None:
+        """An object was stored, of a node's reply or of an order."""
+        if node is not None:
+            self._held.setdefault(node, _Held()).add(item, size)
         elif run in self._orders:
             self._orders[run].sizes[item] = size
 
