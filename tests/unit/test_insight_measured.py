@@ -160,7 +160,7 @@ def test_explanation_and_report_speak_in_the_models_names_without_a_heatmap() ->
     assert "the load under both feet only" in page
     assert "95 % interval over drawings" in page
     assert "nan" not in page.lower()
-    assert "95% interval" in range_text(found, found.probabilities[0])
+    assert "95 % interval" in range_text(found, found.probabilities[0])
     table = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert table["measured"][0]["contributions"][0]["name"] in {feature.name for feature in FEATURES}
 
