@@ -59,6 +59,7 @@ def _fitted(home: SiteHome) -> dict[str, object]:
     from gaitkeeper_client.vault.events import record
     from gaitkeeper_client.vault.keys import unlock
     from gaitkeeper_client.vault.personal import HeadFacts, PersonalHead, holdings, keep_head, sources_of
+    from gaitkeeper_client.vault.retention import apply_retention, retention_policy
     from gaitkeeper_client.vault.store import Vault
     from gaitkeeper_shared.models.bundle import ModelBundle
 
@@ -68,6 +69,7 @@ def _fitted(home: SiteHome) -> dict[str, object]:
     study, key = find_offer(home, release.manifest.study_hash).study, unlock(home)
     runtime = HomeRuntime(home, key)
     with Vault.open(home, key) as vault:
+        apply_retention(home, vault, retention_policy(home))
         held = holdings(vault)
         people = runtime.everybody(study)
         fitted = fit_head(ModelBundle.from_bytes(release.model), people)
