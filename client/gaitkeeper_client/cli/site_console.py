@@ -117,8 +117,8 @@ def user_change(
         name, password=_password() if password else None, roles=roles, enabled=None if disable is None else not disable
     )
     unbound = unbind and Bindings(_database(home)[1], users).release(name)
-    facts = {"roles": ",".join(roles or ()), "password": password, "disabled": disable, "unbound": unbound}
-    _record(place, "console-user-changed", user=name, **facts)
+    facts: dict[str, str | bool | None] = {"roles": ",".join(roles or ()), "password": password, "disabled": disable}
+    _record(place, "console-user-changed", user=name, **facts, unbound=unbound)
     typer.echo(f"{name} is changed; their sessions ended.")
 
 
