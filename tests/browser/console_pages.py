@@ -125,6 +125,8 @@ def test_the_whole_story_of_a_walk(chromium: Browser, site: Stage, tmp_path: Pat
     first.get_by_label("amend").check()
     first.get_by_label("What holds instead").fill("Measured; the camera stood low.")
     first.get_by_label("Reason").fill("Seen in the room.")
+    for other in page.locator(".decision").all()[1:]:
+        other.get_by_label("agree", exact=True).check()
     page.locator("#decide").screenshot(path=SHOTS / "decide.png")
     page.get_by_role("button", name="Sign", exact=True).click()
     expect(page.get_by_text("the camera stood low").first).to_be_visible()

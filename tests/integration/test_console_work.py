@@ -136,6 +136,7 @@ def test_a_report_is_read_decided_on_and_exported(console: Console, done: dict[s
     assert " style=" not in page.text
     assert "onerror" not in page.text or "&lt;img" in page.text
     assert "two crutches" in page.text
+    assert 'value="agreed" checked' not in page.text  # what is signed was chosen
     csrf = csrf_of(client)
     items = len(re.findall(r'class="decision"', page.text))
     fields = {f"verdict-{number}": "agreed" for number in range(items)} | {"passphrase": SIGNING}

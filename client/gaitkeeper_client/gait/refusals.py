@@ -151,7 +151,7 @@ TABLE: dict[str, Refusal] = {
         Refusal(
             "too-few-strides",
             "fewer strides than the parameter needs",
-            "Only {n} {of} can be seen and {needed} are needed.",
+            "{n} {of} can be seen; needed: {needed}.",
             "Record a longer walkway, or several passes.",
         ),
     )
