@@ -143,6 +143,8 @@ def test_a_report_is_read_decided_on_and_exported(console: Console, done: dict[s
     assert client.post(f"/reports/{report}/decide", data=fields).status_code == 403  # no token
     wrong = client.post(f"/reports/{report}/decide", data={**fields, "csrf": csrf, "passphrase": "not this one"})
     assert 'role="alert"' in wrong.text
+    nothing = client.post(f"/reports/{report}/decide", data={"csrf": csrf, "passphrase": SIGNING})
+    assert "nothing was decided" in nothing.text
     overruled = {**fields, "csrf": csrf, "verdict-0": "overruled"}
     mistyped = {**overruled, "reason-0": 'a "cane" <i>', "passphrase": "not this one"}
     again = client.post(f"/reports/{report}/decide", data=mistyped).text

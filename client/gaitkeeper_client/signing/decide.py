@@ -102,7 +102,10 @@ def _check(report: KeptReport, decisions: Sequence[Decision]) -> None:
             detail = f"a text is longer than {_MOST_TEXT} characters"
         if detail:
             raise GaitkeeperError("decision-bad", report=report.id, detail=detail)
-    if not decisions or len({decision.item for decision in decisions}) != len(decisions):
+    if not decisions:
+        detail = "nothing was decided: agree with, amend or overrule at least one finding"
+        raise GaitkeeperError("decision-bad", report=report.id, detail=detail)
+    if len({decision.item for decision in decisions}) != len(decisions):
         raise GaitkeeperError("decision-bad", report=report.id, detail="each finding is decided on once")
 
 
