@@ -1,17 +1,20 @@
 """What a disorder does to walking, as numbers: from a patient to the pattern that the walker follows.
 
-Sources, one or more per disorder (magnitudes are typical values of the cited groups, scaled by the patient's severity):
+Sources, one or more per disorder, of the signs and the direction of each. **How large a sign is, is our judgement**,
+scaled by the patient's severity: no number was taken from a table, and the walk ratio from memory.
 
-- healthy: speed, cadence and step length by the walk ratio, Sekiya & Nagasaki 1998, doi:10.1016/S0966-6362(98)00009-5;
-  variability Hausdorff 2005, doi:10.1186/1743-0003-2-19.
-- parkinsonian: short steps with high cadence, Morris et al. 1996, doi:10.1093/brain/119.2.551; little and asymmetric
-  arm swing, Lewek et al. 2010, doi:10.1016/j.gaitpost.2009.10.013.
-- hemiparetic: stance and knee-flexion asymmetry, Olney & Richards 1996, doi:10.1016/0966-6362(96)01063-6;
-  circumduction and hip hiking, Kerrigan et al. 2000, doi:10.1097/00002060-200005000-00006.
-- ataxic: wide base and large variability, Stolze et al. 2002, doi:10.1136/jnnp.73.3.310; Ilg et al. 2007,
-  doi:10.1093/brain/awl376.
-- antalgic: short stance and short step on the painful side, slow, Constantinou et al. 2014,
-  doi:10.2519/jospt.2014.4634.
+- healthy: speed, cadence and step length by the walk ratio, Sekiya & Nagasaki 1998, doi:10.1016/S0966-6362(98)00009-5
+  (not read; Terrier & Schutz 2003, doi:10.1007/s00421-003-0906-3, abstract, have 0.0068 outdoors where we have 0.0064);
+  variability of a few percent, Hausdorff 2005, doi:10.1186/1743-0003-2-19 (introduction read).
+- parkinsonian: short steps, made up for by cadence, Morris et al. 1996, doi:10.1093/brain/119.2.551 (abstract read);
+  uneven arm swing, Lewek et al. 2010, doi:10.1016/j.gaitpost.2009.10.013 (abstract read: in early disease arms swing
+  unevenly, yet neither less than a control's; that they swing less is of later disease and from no source here).
+- hemiparetic: stance and knee-flexion asymmetry, Olney & Richards 1996, doi:10.1016/0966-6362(96)01063-6; circumduction
+  and hip hiking, Kerrigan et al. 2000, doi:10.1097/00002060-200005000-00006 (neither read).
+- ataxic: fewer steps a minute, longer stance, wide base, large variability, joints that move nearly as far as usual,
+  Stolze et al. 2002, doi:10.1136/jnnp.73.3.310; Ilg et al. 2007, doi:10.1093/brain/awl376 (abstracts read).
+- antalgic: slow, shorter stance and step on the painful side, Constantinou et al. 2014, doi:10.2519/jospt.2014.4634
+  (abstract read).
 """
 
 from __future__ import annotations

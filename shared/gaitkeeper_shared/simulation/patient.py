@@ -25,7 +25,7 @@ _AGES: dict[Disorder, tuple[int, int]] = {
     "antalgic": (45, 82),
 }
 _SPEEDS: dict[Disorder, tuple[float, float]] = {
-    # Mean and spread of the self-chosen speed, m/s; sources per disorder in disorders.py.
+    # Mean and spread of the self-chosen speed, m/s: judgements within what the sources in disorders.py call slow.
     "healthy": (1.28, 0.12),
     "parkinsonian": (0.88, 0.10),
     "hemiparetic": (0.68, 0.11),
