@@ -32,8 +32,8 @@ from gaitkeeper_client.insight import pdf_report
 from gaitkeeper_client.insight.findings_view import FindingsView
 from gaitkeeper_client.insight.pdf_report import render_report_pdf
 from gaitkeeper_client.insight.standing import Decided, Standing
-from gaitkeeper_client.insight.texts import texts
 from gaitkeeper_client.insight.view import ReportView
+from gaitkeeper_client.language.texts import texts
 from gaitkeeper_client.signing.kept import KeptReport, save
 from gaitkeeper_client.signing.statements import Decision, Statement
 from gaitkeeper_client.vault.consent import Consent

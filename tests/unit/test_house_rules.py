@@ -22,6 +22,7 @@ PACKAGES = {
 }
 # From the foundation upwards: a room may use the rooms before it, not those behind it.
 CLIENT_ROOMS = (
+    ("language",),
     ("capture", "pose", "lab", "gait", "sources"),
     ("vault",),
     ("consortium",),

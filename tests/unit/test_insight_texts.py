@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from gaitkeeper_client.insight.texts import Texts, texts
+from gaitkeeper_client.language.texts import Texts, texts
 
 CLIENT = Path(__file__).resolve().parents[2] / "client/gaitkeeper_client"
 TEMPLATES = sorted([*(CLIENT / "console/templates").glob("*.j2"), *(CLIENT / "insight/templates").glob("*.j2")])
@@ -126,9 +126,11 @@ def test_every_text_that_is_asked_for_is_there_and_gets_its_values() -> None:
     assert wrong == []
 
 
-def test_the_file_of_a_language_says_no_text_twice_and_marks_only_what_pages_know() -> None:
-    file = CLIENT / "insight/locale/en.toml"
-    tables = tomllib.loads(file.read_text("utf-8"))  # a name that stands twice cannot be read
+def test_the_files_of_a_language_say_no_text_twice_and_mark_only_what_pages_know() -> None:
+    files = sorted((CLIENT / "language/en").glob("*.toml"))
+    read = [tomllib.loads(file.read_text("utf-8")) for file in files]  # a name that stands twice cannot be read
+    tables = {group: rows for one in read for group, rows in one.items()}
+    assert len(tables) == sum(map(len, read)), "a table is in two files"
     marks = {tag for rows in tables.values() for text in rows.values() for tag in re.findall(r"<(\w+)", text)}
     assert marks <= {"b", "strong", "code", "a", "span"}
 

@@ -16,7 +16,7 @@ from gaitkeeper_client.gait.analysis import Analysis, Cycle, Parameter, Reason, 
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.findings import Findings, LabelProbability, ModelCard, findings_of
 from gaitkeeper_client.insight.report import render_report
-from gaitkeeper_client.insight.texts import texts
+from gaitkeeper_client.language.texts import texts
 from gaitkeeper_client.signing.clinicians import (
     NEW_PASSPHRASE_VARIABLE,
     PASSPHRASE_VARIABLE,

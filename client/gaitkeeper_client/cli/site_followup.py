@@ -66,7 +66,7 @@ def _write(course: Course, output: Path | None, *, pdf: bool) -> list[Path]:
 
 def _print(course: Course) -> None:
     from gaitkeeper_client.followup.view import course_view
-    from gaitkeeper_client.insight.texts import texts
+    from gaitkeeper_client.language.texts import texts
 
     view = course_view(course, texts())
     typer.echo(f"{course.patient.pseudonym}: {len(course.visits)} visit(s), latest {course.visits[-1].day}.")

@@ -196,7 +196,7 @@ def _decide(place: SiteHome, vault: Vault, report_id: str, by: str, decisions: t
 
 def _print_standing(report: KeptReport, standing: Standing) -> None:
     from gaitkeeper_client.insight.standing import standing_view
-    from gaitkeeper_client.insight.texts import texts
+    from gaitkeeper_client.language.texts import texts
 
     view = standing_view(standing, texts())
     typer.echo(f"Report {report.id} of {report.pseudonym}, walked {report.walked_at:%Y-%m-%d %H:%M} UTC")

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from gaitkeeper_client.insight.texts import texts
+from gaitkeeper_client.language.texts import texts
 from gaitkeeper_shared import __version__
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from gaitkeeper_client.followup.course import Course
 from gaitkeeper_client.followup.view import course_view
 from gaitkeeper_client.insight.report import render_page, write_page
-from gaitkeeper_client.insight.texts import Texts, texts
+from gaitkeeper_client.language.texts import Texts, texts
 
 
 def render_course(course: Course, *, now: datetime | None = None, words: Texts | None = None) -> str:

@@ -9,7 +9,7 @@ from gaitkeeper_client.followup.course import Course
 from gaitkeeper_client.followup.view import CourseView, course_view
 from gaitkeeper_client.insight.pdf import Sheet
 from gaitkeeper_client.insight.report import write_page
-from gaitkeeper_client.insight.texts import Texts, texts
+from gaitkeeper_client.language.texts import Texts, texts
 
 
 def render_course_pdf(course: Course, *, now: datetime | None = None) -> bytes:

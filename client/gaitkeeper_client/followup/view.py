@@ -17,8 +17,8 @@ from gaitkeeper_client.followup.view_charts import parameter_charts, score_chart
 from gaitkeeper_client.followup.view_risk import FlagView, flag_views
 from gaitkeeper_client.followup.visits import Visit
 from gaitkeeper_client.insight.context import PatientContext
-from gaitkeeper_client.insight.texts import Texts
 from gaitkeeper_client.insight.wording import PARAMETERS, number, title_of
+from gaitkeeper_client.language.texts import Texts
 from gaitkeeper_shared import __version__
 
 

@@ -11,8 +11,8 @@ from gaitkeeper_client.followup.course import Course
 from gaitkeeper_client.followup.rules import change_rules
 from gaitkeeper_client.followup.visits import Z95, Visit
 from gaitkeeper_client.insight.charts.course import Point, course_chart
-from gaitkeeper_client.insight.texts import Texts
 from gaitkeeper_client.insight.wording import PARAMETERS, UNITS, number
+from gaitkeeper_client.language.texts import Texts
 
 
 def score_chart(course: Course, words: Texts) -> Markup | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from gaitkeeper_client.followup.course import Course
 from gaitkeeper_client.followup.risk import Flag
 from gaitkeeper_client.followup.units import unit_and_decimals
-from gaitkeeper_client.insight.texts import Texts
 from gaitkeeper_client.insight.wording import number
+from gaitkeeper_client.language.texts import Texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from datetime import date, datetime
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Parameter
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_client.signing.kept import KeptReport
 
 Z95 = 1.959964

@@ -1,4 +1,7 @@
-"""What each gait parameter is, read from ``definitions.toml``: unit, definition, source, views, values needed."""
+"""What each gait parameter is, read from ``definitions.toml``: unit, source, views, values needed.
+
+What it is called, and its definition as a sentence, are the catalogue's.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
+
+from gaitkeeper_client.language.texts import say
 
 Needs = Literal["times", "side", "space"]
 
@@ -30,7 +35,6 @@ class Definition:
 
     name: str
     unit: str
-    definition: str
     source: str
     needs: Needs = "times"
     length: bool = False
@@ -51,8 +55,13 @@ class Definition:
 
     @property
     def title(self) -> str:
-        """``Step length left``: how a message names it."""
-        return self.name.replace("_", " ").capitalize()
+        """What it is called, on pages and in messages."""
+        return say(f"parameters.{self.name}")
+
+    @property
+    def definition(self) -> str:
+        """What is measured, as a sentence."""
+        return say(f"definition.{self.name}")
 
 
 def _table() -> dict[str, Definition]:

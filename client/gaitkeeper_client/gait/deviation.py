@@ -22,6 +22,7 @@ from gaitkeeper_client.gait.norms import NormCurve, norm_curve, speed_band
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.gait.statistics import Interval, jackknife_ci95
 from gaitkeeper_client.gait.walk import Walk
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray, IntArray
 from gaitkeeper_shared.kinematics import ANGLES
 from gaitkeeper_shared.recording import Side
@@ -142,7 +143,7 @@ def _deviation(name: str, walks: Sequence[Walk], cycles: Sequence[Cycle], dimens
         for side in SIDES:
             curves = _Curves.of(cycles, angle, side)
             if not curves.cycle.size:
-                return refused(row.unit, "points-missing", what=row.title, points="hips, knees and feet of both sides")
+                return refused(row.unit, "points-missing", what=row.title, points=say("why.both_legs"))
             whole, left_out = curves.distances(norm, _PARTS[name])
             squares.append(whole**2)
             change[curves.cycle] += left_out**2 - whole**2

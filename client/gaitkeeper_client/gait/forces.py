@@ -17,10 +17,11 @@ from gaitkeeper_client.gait.cycles import LONGEST_S, SHORTEST_S, find_cycles
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import noted
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
-from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, ONCE, reason
+from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, reason
 from gaitkeeper_client.gait.statistics import mean_with_ci95
 from gaitkeeper_client.gait.view import LABORATORY
 from gaitkeeper_client.lab.footforce import FORCE_CHANNELS, GAITNDD_HZ, SIDES, FootForces, StrideTimes
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINTS
@@ -45,9 +46,9 @@ def analyse_forces(forces: FootForces, *, source: Mapping[str, Any]) -> Analysis
     kept = _without_outliers(walk.cycles)
     quality = _quality(forces, _strides(events) - len(kept))
     if not events:
-        why = reason("not-walking", detail="no foot is loaded and unloaded again as by steps")
+        why = reason("not-walking", detail=say("why.no_steps"))
     elif len(kept) < FEWEST_CYCLES:
-        why = reason("too-few-cycles", cycles=len(kept), needed=FEWEST_CYCLES, detail=ONCE)
+        why = reason("too-few-cycles", cycles=len(kept), needed=FEWEST_CYCLES, detail=say("why.once"))
     else:
         found = temporal(parameters((_without_turns(walk, kept),)))
         if walk.raw_forces:
@@ -69,7 +70,7 @@ def analyse_times(times: StrideTimes, *, source: Mapping[str, Any]) -> Analysis:
         "event_method": "stride times of the file",
     }
     if len(cycles) < FEWEST_CYCLES:
-        why = reason("too-few-cycles", cycles=len(cycles), needed=FEWEST_CYCLES, detail=ONCE)
+        why = reason("too-few-cycles", cycles=len(cycles), needed=FEWEST_CYCLES, detail=say("why.once"))
         return Analysis("refused", (why,), source, all_refused(why), (), (), quality)
     walk = replace(_walk(np.arange(0.0, quality["duration_s"], 1.0 / GAITNDD_HZ), ()), cycles=cycles)
     found = temporal(parameters((walk,)))

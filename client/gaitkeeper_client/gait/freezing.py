@@ -21,6 +21,7 @@ from gaitkeeper_client.gait.measure import finished, withheld
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.gait.statistics import mean_with_ci95
 from gaitkeeper_client.gait.walk import Walk
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint
 from gaitkeeper_shared.recording import JointTrajectories
@@ -55,7 +56,7 @@ def freezing_parameter(walks: Sequence[Walk], tracks: JointTrajectories | None) 
         return refused(row.unit, "recording-too-short", what=row.title, needed=WINDOW_S)
     share = float(np.median([window.noise / window.freezing for window in windows if window.freezing > 0.0] or [1.0]))
     if share > LARGEST_NOISE_SHARE:
-        detail = f"it makes {100.0 * min(share, 1.0):.0f} % of the movement at 3 to 8 Hz"
+        detail = say("why.noise_of_freezing", share=100.0 * min(share, 1.0))
         return refused(row.unit, "too-noisy", what=row.title, detail=detail)
     value, interval = mean_with_ci95([window.freezing / window.walking for window in windows if window.walking > 0.0])
     return finished(row, walks, value, interval, len(windows))

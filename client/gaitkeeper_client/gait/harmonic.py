@@ -19,6 +19,7 @@ from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import BySide, mean, withheld
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.gait.walk import Walk
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import midpoint
 
@@ -57,7 +58,7 @@ def _ratio(name: str, walks: Sequence[Walk]) -> Parameter:
             ratios.append((cycle.side, more / less))
             noisy.append(_noise_sum(walk, cycle) / less)
     if noisy and float(np.median(noisy)) > LARGEST_NOISE_SHARE:
-        detail = f"it makes {100.0 * float(np.median(noisy)):.0f} % of the harmonics that tell the steps apart"
+        detail = say("why.noise_of_harmonics", share=100.0 * float(np.median(noisy)))
         return refused(row.unit, "too-noisy", what=row.title, detail=detail)
     return mean(name, walks, BySide.of(ratios))
 

@@ -22,6 +22,7 @@ from gaitkeeper_client.gait.statistics import (
     widened,
 )
 from gaitkeeper_client.gait.walk import Walk
+from gaitkeeper_client.language.texts import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def compared(
         return why
     fewest = min(len(side) for side in values.sides)
     if fewest < 1:
-        return refused(row.unit, "too-few-strides", len(values), n=fewest, of="strides of one of the legs", needed=1)
+        return refused(row.unit, "too-few-strides", len(values), n=fewest, of=say("why.strides_of_a_leg"), needed=1)
     if not all(sum(side) > 0.0 for side in values.sides):
         return refused(row.unit, "mean-not-positive", len(values), what=row.title)
     value, interval = difference_with_ci95(values.left, values.right, of, error.least_sd)
@@ -136,7 +137,7 @@ def withheld(row: Definition, walks: Sequence[Walk]) -> Parameter | None:
         return refused(row.unit, "space-needed", what=row.title)
     views = sorted({walk.view.name for walk in walks if not _fit(walk, row)})
     if views:
-        return refused(row.unit, "view-unfit", what=row.title, view=", ".join(views))
+        return refused(row.unit, "view-unfit", what=row.title, view=", ".join(say(f"views.{view}") for view in views))
     if row.length and any(walk.metres is None for walk in walks):
         return refused(row.unit, "scale-unknown")
     return None
@@ -166,11 +167,11 @@ def finished(
     if interval is None:
         said.append(caution("one-value"))
     elif max(interval[1] - value, value - interval[0]) > row.wide:
-        unit = {"1": "", "deg": "degrees"}.get(row.unit, row.unit)
+        unit = {"1": "", "deg": say("why.degrees")}.get(row.unit, row.unit)
         low, high = (f"{limit:.3g} {unit}".rstrip() for limit in interval)
         said.append(caution("wide-interval", low=low, high=high))
     if (side := _hidden(row, walks)) is not None:
-        said.append(caution("far-limb", side=side))
+        said.append(caution("far-limb", side=say(f"sides.{side}")))
     if row.needs == "side" and (oblique := [walk.view.azimuth_deg for walk in walks if walk.view.set_square]):
         said.append(caution("set-square", azimuth=max(oblique)))
     return Parameter(row.unit, value, interval, n, notes=tuple(said))
@@ -193,7 +194,7 @@ def _hidden(row: Definition, walks: Sequence[Walk]) -> str | None:
 
 
 def _too_few(row: Definition, n: int, of: str) -> Parameter:
-    return refused(row.unit, "too-few-strides", n, n=n, of=of, needed=row.fewest)
+    return refused(row.unit, "too-few-strides", n, n=n, of=say(f"why.{of}"), needed=row.fewest)
 
 
 def smooth_noise_m(walks: Sequence[Walk]) -> float:

@@ -58,4 +58,4 @@ def _needs_rest(row: Definition) -> bool:
 def _withheld(row: Definition, parameter: Parameter) -> Parameter:
     if parameter.refused is not None:
         return parameter
-    return refused(row.unit, "moving-camera", what=row.name.replace("_", " ").capitalize())
+    return refused(row.unit, "moving-camera", what=row.title)

@@ -16,6 +16,7 @@ from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import BySide, Error, compared, finished, mean, withheld
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.gait.walk import IMAGE_NOISE, Walk, flat, over_cycle
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import ANGLES, joint, midpoint
 from gaitkeeper_shared.skeleton import SIDES
@@ -26,7 +27,7 @@ Series = Callable[[Walk], FloatArray]
 LARGEST_DEG = {"ankle_range": 90.0, "knee_range": 160.0, "hip_range": 160.0, "foot_progression": 90.0}
 """No person's joint reaches farther, and a foot that points farther off points backwards: a larger value is a fault of
 the points or of their names, not a finding."""
-WRISTS, SHOULDERS = "wrists and shoulders", "shoulders and hips"
+WRISTS, SHOULDERS = say("why.wrists"), say("why.shoulders")
 
 
 def body_parameters(walks: Sequence[Walk]) -> dict[str, Parameter]:
@@ -74,7 +75,7 @@ def _joint_range(walks: Sequence[Walk], angle: str, side: str) -> Parameter:
         if cycle.side == side and f"{angle}_{side}" in cycle.curves
     ]
     known = [curve for curve in curves if np.isfinite(curve).all()]
-    name, seen = f"{_short(angle)}_range_{side}", f"the points of the {side} leg"
+    name, seen = f"{_short(angle)}_range_{side}", say("why.leg", side=say(f"sides.{side}"))
     own = [float(np.ptp(curve)) for curve in known]
     shared = max(
         (walk.shared.far_range_deg if walk.far_side == side else walk.shared.range_deg for walk in walks), default=0.0

@@ -24,6 +24,7 @@ from gaitkeeper_client.gait.measure import (
 )
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.gait.walk import Step, Walk, flat, forward_at, metres_of, placed
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint
 from gaitkeeper_shared.skeleton import SIDES
@@ -174,7 +175,7 @@ def _clearance(walks: Sequence[Walk], side: str) -> Parameter:
         return why
     noise = max((walk.noise * metres_of(walk) for walk in walks if math.isfinite(walk.noise)), default=0.0)
     if noise > LARGEST_TOE_NOISE_M:
-        detail = f"the toe's points scatter by {1000 * noise:.0f} mm and the clearance is 10 to 20 mm"
+        detail = say("why.noise_of_toes", noise=1000.0 * noise)
         return refused(row.unit, "too-noisy", what=row.title, detail=detail)
     values = BySide.of(
         (side, toe_clearance(walk, cycle) * metres_of(walk))

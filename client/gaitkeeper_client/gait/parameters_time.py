@@ -24,6 +24,7 @@ from gaitkeeper_client.gait.measure import (
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.gait.statistics import resampled_ci95, widened
 from gaitkeeper_client.gait.walk import Step, Walk
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.skeleton import SIDES
 
@@ -186,7 +187,7 @@ def _symmetry(walks: Sequence[Walk], stances: BySide, error: Error) -> Parameter
     left, right = (np.array(side) for side in stances.sides)
     fewest = min(left.size, right.size)
     if fewest < 1:
-        return refused(row.unit, "too-few-strides", len(stances), n=fewest, of="strides of one of the legs", needed=1)
+        return refused(row.unit, "too-few-strides", len(stances), n=fewest, of=say("why.strides_of_a_leg"), needed=1)
 
     def index(lefts: FloatArray, rights: FloatArray) -> FloatArray:
         means = lefts.mean(axis=-1), rights.mean(axis=-1)
@@ -212,7 +213,12 @@ def _coordination(walks: Sequence[Walk], swings: BySide) -> Parameter:
     )
     if phases.size < row.fewest:
         return refused(
-            row.unit, "too-few-strides", phases.size, n=phases.size, of=f"strides of the {side} foot", needed=row.fewest
+            row.unit,
+            "too-few-strides",
+            phases.size,
+            n=phases.size,
+            of=say("why.strides_of_foot", side=say(f"sides.{side}")),
+            needed=row.fewest,
         )
 
     def index(chosen: FloatArray) -> FloatArray:

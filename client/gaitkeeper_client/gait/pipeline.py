@@ -20,11 +20,12 @@ from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, 
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.perspective import Picture
 from gaitkeeper_client.gait.quality import describe
-from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, ONCE, reason
+from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
 from gaitkeeper_client.gait.scale import metres_per_unit
 from gaitkeeper_client.gait.squaring import set_square, views_of
 from gaitkeeper_client.gait.view import View, comes_nearer, estimate_view
 from gaitkeeper_client.gait.walk import in_space
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_client.pose.camera import CameraMotion
 from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
@@ -50,7 +51,7 @@ def analyse(
     ``body_share``: trunk, thigh and shank as the network sees them, over the true ones.
     """
     if (side := leg_alone(trajectories)) is not None:
-        return _refuse([reason("not-walking", detail=f"only the {side} leg is seen from hip to toe")], source, {})
+        return _refuse([reason("not-walking", detail=say("why.one_leg", side=say(f"sides.{side}")))], source, {})
     if not _enough_to_see(trajectories):
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
     cleaned = clean(trajectories)
@@ -126,14 +127,14 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
     if raw.sample_rate_hz < LOWEST_RATE_HZ:
         reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
     view = estimate_view(cleaned.tracks.positions)
-    name = view.name.replace("-", " ")
+    name = say(f"views.{view.name}")
     if view.name != "unknown":
-        name += f", about {view.azimuth_deg:.0f} degrees off the side"
-    unfit = [reason("view-unfit", what="Walking", view=name)]
+        name = say("why.off_the_side", view=name, azimuth=view.azimuth_deg)
+    unfit = [reason("view-unfit", what=say("why.walking"), view=name)]
     if not walks:
         if float(raw.time_s[-1] - raw.time_s[0]) < SHORTEST_BOUT_S:
-            return [*reasons, reason("recording-too-short", what="A straight walk", needed=SHORTEST_BOUT_S)]
-        still = [reason("not-walking", detail="no stretch of straight walking with alternating legs was found")]
+            return [*reasons, reason("recording-too-short", what=say("why.straight_walk"), needed=SHORTEST_BOUT_S)]
+        still = [reason("not-walking", detail=say("why.no_straight"))]
         if view.name == "front-or-rear":
             # Somebody who comes nearer walks, and only the view hides it; else the view is the lesser matter.
             return reasons + (unfit if comes_nearer(cleaned.tracks.positions) else still + unfit)
@@ -143,7 +144,7 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
     if reasons:
         return reasons
     if float(raw.time_s[-1] - raw.time_s[0]) < SHORTEST_BOUT_S - 1e-6:
-        return [reason("recording-too-short", what="A straight walk", needed=SHORTEST_BOUT_S)]
+        return [reason("recording-too-short", what=say("why.straight_walk"), needed=SHORTEST_BOUT_S)]
     cycles = sum(len(walk.cycles) for walk in walks)
     if cycles < FEWEST_CYCLES:
         return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES, detail=_why_so_few(cleaned))]
@@ -153,8 +154,8 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
 def _why_so_few(cleaned: CleanTracks) -> str:
     if cleaned.longest_gap_s > LONGEST_FILL_S:
         gap, filled = cleaned.longest_gap_s, LONGEST_FILL_S
-        return f"the legs are out of sight for {gap:.2g} s at a time, and gaps of more than {filled:g} s are not filled"
-    return ONCE
+        return say("why.out_of_sight", gap=gap, filled=filled)
+    return say("why.once")
 
 
 def _signals(walks: tuple[Walk, ...]) -> Signals:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.typed_json import from_json
 
 CERTIFICATE_SCHEMA = "gaitkeeper.certificate/1"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gaitkeeper_client.insight.certificate import Certificate, sentence
 from gaitkeeper_client.insight.findings import Findings
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 
 
 @dataclass(frozen=True, slots=True)

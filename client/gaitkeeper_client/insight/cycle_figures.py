@@ -9,8 +9,8 @@ import numpy as np
 from gaitkeeper_client.gait.analysis import Analysis, Cycle
 from gaitkeeper_client.insight.charts.curves import SideCurve
 from gaitkeeper_client.insight.charts.walk import KeyFrame
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import side_name
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.kinematics import leg_length, midpoint, sagittal_plane
 from gaitkeeper_shared.recording import JointTrajectories

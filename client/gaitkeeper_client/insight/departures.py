@@ -8,8 +8,8 @@ from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, side_curves
 from gaitkeeper_client.insight.deviations import Deviation, deviations
 from gaitkeeper_client.insight.norms import norm_curve, speed_band
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import ANGLES, CHANNELS, side_name
+from gaitkeeper_client.language.texts import say
 
 MOST = 8
 _OF_A_SIDE = 2

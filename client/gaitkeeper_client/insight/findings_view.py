@@ -15,8 +15,8 @@ from gaitkeeper_client.insight.cycle_figures import foot_off_percent
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight, LabelProbability
 from gaitkeeper_client.insight.measured_view import LARGEST_RESIDUAL, MeasuredView, measured_view
 from gaitkeeper_client.insight.severity import severity_words
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import CHANNELS, moment, number, place
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 from gaitkeeper_shared.skeleton import SIDES
 

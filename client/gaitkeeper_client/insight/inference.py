@@ -33,8 +33,8 @@ from gaitkeeper_client.insight.findings import (
 )
 from gaitkeeper_client.insight.limits import limits_of
 from gaitkeeper_client.insight.reference import has_reference
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.windows import FEWEST_WINDOWS, too_little, walk_windows
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import Float32Array, FloatArray
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.recording import Recording

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gaitkeeper_client.insight.findings import ModelCard, StudyFacts
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.models.channels import FORCE_CHANNELS
 
 _FORCE = frozenset(channel.name for channel in FORCE_CHANNELS)

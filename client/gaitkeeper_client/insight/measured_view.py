@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gaitkeeper_client.insight.findings import MeasureContribution, MeasuredExplanation
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import measure_wording, number, span
+from gaitkeeper_client.language.texts import say
 
 LARGEST_RESIDUAL = 0.1
 """An explanation that misses more of the change of log-odds is not to be relied on."""

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from gaitkeeper_client.gait.norms import NormCurve, Source, curve_origin, norm_curve, speed_band
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 
 __all__ = [
     "NormChoice",

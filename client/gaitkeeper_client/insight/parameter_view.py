@@ -10,7 +10,6 @@ from gaitkeeper_client.gait.analysis import Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.norms import NormRange, chosen_norm, norm_range
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import (
     ALWAYS_SHOWN,
     GROUPS,
@@ -22,6 +21,7 @@ from gaitkeeper_client.insight.wording import (
     span,
     title_of,
 )
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.skeleton import SIDES
 
 _ELSEWHERE = say("parameters_view.others")

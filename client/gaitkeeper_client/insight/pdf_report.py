@@ -10,8 +10,8 @@ from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.pdf import Sheet
 from gaitkeeper_client.insight.report import UNNAMED
 from gaitkeeper_client.insight.standing import DRAFT, Standing
-from gaitkeeper_client.insight.texts import Texts, texts
 from gaitkeeper_client.insight.view import PatientContext, ReportView, report_view
+from gaitkeeper_client.language.texts import Texts, texts
 
 
 def render_report_pdf(

@@ -9,9 +9,9 @@ from pathlib import Path
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.standing import DRAFT, Standing
-from gaitkeeper_client.insight.texts import say, texts
 from gaitkeeper_client.insight.view import PatientContext, report_view
 from gaitkeeper_client.insight.wording import number
+from gaitkeeper_client.language.texts import say, texts
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 

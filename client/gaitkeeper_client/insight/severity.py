@@ -6,7 +6,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.analysis import Reason
 from gaitkeeper_client.insight.findings import ModelCard, SeverityEstimate
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 
 WIDEST_RANGE = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gaitkeeper_client.insight.texts import Texts
+from gaitkeeper_client.language.texts import Texts
 
 State = Literal["draft", "signed", "amended"]
 

@@ -22,8 +22,8 @@ from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
 from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curve, speed_band
 from gaitkeeper_client.insight.parameter_view import ParametersView, parameters_view
 from gaitkeeper_client.insight.standing import DRAFT, Standing, StandingView, standing_view
-from gaitkeeper_client.insight.texts import Texts, say, texts
 from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, UNITS, fact, number, title_of
+from gaitkeeper_client.language.texts import Texts, say, texts
 from gaitkeeper_shared import __version__
 
 __all__ = ["PatientContext", "ReportView", "report_view"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Reason
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import Float32Array, FloatArray
 from gaitkeeper_shared.models.channels import FORCE_CHANNELS
 from gaitkeeper_shared.models.windows import MAX_MISSING, placed_windows

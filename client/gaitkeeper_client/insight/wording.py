@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gaitkeeper_client.insight.texts import say, say_all
+from gaitkeeper_client.language.texts import say, say_all
 
 _DECIMALS: dict[str, int] = {
     "cadence": 1,

@@ -8,7 +8,7 @@ from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.departures import departures
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import verdict
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 
 MEASUREMENTS = "measurements"
 MODEL = "model"

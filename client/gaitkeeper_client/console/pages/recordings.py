@@ -17,7 +17,7 @@ from gaitkeeper_client.console.kinds import ACCEPTED
 from gaitkeeper_client.console.rendering import page
 from gaitkeeper_client.console.rights import Principal
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES
-from gaitkeeper_client.insight.texts import texts
+from gaitkeeper_client.language.texts import texts
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.clock import iso
 

@@ -16,7 +16,7 @@ from gaitkeeper_client.console.rendering import page
 from gaitkeeper_client.console.results import REPORT_ID, body_of, open_report
 from gaitkeeper_client.console.rights import Principal
 from gaitkeeper_client.insight.standing import standing_view
-from gaitkeeper_client.insight.texts import texts
+from gaitkeeper_client.language.texts import texts
 from gaitkeeper_client.signing.clinicians import Clinician, clinicians, unlock_clinician
 from gaitkeeper_client.signing.decide import decide
 from gaitkeeper_client.signing.items import MODEL

@@ -27,7 +27,7 @@ from gaitkeeper_client.consortium.policy import in_plain_words as policy_words
 from gaitkeeper_client.consortium.policy import load_policy
 from gaitkeeper_client.consortium.release_store import active_release, read_refusal
 from gaitkeeper_client.consortium.study_words import in_plain_words
-from gaitkeeper_client.insight.texts import texts
+from gaitkeeper_client.language.texts import texts
 from gaitkeeper_client.training.home_runtime import budget_cap
 from gaitkeeper_client.vault.ledger import open_ledger
 from gaitkeeper_shared.errors import GaitkeeperError

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.findings import LabelProbability
-from gaitkeeper_client.insight.texts import say
+from gaitkeeper_client.language.texts import say
 
 WIDTH, ROW, TOP = 520.0, 34.0, 8.0
 LEFT, RIGHT = 130.0, 430.0

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.norms import NormCurve
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import number, side_name
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 
 WIDTH, HEIGHT = 360.0, 250.0

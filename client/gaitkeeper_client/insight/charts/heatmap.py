@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, HeatmapRow, Highlight
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import joint_name, place
+from gaitkeeper_client.language.texts import say
 
 WIDTH = 400.0
 LEFT, RIGHT, TOP, ROW = 48.0, 386.0, 24.0, 26.0

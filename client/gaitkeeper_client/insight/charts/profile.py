@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from gaitkeeper_client.gait.deviation import VariableScore
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import ANGLES, number, side_name
+from gaitkeeper_client.language.texts import say
 
 WIDTH, BAR, GAP, TOP = 520.0, 17.0, 16.0, 10.0
 LEFT, RIGHT = 150.0, 456.0

@@ -10,8 +10,8 @@ import numpy as np
 from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
-from gaitkeeper_client.insight.texts import say
 from gaitkeeper_client.insight.wording import side_name
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import BONES, JOINTS, SIDES
