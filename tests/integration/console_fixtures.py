@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,12 +59,15 @@ def browser(console: Console) -> TestClient:
     return TestClient(create_app(console), base_url=ADDRESS, follow_redirects=False)
 
 
-def tie_of(client: TestClient) -> str:
-    return re.findall(r'name="tie" value="([^"]+)"', client.get("/sign-in").text)[0]
+def tie_of(client: TestClient, headers: Mapping[str, str] | None = None) -> str:
+    return re.findall(r'name="tie" value="([^"]+)"', client.get("/sign-in", headers=headers).text)[0]
 
 
-def try_sign_in(client: TestClient, name: str, password: str = PASSWORD) -> httpx.Response:
-    return client.post("/sign-in", data={"tie": tie_of(client), "name": name, "password": password})
+def try_sign_in(
+    client: TestClient, name: str, password: str = PASSWORD, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    sent = {"tie": tie_of(client, headers), "name": name, "password": password}
+    return client.post("/sign-in", data=sent, headers=headers)
 
 
 def signed_in(console: Console, name: str) -> TestClient:

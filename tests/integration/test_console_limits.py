@@ -11,15 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from console_fixtures import Time, bearer, browser, events, make_console, signed_in, upload
+from console_fixtures import ADDRESS, Time, bearer, browser, events, make_console, signed_in, try_sign_in, upload
+from starlette.testclient import TestClient
 
 from gaitkeeper_client.console import connections, guard
+from gaitkeeper_client.console.app import create_app
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.database import Database
+from gaitkeeper_client.console.forwarded import Proxies
 from gaitkeeper_client.console.intake import SPARE_BYTES
 from gaitkeeper_client.console.jobs import Room
 from gaitkeeper_client.console.rates import MOST_ADDRESSES, Rates
 from gaitkeeper_client.console.serve import web_server
+from gaitkeeper_client.console.settings import console_settings
 from gaitkeeper_client.console.worker import work
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.ports import free_port
@@ -69,6 +73,50 @@ def test_a_bucket_fills_evenly_and_a_flood_of_addresses_takes_no_memory() -> Non
     for number in range(MOST_ADDRESSES + 50):
         rates.take(f"192.0.{number // 250}.{number % 250}", "GET", "/today")
     assert len(rates._buckets) <= MOST_ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "who"),
+    [
+        ("10.0.0.5", ["198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.5", ["198.51.100.7, 10.0.0.9"], "198.51.100.7"),  # through two of ours
+        ("10.0.0.5", ["203.0.113.1, 198.51.100.7"], "198.51.100.7"),  # who asks wrote the first one
+        ("10.0.0.5", ["203.0.113.1", "198.51.100.7"], "198.51.100.7"),  # in a header of its own
+        ("10.0.0.5", ["198.51.100.7:4711"], "198.51.100.7"),
+        ("::ffff:10.0.0.5", ["[2001:db8::7]:4711"], "2001:db8::7"),
+        ("10.0.0.5", ["10.0.0.9"], "10.0.0.5"),
+        ("10.0.0.5", [], "10.0.0.5"),
+        ("10.0.0.5", ["198.51.100.7, unknown"], "10.0.0.5"),
+        ("192.0.2.1", ["198.51.100.7"], "192.0.2.1"),  # no proxy of ours
+        ("192.0.2.1", ["10.0.0.5"], "192.0.2.1"),
+        ("", ["198.51.100.7"], ""),
+    ],
+)
+def test_only_a_named_proxy_says_who_asks(peer: str, said: list[str], who: str) -> None:
+    assert Proxies.of(["10.0.0.0/24", "127.0.0.1"]).client(peer, said) == who
+    assert Proxies().client(peer, said) == peer
+
+
+def test_people_behind_a_named_proxy_have_limits_of_their_own(tmp_path: Path) -> None:
+    made = make_console(tmp_path / "site", requests_per_minute=60, proxies=("10.0.0.5",))
+    app = create_app(made)
+    proxy = TestClient(app, base_url=ADDRESS, client=("10.0.0.5", 4711))
+    for _ in range(60):
+        proxy.get("/sign-in", headers={"x-forwarded-for": "198.51.100.7"})
+    assert proxy.get("/sign-in", headers={"x-forwarded-for": "198.51.100.7"}).status_code == 429
+    assert proxy.get("/sign-in", headers={"x-forwarded-for": "198.51.100.8"}).status_code == 200
+    forged = {"x-forwarded-for": "203.0.113.9, 198.51.100.7"}
+    assert proxy.get("/sign-in", headers=forged).status_code == 429
+    other = TestClient(app, base_url=ADDRESS, client=("192.0.2.1", 4711))
+    codes = [other.get("/sign-in", headers={"x-forwarded-for": f"198.51.100.{n}"}).status_code for n in range(70)]
+    assert codes[-1] == 429  # whoever is no proxy changes nothing by what they write
+    try_sign_in(proxy, "anna", "wrong", headers={"x-forwarded-for": "198.51.100.9"})
+    assert ("console-sign-in-failed", "198.51.100.9") in [(name, facts.get("address")) for name, facts in events(made)]
+    home = made.home
+    for wrong in (["10.0.0.7/24"], ["proxy.example"], ["0.0.0.0/0"], ["::/0"]):
+        with pytest.raises(GaitkeeperError, match="proxies"):
+            console_settings(home, proxies=wrong)
+    assert console_settings(home, proxies=["10.0.0.0/24"]).proxies == ("10.0.0.0/24",)
 
 
 def test_room_is_promised_once(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,13 @@ def console(
     tls: Annotated[
         bool | None, typer.Option("--tls/--no-tls", help="TLS with a certificate that the console makes itself.")
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A proxy in front (192.0.2.7 or 192.0.2.0/24) whose X-Forwarded-For is believed; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the console until it is stopped. Settings stand in site.toml, table console; options go first.
 
@@ -67,6 +74,7 @@ def console(
         certificate=None if certificate is None else str(certificate.absolute()),
         private_key=None if private_key is None else str(private_key.absolute()),
         tls=tls,
+        proxies=proxy or None,
     )
     sealed = place.config().key_mode == "passphrase"
     passphrase = read_passphrase("Passphrase of this site: ") if sealed else None

@@ -11,6 +11,7 @@ from collections import Counter
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gaitkeeper_client.console.forwarded import Proxies
 from gaitkeeper_client.console.rates import neighbourhood
 
 HEAD_S = 10.0
@@ -28,13 +29,20 @@ class DeadlineProtocol(H11Protocol):
     _head: asyncio.TimerHandle | None = None
     _reader: asyncio.TimerHandle | None = None
     _who: str | None = None
+    proxies = Proxies()
+
+    @classmethod
+    def behind(cls, proxies: Proxies) -> type[DeadlineProtocol]:
+        """The protocol of a server behind proxies: one of those has as many connections as the server takes at all."""
+        return type("ProxiedProtocol", (cls,), {"proxies": proxies})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A place for this connection, if its address has not too many."""
         super().connection_made(transport)
-        self._who = neighbourhood(self.client[0] if self.client else "")
+        address = self.client[0] if self.client else ""
+        self._who = neighbourhood(address)
         _of_address[self._who] += 1
-        if _of_address[self._who] > MOST_OF_ONE:
+        if _of_address[self._who] > MOST_OF_ONE and not self.proxies.named(address):
             transport.abort()
             return
         self._head = self.loop.call_later(HEAD_S, transport.abort)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gaitkeeper_client.console.forwarded import HEADER, Proxies
 from gaitkeeper_client.console.problems import answer_of
 from gaitkeeper_client.console.rates import Rates
 from gaitkeeper_client.console.settings import ConsoleSettings
@@ -55,6 +56,7 @@ class Guard:
         own = {settings.host.lower(), "localhost", socket.gethostname().lower(), *map(str.lower, settings.names)}
         self._hosts = own - {"0.0.0.0", "::"}  # noqa: S104 - what is taken out here
         self._rates = Rates(settings.requests_per_minute)
+        self._proxies = Proxies.of(settings.proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the application's own start and end."""
@@ -91,7 +93,11 @@ class Guard:
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises ``console-too-fast``, ``console-forged`` or ``console-too-large``."""
         client = scope.get("client")
-        self._rates.take(client[0] if client else "", scope["method"], scope["path"])
+        peer, port = client or ("", 0)
+        address = self._proxies.client(peer, headers.getlist(HEADER))
+        if address != peer:
+            scope["client"] = (address, port)  # whoever counts wrong passwords asks for it
+        self._rates.take(address, scope["method"], scope["path"])
         host = headers.get("host", "")
         if not self._is_ours(host):
             raise GaitkeeperError("console-forged")

@@ -50,6 +50,7 @@ def web_server(console: Console, certificate: tuple[Path, Path] | None = None) -
 
     from gaitkeeper_client.console.app import create_app
     from gaitkeeper_client.console.connections import DeadlineProtocol
+    from gaitkeeper_client.console.forwarded import Proxies
 
     settings = console.settings
     return uvicorn.Server(
@@ -57,7 +58,7 @@ def web_server(console: Console, certificate: tuple[Path, Path] | None = None) -
             create_app(console),
             host=settings.host,
             port=settings.port,
-            http=DeadlineProtocol,
+            http=DeadlineProtocol.behind(Proxies.of(settings.proxies)),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gaitkeeper_client.console.forwarded import Proxies
 from gaitkeeper_client.vault.home import SiteHome, read_table
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -23,6 +25,10 @@ _NUMBERS = {
     "requests_per_minute": (60, 1_000_000),
 }
 
+_LISTS = {"names": "host names", "proxies": "addresses or networks"}
+_NARROWEST = {4: 8, 6: 32}
+"""A network of fewer bits is no site's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSettings:
@@ -31,7 +37,8 @@ class ConsoleSettings:
     ``requests_per_minute``: what one address may ask; a tenth of it where the answer is work.
 
     ``certificate``, ``private_key``: PEM files for TLS. ``tls``: whether the console is served over TLS.
-    ``names``: further host names under which browsers reach it.
+    ``names``: further host names under which browsers reach it. ``proxies``: addresses or networks of proxies in front,
+    whose ``X-Forwarded-For`` is believed.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +52,7 @@ class ConsoleSettings:
     private_key: str = ""
     tls: bool = False
     names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
 
     @property
     def upload_bytes(self) -> int:
@@ -74,8 +82,9 @@ def console_settings(home: SiteHome, **given: Any) -> ConsoleSettings:
         raise _bad(home, f"there is no key {', '.join(unknown)}")
     for name, value in table.items():
         _check(home, name, value)
-    if "names" in table:
-        table["names"] = tuple(table["names"])
+    for name in _LISTS:
+        if name in table:
+            table[name] = tuple(table[name])
     settings = ConsoleSettings(**table)
     if bool(settings.certificate) != bool(settings.private_key):
         raise _bad(home, "certificate and private_key go together")
@@ -110,14 +119,26 @@ def _check(home: SiteHome, name: str, value: Any) -> None:
         low, high = _NUMBERS[name]
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise _bad(home, f"{name} = {value!r} is not a whole number from {low} to {high}")
-    elif name == "names":
+    elif name in _LISTS:
         if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
-            raise _bad(home, "names is not a list of host names")
+            raise _bad(home, f"{name} is not a list of {_LISTS[name]}")
+        if name == "proxies":
+            _check_proxies(home, value)
     elif name == "tls":
         if not isinstance(value, bool):
             raise _bad(home, "tls is neither true nor false")
     elif not isinstance(value, str):
         raise _bad(home, f"{name} is not a text")
+
+
+def _check_proxies(home: SiteHome, value: Iterable[str]) -> None:
+    """Every address believed is no proxy at all: then anybody could be anybody."""
+    try:
+        networks = Proxies.of(value).networks
+    except ValueError as error:
+        raise _bad(home, f"proxies: {error}") from error
+    if wide := [str(network) for network in networks if network.prefixlen < _NARROWEST[network.version]]:
+        raise _bad(home, f"proxies: {wide[0]} is too many addresses to believe")
 
 
 def _bad(home: SiteHome, detail: str) -> GaitkeeperError:

@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gaitkeeper_client.consortium.connection import CoordinatorConnection
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -154,22 +155,23 @@ def check_training(home: SiteHome, study: Study, study_hash: str, *, clock: Cloc
 def in_plain_words(policy: SitePolicy) -> tuple[str, ...]:
     """The policy as sentences."""
     rules = policy.studies
-    studies = "each study that was approved here" if rules.allowed is None else f"{len(rules.allowed)} listed studies"
-    limits = f"{rules.max_rounds} rounds, epsilon {rules.max_epsilon:g}, delta {rules.max_delta:g}"
+    allowed = say("rules.approved") if rules.allowed is None else say("rules.listed", count=len(rules.allowed))
+    limits = {"rounds": rules.max_rounds, "epsilon": rules.max_epsilon, "delta": rules.max_delta}
+    alone = say("rules.alone", epsilon=rules.max_local_epsilon)
+    peers = say("rules.peers" if policy.take_new_peers else "rules.no_peers")
     return (
-        f"Trains {studies}, of at most {limits}.",
-        f"One site's updates alone: at most epsilon {rules.max_local_epsilon:g}."
-        + (" Only under secure aggregation." if rules.require_secure else ""),
-        f"Approved only where {rules.min_patients} or more patients fit."
-        if rules.min_patients
-        else "No least number of patients is asked for.",
-        "Coordinator: the one enrolled with." if policy.roots is None else f"Coordinators: {len(policy.roots)} roots.",
-        f"Hours: {policy.hours}." if policy.hours else "Hours: always.",
-        f"Noised counts of held-out patients leave: {'yes' if policy.metrics_leave else 'no, noise alone'}.",
-        ("Masks with" if policy.take_new_peers else "Does not mask with")
-        + " sites that are new here and that no approved study lists."
-        + (" A masked study must list its members." if rules.require_members else ""),
+        say("rules.trains", studies=allowed, **limits),
+        f"{alone} {say('rules.secure')}" if rules.require_secure else alone,
+        say("rules.patients", count=rules.min_patients) if rules.min_patients else say("rules.any_patients"),
+        say("rules.own_root") if policy.roots is None else say("rules.roots", count=len(policy.roots)),
+        _hours_said(policy.hours) if policy.hours else say("rules.always"),
+        say("rules.counts" if policy.metrics_leave else "rules.no_counts"),
+        f"{peers} {say('rules.members')}" if rules.require_members else peers,
     )
+
+
+def _hours_said(hours: Hours) -> str:
+    return say("rules.hours", start=f"{hours.start:%H:%M}", end=f"{hours.end:%H:%M}", zone=hours.zone.key)
 
 
 def _require(holds: bool, study: Study, rule: str, why: str) -> None:

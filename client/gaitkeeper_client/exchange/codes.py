@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.language.texts import DEFAULT, texts
 
 BASE = "https://gaitkeeper.invalid/fhir"
 """Of the names that are ours. The domain can never be anybody's (RFC 2606): these are names, and nothing is fetched."""
@@ -63,8 +63,9 @@ def official(system: str, code: str, display: str) -> Code:
 @cache
 def parameter_codes(name: str) -> tuple[Code, ...]:
     """Our code of a parameter, then its translations."""
-    definition = DEFINITIONS.get(name)
-    title = definition.title if definition else name.replace("_", " ").capitalize()
+    known = f"parameters.{name}"
+    english = texts(DEFAULT)  # a code is displayed alike everywhere; the words beside it are the site's
+    title = english(known) if english.has(known) else name.replace("_", " ").capitalize()
     rows = _table()["translations"].get(name, ())
     return (Code(PARAMETERS, name.replace("_", "-"), title), *(official(*row) for row in rows))
 

@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from gaitkeeper_client.exchange.codes import BASE, REPORT
 from gaitkeeper_client.exchange.facts import ReportFacts
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared import __version__
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -21,7 +22,7 @@ _INSTANCES = {"draft": 1, "signed": 2, "amended": 3}
 _SEX = {"f": "F", "m": "M"}
 
 
-def dicom_pdf(pdf: bytes, facts: ReportFacts, title: str = "Gait report") -> bytes:
+def dicom_pdf(pdf: bytes, facts: ReportFacts, title: str = "") -> bytes:
     """The DICOM file around a PDF. Raises ``dicom-bad-pdf`` where it is none."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
@@ -44,7 +45,8 @@ def dicom_pdf(pdf: bytes, facts: ReportFacts, title: str = "Gait report") -> byt
     data.InstanceNumber = _INSTANCES[facts.state]
     data.BurnedInAnnotation = "YES"  # the PDF names the patient's pseudonym
     data.VerificationFlag = "UNVERIFIED" if facts.signed is None else "VERIFIED"
-    data.DocumentTitle = title if facts.signed else f"DRAFT, not signed: {title}"
+    title = title or say("exchange.report")
+    data.DocumentTitle = title if facts.signed else say("exchange.draft_title", title=title)
     data.ConceptNameCodeSequence = [_concept()]
     data.MIMETypeOfEncapsulatedDocument = "application/pdf"
     data.EncapsulatedDocumentLength = len(pdf)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from gaitkeeper_client.language.texts import say
+
 Verdict = Literal["agreed", "amended", "overruled"]
 State = Literal["draft", "signed", "amended"]
 
@@ -43,9 +45,10 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The decision in words."""
-        parts = [f"{self.about} - {self.verdict} by the clinician."]
-        parts += [f"Instead: {self.text}"] if self.text else []
-        parts += [f"Reason: {self.reason}"] if self.reason else []
+        told = "overruled_finding" if self.verdict == "overruled" else self.verdict
+        parts = [say(f"exchange.{told}", about=self.about)]
+        parts += [say("exchange.instead", text=self.text)] if self.text else []
+        parts += [say("exchange.reason", text=self.reason)] if self.reason else []
         return " ".join(parts)
 
 

@@ -22,6 +22,7 @@ from gaitkeeper_client.exchange.fhir_report import diagnostic_report, provenance
 from gaitkeeper_client.exchange.fhir_walk import model_observation, panel
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.findings import Findings, ModelCard
+from gaitkeeper_client.language.texts import DEFAULT, say, texts
 from gaitkeeper_shared import __version__
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -135,22 +136,23 @@ def software_device() -> Json:
         "identifier": [identifier(codes.SOFTWARE, __version__)],
         "status": "active",
         "deviceName": [{"name": "Gaitkeeper", "type": "user-friendly-name"}],
-        "type": {"text": "Gait analysis software (research software, not a medical device)"},
-        "version": [{"type": {"text": "software"}, "value": __version__}],
+        "type": {"text": say("exchange.software")},
+        "version": [{"type": {"text": say("exchange.software_version")}, "value": __version__}],
     }
 
 
 def model_device(card: ModelCard) -> Json:
     """The released model, by the hash of its weights."""
+    name = say("exchange.model_name", version=card.version, kind=card.kind)
     return {
         "resourceType": "Device",
         "identifier": [identifier(codes.RELEASES, card.sha256 or f"{card.study_hash}/{card.version}")],
         "status": "active",
-        "deviceName": [{"name": f"Gait model {card.version} ({card.kind})", "type": "model-name"}],
-        "type": {"text": "Statistical model of gait, trained across clinics"},
+        "deviceName": [{"name": name, "type": "model-name"}],
+        "type": {"text": say("exchange.trained")},
         "version": [
-            {"type": {"text": "release"}, "value": card.version},
-            {"type": {"text": "study (SHA-256)"}, "value": card.study_hash},
+            {"type": {"text": say("exchange.release")}, "value": card.version},
+            {"type": {"text": say("exchange.study")}, "value": card.study_hash},
         ],
     }
 
@@ -161,11 +163,12 @@ def code_system() -> bytes:
 
     from gaitkeeper_client.gait.definitions import DEFINITIONS
 
+    english = texts(DEFAULT)
     concepts = [
         {
             "code": codes.parameter_codes(row.name)[0].code,
-            "display": row.title,
-            "definition": f"{row.definition} ({row.source})",
+            "display": codes.parameter_codes(row.name)[0].display,
+            "definition": f"{english(f'definition.{row.name}')} ({row.source})",
             "property": [{"code": "ucum", "valueString": codes.unit_of(row.unit).ucum}]
             + [{"code": "translation", "valueCoding": coding(one)} for one in codes.parameter_codes(row.name)[1:]],
         }

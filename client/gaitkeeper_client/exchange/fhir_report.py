@@ -11,8 +11,8 @@ from gaitkeeper_client.exchange.facts import ReportFacts, Signed, Signer
 from gaitkeeper_client.exchange.fhir_walk import STATUS, with_time_and_subject
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.findings import Findings
+from gaitkeeper_client.language.texts import say, texts
 
-DRAFT = "DRAFT - not signed. Not for use in care until a clinician has read, amended and signed it."
 _ROLES = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _ASSEMBLER = codes.Code(_ROLES, "assembler", "Assembler")
 _VERIFIER = codes.Code(_ROLES, "verifier", "Verifier")
@@ -23,14 +23,15 @@ def diagnostic_report(
     analysis: Analysis, findings: Findings | None, facts: ReportFacts, subject: Json | None, results: Sequence[str]
 ) -> Json:
     """The report. ``conclusion`` only after a signature."""
-    title = "Gait report" if facts.signed else DRAFT
+    title = say("exchange.report" if facts.signed else "exchange.draft")
     resource: Json = {
         "resourceType": "DiagnosticReport",
+        "language": texts().language,
         "text": narrative(title, _lines(analysis, facts)),
         "identifier": [identifier(codes.REPORTS, facts.id)],
         "status": STATUS[facts.state],
         "category": [concept(_CATEGORY)],
-        "code": concept(codes.official(*codes.REPORT)),
+        "code": concept(codes.official(*codes.REPORT), text=say("exchange.findings")),
         "issued": instant(facts.signed.at if facts.signed else facts.created_at),
         "result": [{"reference": url} for url in results],
     }
@@ -52,12 +53,12 @@ def diagnostic_report(
 
 def _lines(analysis: Analysis, facts: ReportFacts) -> list[str]:
     if analysis.status == "refused":
-        return [f"Refused: {reason.message}" for reason in analysis.reasons]
+        return [say("exchange.refused", message=reason.message) for reason in analysis.reasons]
     measured = sum(one.value is not None for one in analysis.parameters.values())
-    lines = [f"{measured} parameters measured over {len(analysis.cycles)} gait cycles; see the results."]
+    lines = [say("exchange.measured", count=measured, cycles=len(analysis.cycles))]
     if facts.signed is not None:
         names = "; ".join(one.display for one in facts.signed.signers)
-        lines.append(f"Signed by {names}, {instant(facts.signed.at)}.")
+        lines.append(say("exchange.signed", names=names, when=instant(facts.signed.at)))
     return lines
 
 

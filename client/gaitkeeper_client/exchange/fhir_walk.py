@@ -6,9 +6,11 @@ from gaitkeeper_client.exchange import codes
 from gaitkeeper_client.exchange.elements import Json, absent, concept, identifier, instant, interval, quantity
 from gaitkeeper_client.exchange.facts import ReportFacts
 from gaitkeeper_client.gait.analysis import Analysis, Parameter
+from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.insight.certificate_view import certificate_view
 from gaitkeeper_client.insight.findings import Findings, LabelProbability, ModelCard, SeverityEstimate, Spread
 from gaitkeeper_client.insight.norms import norm_range
+from gaitkeeper_client.language.texts import say, texts
 
 CATEGORY = codes.Code("http://terminology.hl7.org/CodeSystem/observation-category", "procedure", "Procedure")
 STATUS = {"draft": "preliminary", "signed": "final", "amended": "amended"}
@@ -19,7 +21,7 @@ _SCORE = codes.Unit("1", "")
 def panel(analysis: Analysis, facts: ReportFacts, subject: Json | None, device: str) -> Json:
     """The walk: one component a parameter, withheld ones with their reason."""
     resource = _observation(facts, "walk", subject, device)
-    resource["code"] = concept(codes.official(*codes.PANEL))
+    resource["code"] = concept(codes.official(*codes.PANEL), text=say("exchange.walk"))
     if analysis.status == "refused":
         text = " ".join(reason.message for reason in analysis.reasons)
         code = codes.absent_code(analysis.reasons[0].code) if analysis.reasons else "unknown"
@@ -37,6 +39,7 @@ def panel(analysis: Analysis, facts: ReportFacts, subject: Json | None, device: 
 def _observation(facts: ReportFacts, part: str, subject: Json | None, device: str) -> Json:
     resource: Json = {
         "resourceType": "Observation",
+        "language": texts().language,
         "identifier": [identifier(codes.REPORTS, f"{facts.id}/{part}")],
         "status": STATUS[facts.state],
         "category": [concept(CATEGORY)],
@@ -56,15 +59,15 @@ def with_time_and_subject(resource: Json, facts: ReportFacts, subject: Json | No
 
 
 def _component(name: str, parameter: Parameter, facts: ReportFacts, aid: str) -> Json:
-    component: Json = {"code": concept(*codes.parameter_codes(name))}
+    component: Json = {"code": concept(*codes.parameter_codes(name), text=_title(name))}
     if facts.overruled and parameter.value is not None:
         # A receiver that charts values reads no notes.
-        component["dataAbsentReason"] = absent("error", f"Overruled by a clinician: {facts.overruled}")
+        component["dataAbsentReason"] = absent("error", say("exchange.overruled", reason=facts.overruled))
         return component
     if parameter.refused is not None or parameter.value is None:
         reason = parameter.refused
         code = codes.absent_code(reason.code) if reason else "unknown"
-        component["dataAbsentReason"] = absent(code, reason.message if reason else "Not measured.")
+        component["dataAbsentReason"] = absent(code, reason.message if reason else say("exchange.not_measured"))
         return component
     unit = codes.unit_of(parameter.unit)
     component["valueQuantity"] = quantity(parameter.value, unit)
@@ -78,15 +81,20 @@ def _component(name: str, parameter: Parameter, facts: ReportFacts, aid: str) ->
         ends = {"low": norm.low, "high": norm.high}
         component["referenceRange"] = [
             {key: quantity(value, unit) for key, value in ends.items() if value is not None}
-            | {"text": f"about 95 % of healthy {norm.who}: {norm.source.text}"}
+            | {"text": say("exchange.norm", who=norm.who, source=norm.source.text)}
         ]
     return component
+
+
+def _title(name: str) -> str:
+    """What the pages call a parameter."""
+    return DEFINITIONS[name].title if name in DEFINITIONS else codes.parameter_codes(name)[0].display
 
 
 def _notes(analysis: Analysis, facts: ReportFacts) -> list[Json]:
     """What asks for care when reading a value, and what a clinician corrected; a component has no place for it."""
     found = [
-        f"{codes.parameter_codes(name)[0].display}: {note.message}"
+        say("exchange.note", name=_title(name), message=note.message)
         for name, parameter in analysis.parameters.items()
         for note in parameter.notes
     ]
@@ -105,13 +113,14 @@ def model_observation(
     interpretation; what became of the proposal stands in the notes.
     """
     resource = _observation(facts, "proposal", subject, device)
-    resource["code"] = concept(codes.Code(codes.PARAMETERS, *codes.MODEL_PROPOSAL))
+    code = codes.Code(codes.PARAMETERS, *codes.MODEL_PROPOSAL)
+    resource["code"] = concept(code, text=say("exchange.proposal"))
     resource["derivedFrom"] = [{"reference": walk}]
     if findings.severity is not None:
         resource["component"] = [_severity(findings.severity, findings.spread)]
     elif findings.probabilities:
         resource["component"] = [_score(item, findings.spread) for item in findings.probabilities]
-    notes = [f"The model is release {card.version}. A model proposes; a person decides."]
+    notes = [say("exchange.model", version=card.version)]
     if (tested := certificate_view(findings)) is not None:
         notes.append(tested.verdict)
     decided = facts.signed.of_model if facts.signed is not None else ()
@@ -138,19 +147,19 @@ def proposed(findings: Findings) -> str | None:
 
 def _why_nothing(findings: Findings, decided: bool) -> str:
     if decided:
-        return "The clinician let no label stand."
+        return say("exchange.no_label")
     messages = " ".join(reason.message for reason in findings.reasons)
-    return messages or "The model gave no answer."
+    return messages or say("exchange.no_answer")
 
 
 def _score(item: LabelProbability, spread: Spread) -> Json:
-    code = concept(codes.Code(codes.PARAMETERS, *codes.MODEL_SCORE), text=f"Score of: {item.label}")
+    code = concept(codes.Code(codes.PARAMETERS, *codes.MODEL_SCORE), text=say("exchange.score", label=item.label))
     component: Json = {"code": code, "valueQuantity": quantity(item.probability, _SCORE)}
     return _with_range(component, item.lowest, item.highest, spread)
 
 
 def _severity(found: SeverityEstimate, spread: Spread) -> Json:
-    words = f"Severity from {found.scale_low:g} to {found.scale_high:g}, nearest to: {found.grade}"
+    words = say("exchange.severity", low=found.scale_low, high=found.scale_high, grade=found.grade)
     component: Json = {
         "code": concept(codes.Code(codes.PARAMETERS, *codes.MODEL_SEVERITY), text=words),
         "valueQuantity": quantity(found.value, _SCORE),

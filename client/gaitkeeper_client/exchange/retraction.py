@@ -16,6 +16,7 @@ from gaitkeeper_client.exchange.elements import Json, concept, identifier, insta
 from gaitkeeper_client.exchange.fhir import FhirDocument, check, full_url, replaced
 from gaitkeeper_client.exchange.fhir_walk import CATEGORY
 from gaitkeeper_client.exchange.outbox import Outbox
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_client.signing.kept import KIND, load
 from gaitkeeper_client.vault.documents import heads_of
 from gaitkeeper_client.vault.events import record
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gaitkeeper_client.vault.store import Vault
 
 WALK, PROPOSAL = "walk", "proposal"
-_WHY = "Entered in error: the record that this came from was erased. Nothing here holds any more."
 
 
 def retract_reports(home: SiteHome, vault: Vault, patient: str) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def _parts(vault: Vault, report: str) -> str:
 
 def retraction(report: str, parts: str, at: datetime | None = None) -> FhirDocument:
     """The bundle that takes a report back. ``parts``: of :func:`_parts`. Raises ``fhir-invalid`` (a defect of ours)."""
-    said = {"status": "entered-in-error", "text": narrative(_WHY, ())}
+    said = {"status": "entered-in-error", "text": narrative(say("exchange.erased"), ())}
     issued = instant(at or datetime.now(UTC))
     resources: list[tuple[str, Json]] = [
         (

@@ -19,6 +19,7 @@ import numpy as np
 from gaitkeeper_client.exchange.facts import ReportFacts
 from gaitkeeper_client.gait.analysis import CURVE_POINTS, Analysis, Cycle, Parameter, Reason
 from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.language.texts import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +118,7 @@ def _parameters(analysis: Analysis, notes: Mapping[str, str], overruled: str) ->
 
 def _withheld(one: Parameter, overruled: str) -> Parameter:
     """A measurement that a clinician did not let stand: its reason, and no value."""
-    reason = Reason(OVERRULED, f"Overruled by a clinician: {overruled}")
+    reason = Reason(OVERRULED, say("exchange.overruled", reason=overruled))
     return dataclasses.replace(one, value=None, ci95=None, n=0, refused=reason)
 
 

@@ -9,7 +9,7 @@ from gaitkeeper_client.followup.course import Course
 from gaitkeeper_client.followup.view import CourseView, course_view
 from gaitkeeper_client.insight.pdf import Sheet
 from gaitkeeper_client.insight.report import write_page
-from gaitkeeper_client.language.texts import Texts, texts
+from gaitkeeper_client.language.texts import Texts, texts, worded
 
 
 def render_course_pdf(course: Course, *, now: datetime | None = None) -> bytes:
@@ -41,7 +41,7 @@ def _head(sheet: Sheet, view: CourseView, words: Texts) -> None:
     sheet.heading(words("followup.title"), 1)
     about = [words("pdf.patient", patient=view.patient.pseudonym)]
     about += [words("pdf.age", age=f"{view.patient.age:.0f}")] if view.patient.age is not None else []
-    about += [words("pdf.sex", sex=view.patient.sex)] if view.patient.sex else []
+    about += [words("pdf.sex", sex=worded(view.patient.sex))] if view.patient.sex else []
     sheet.paragraph(" · ".join([*about, words("pdf.made", created=view.created, version=view.version)]))
     header = tuple(words(f"followup.{name}") for name in ("day", "walks", "report", "state", "method"))
     rows = [[[one.day], one.walks, one.reports, one.state, one.method] for one in view.visits]

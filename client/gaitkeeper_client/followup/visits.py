@@ -14,7 +14,7 @@ from datetime import date, datetime
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Parameter
-from gaitkeeper_client.language.texts import say
+from gaitkeeper_client.language.texts import say, worded
 from gaitkeeper_client.signing.kept import KeptReport
 
 Z95 = 1.959964
@@ -93,16 +93,17 @@ def method_of(analysis: Analysis) -> str:
     """How a walk was made and measured, as far as its values depend on it: points in space, or in the picture by what;
     with which walking aid, where somebody said so."""
     aid = analysis.source.get("aid")
-    return f"{_measured(analysis)}, {str(aid).casefold()}" if aid else _measured(analysis)
+    return f"{_measured(analysis)}, {worded(str(aid).casefold())}" if aid else _measured(analysis)
 
 
 def _measured(analysis: Analysis) -> str:
     if analysis.quality.get("view") == "laboratory":
         return say("visits.laboratory")
     if analysis.recording is None or analysis.recording.trajectories.dimensions == 3:
-        return str(analysis.source.get("kind", "unknown"))
-    estimator = analysis.source.get("estimator") or analysis.source.get("kind", "video")
-    return f"{estimator}, {analysis.quality.get('view', say('visits.unknown_view'))}"
+        return worded(str(analysis.source.get("kind", "unknown")))
+    estimator = worded(str(analysis.source.get("estimator") or analysis.source.get("kind", "video")))
+    view = analysis.quality.get("view")
+    return f"{estimator}, {worded(str(view)) if view else say('visits.unknown_view')}"
 
 
 def standard_error(parameter: Parameter) -> float | None:

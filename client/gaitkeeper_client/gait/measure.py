@@ -22,7 +22,7 @@ from gaitkeeper_client.gait.statistics import (
     widened,
 )
 from gaitkeeper_client.gait.walk import Walk
-from gaitkeeper_client.language.texts import say
+from gaitkeeper_client.language.texts import say, worded
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def withheld(row: Definition, walks: Sequence[Walk]) -> Parameter | None:
         return refused(row.unit, "space-needed", what=row.title)
     views = sorted({walk.view.name for walk in walks if not _fit(walk, row)})
     if views:
-        return refused(row.unit, "view-unfit", what=row.title, view=", ".join(say(f"views.{view}") for view in views))
+        return refused(row.unit, "view-unfit", what=row.title, view=", ".join(worded(view) for view in views))
     if row.length and any(walk.metres is None for walk in walks):
         return refused(row.unit, "scale-unknown")
     return None

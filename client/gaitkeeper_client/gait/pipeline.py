@@ -25,7 +25,7 @@ from gaitkeeper_client.gait.scale import metres_per_unit
 from gaitkeeper_client.gait.squaring import set_square, views_of
 from gaitkeeper_client.gait.view import View, comes_nearer, estimate_view
 from gaitkeeper_client.gait.walk import in_space
-from gaitkeeper_client.language.texts import say
+from gaitkeeper_client.language.texts import say, worded
 from gaitkeeper_client.pose.camera import CameraMotion
 from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
@@ -127,7 +127,7 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
     if raw.sample_rate_hz < LOWEST_RATE_HZ:
         reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
     view = estimate_view(cleaned.tracks.positions)
-    name = say(f"views.{view.name}")
+    name = worded(view.name)
     if view.name != "unknown":
         name = say("why.off_the_side", view=name, azimuth=view.azimuth_deg)
     unfit = [reason("view-unfit", what=say("why.walking"), view=name)]

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from gaitkeeper_client.gait.norms import NormCurve, Source, curve_origin, norm_curve, speed_band
-from gaitkeeper_client.language.texts import say
+from gaitkeeper_client.language.texts import say, worded
 
 __all__ = [
     "NormChoice",
@@ -68,7 +68,7 @@ def chosen_norm(*, sex: str = "", age: float | None = None, aid: str = "") -> No
     if aid:
         return NormChoice(
             False,
-            say("norms.aid", aid=aid),
+            say("norms.aid", aid=worded(aid)),
         )
     if age is None:
         who = say({"f": "norms.women", "m": "norms.men"}.get(_letter(sex), "norms.both_sexes"))

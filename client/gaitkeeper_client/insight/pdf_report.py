@@ -11,7 +11,7 @@ from gaitkeeper_client.insight.pdf import Sheet
 from gaitkeeper_client.insight.report import UNNAMED
 from gaitkeeper_client.insight.standing import DRAFT, Standing
 from gaitkeeper_client.insight.view import PatientContext, ReportView, report_view
-from gaitkeeper_client.language.texts import Texts, texts
+from gaitkeeper_client.language.texts import Texts, texts, worded
 
 
 def render_report_pdf(
@@ -44,9 +44,9 @@ def _head(sheet: Sheet, view: ReportView, words: Texts) -> None:
     patient = view.patient
     about = [words("pdf.patient", patient=patient.pseudonym)]
     about += [words("pdf.age", age=f"{patient.age:.0f}")] if patient.age is not None else []
-    about += [words("pdf.sex", sex=patient.sex)] if patient.sex else []
+    about += [words("pdf.sex", sex=worded(patient.sex))] if patient.sex else []
     about += [words("pdf.height", height=f"{patient.height_m:.2f}")] if patient.height_m else []
-    about += [words("pdf.aid", aid=view.aid)] if view.aid else []
+    about += [words("pdf.aid", aid=worded(view.aid))] if view.aid else []
     sheet.paragraph(" · ".join([*about, words("pdf.made", created=view.created, version=view.version)]))
     sheet.facts([(fact.title, fact.text) for fact in view.headline] if view.analysed else [])
     sheet.heading(words("pdf.quality"))

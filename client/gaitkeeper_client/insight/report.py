@@ -11,7 +11,7 @@ from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.standing import DRAFT, Standing
 from gaitkeeper_client.insight.view import PatientContext, report_view
 from gaitkeeper_client.insight.wording import number
-from gaitkeeper_client.language.texts import say, texts
+from gaitkeeper_client.language.texts import say, texts, worded
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -42,6 +42,7 @@ def render_page(template: str, **values: object) -> str:
 
     folder = resources.files("gaitkeeper_client.insight") / "templates"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["worded"] = worded
     page = environment.from_string((folder / template).read_text("utf-8"))
     # The style sheet is ours and holds nothing of the patient's: it must not be escaped.
     css = Markup((folder / "report.css").read_text("utf-8"))  # noqa: S704

@@ -23,7 +23,7 @@ from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curv
 from gaitkeeper_client.insight.parameter_view import ParametersView, parameters_view
 from gaitkeeper_client.insight.standing import DRAFT, Standing, StandingView, standing_view
 from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, UNITS, fact, number, title_of
-from gaitkeeper_client.language.texts import Texts, say, texts
+from gaitkeeper_client.language.texts import Texts, say, texts, worded
 from gaitkeeper_shared import __version__
 
 __all__ = ["PatientContext", "ReportView", "report_view"]
@@ -114,7 +114,7 @@ def _aid(analysis: Analysis) -> str:
 def _curve_norm(band: str, speed: float | None, age: float | None, aid: str) -> str:
     """Whose curves the norm is, why these, and whether they hold."""
     origin = curve_origin()
-    name = band.replace("_", " ")
+    name = worded(band)
     why = say("view.speed_unknown", name=name) if speed is None else say("view.speed_matched", name=name, speed=speed)
     text = say(
         "view.curve_norm",
@@ -130,7 +130,7 @@ def _curve_norm(band: str, speed: float | None, age: float | None, aid: str) -> 
 def _hold(age: float | None, aid: str) -> str:
     """Where the curves' norm is not that of such a walk."""
     if aid:
-        return say("view.not_with_aid", aid=aid)
+        return say("view.not_with_aid", aid=worded(aid))
     if age is not None and age < CURVES_FROM:
         return say("view.not_for_child", curves_from=CURVES_FROM)
     return ""
@@ -172,7 +172,7 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     if analysis.status == "analysed" and cycles < 6:
         notes.append(say("view.few_cycles", cycles=cycles))
     if aid := _aid(analysis):
-        notes.append(say("view.aid", aid=aid))
+        notes.append(say("view.aid", aid=worded(aid)))
     if _above(quality, "filled_share", 0.1):
         notes.append(say("view.filled", filled_share=quality["filled_share"]))
     if _above(quality, "swapped_share", 0.02):

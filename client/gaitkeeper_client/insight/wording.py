@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gaitkeeper_client.language.texts import say, say_all
+from gaitkeeper_client.language.texts import say, say_all, worded
 
 _DECIMALS: dict[str, int] = {
     "cadence": 1,
@@ -270,4 +270,4 @@ def fact(key: str, value: object) -> str:
         return ", ".join(fact("", item) for item in value)
     if isinstance(value, dict):
         return "; ".join(f"{title_of(name).lower()}: {fact(name, item)}" for name, item in value.items())
-    return str(value)
+    return worded(str(value))

@@ -72,6 +72,12 @@ def say_all(group: str) -> dict[str, str]:
     return texts().group(group)
 
 
+def worded(value: str) -> str:
+    """What is kept as a code or comes from a list (``front-or-rear``, ``female``), in words; anything else as it is."""
+    key = value.strip().lower().replace(" ", "_").replace("-", "_")
+    return texts().table.get(f"coded.{key}", value)
+
+
 @cache
 def languages() -> frozenset[str]:
     """The languages that there are."""

@@ -26,7 +26,7 @@ from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.consortium.policy import in_plain_words as policy_words
 from gaitkeeper_client.consortium.policy import load_policy
 from gaitkeeper_client.consortium.release_store import active_release, read_refusal
-from gaitkeeper_client.consortium.study_words import in_plain_words
+from gaitkeeper_client.consortium.study_words import terms
 from gaitkeeper_client.language.texts import texts
 from gaitkeeper_client.training.home_runtime import budget_cap
 from gaitkeeper_client.vault.ledger import open_ledger
@@ -182,11 +182,11 @@ def _studies(console: Console, who: Principal, problem: GaitkeeperError | None) 
 
 def _words(offer: at_site.Offer) -> tuple[tuple[str, str], ...]:
     """What ``site studies`` says, term by term, and what the price means."""
-    told, words = [text.partition(": ") for text in in_plain_words(offer.study)], texts()
+    words = texts()
     epsilon = offer.study.privacy.epsilon
     sure, masked = 1.0 / (1.0 + math.exp(-min(epsilon, 700.0))), offer.study.privacy.trust == "distributed"
     meaning = words("studies.meaning_masked" if masked else "studies.meaning_sent", sure=_percent(sure))
-    return (*((name, text) for name, _, text in told), (words("studies.price_means"), meaning))
+    return (*terms(offer.study), (words("studies.price_means"), meaning))
 
 
 def _percent(share: float) -> str:
