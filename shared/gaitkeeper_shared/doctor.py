@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import sys
+from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.proxies import PROXY_VARIABLES, goes_direct
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import from_iso
 
@@ -29,7 +31,6 @@ LEAST_FREE_BYTES, SCARCE_BYTES = 500_000_000, 5_000_000_000
 CONNECT_S = 10.0
 SKEW_TOLERATED = timedelta(minutes=2)
 """A clock this far off still works; certificates and orders carry times, and an hour breaks them."""
-_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _PINNED = ("flwr", "torch", "opacus", "grpcio")
 
 
@@ -179,7 +180,7 @@ def check_reach(what: str, address: str) -> Iterable[Finding]:
         return
     try:
         with socket.create_connection(target, timeout=CONNECT_S) as connection:
-            if proxy and (answer := _connect_through(connection, address)) != 200:
+            if proxy and (answer := _connect_through(connection, address, proxy)) != 200:
                 remedy = f"Ask whoever runs the proxy to allow CONNECT to {address}, or put {host} into no_proxy."
                 yield Finding(
                     what, "ill", f"the proxy {_without_password(proxy)} answers {answer} to {address}", remedy
@@ -194,14 +195,10 @@ def check_reach(what: str, address: str) -> Iterable[Finding]:
 
 
 def proxy_for(host: str) -> str:
-    """The proxy that gRPC uses for a host, by the variables that it reads; empty where it connects itself."""
-    for name in ("no_grpc_proxy", "no_proxy"):
-        for pattern in os.environ.get(name, "").split(","):
-            if (cleaned := pattern.strip().lstrip(".")) and (host == cleaned or host.endswith(f".{cleaned}")):
-                return ""
-    if host in ("localhost", "::1") or host.startswith("127."):
+    """The proxy that a site uses for a host; empty where it connects itself."""
+    if goes_direct(host):
         return ""
-    return next((os.environ[name] for name in _PROXY_VARIABLES if os.environ.get(name)), "")
+    return next((os.environ[name] for name in PROXY_VARIABLES if os.environ.get(name)), "")
 
 
 def _proxy_address(proxy: str) -> tuple[str, int]:
@@ -213,8 +210,13 @@ def _without_password(proxy: str) -> str:
     return "{}:{}".format(*_proxy_address(proxy))
 
 
-def _connect_through(connection: socket.socket, address: str) -> int:
+def _connect_through(connection: socket.socket, address: str, proxy: str) -> int:
     connection.settimeout(CONNECT_S)
-    connection.sendall(f"CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode("ascii"))
+    head = f"CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n"
+    parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
+    if parts.username is not None:  # as gRPC and httpx do
+        named = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        head += f"Proxy-Authorization: Basic {b64encode(named).decode('ascii')}\r\n"
+    connection.sendall(f"{head}\r\n".encode("ascii"))
     words = connection.recv(4096).split(b"\r\n")[0].split()
     return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0

@@ -129,6 +129,7 @@ def test_a_proxy_that_forbids_the_port_is_named(monkeypatch: pytest.MonkeyPatch)
         (finding,) = check_reach("site port", "coordinator.invalid:7441")
         thread.join(20)
     assert asked[0].startswith(b"CONNECT coordinator.invalid:7441 HTTP/1.1\r\n")
+    assert b"\r\nProxy-Authorization: Basic dXNlcjpzZWNyZXQ=\r\n" in asked[0]
     assert finding.verdict == "ill"
     assert "answers 403" in finding.detail
     assert "secret" not in finding.detail + finding.remedy

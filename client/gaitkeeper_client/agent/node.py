@@ -21,6 +21,7 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.processes import read_settings
+from gaitkeeper_shared.proxies import heed_range
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -213,7 +214,9 @@ def _sign_off(settings: NodeSettings, key: EllipticCurvePrivateKey) -> None:
 def main() -> None:
     """Entry point of the child process."""
     quiet_environment()
-    run_node(NodeSettings(**read_settings()))
+    settings = NodeSettings(**read_settings())
+    heed_range(settings.fleet_address.rpartition(":")[0])
+    run_node(settings)
 
 
 if __name__ == "__main__":

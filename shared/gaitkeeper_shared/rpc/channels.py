@@ -6,7 +6,6 @@ catalogue are believed, and only short texts.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import grpc
 
 from gaitkeeper_shared.errors import GaitkeeperError, catalogue
 from gaitkeeper_shared.printable import printable
+from gaitkeeper_shared.proxies import goes_direct
 
 CALL_DEADLINE_S = 15.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -46,8 +46,8 @@ class Endpoint:
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
-            # A hospital's proxy is used where the environment names one, but not to reach this very machine.
-            ("grpc.enable_http_proxy", 0 if _is_loopback(self.address) else 1),
+            # A hospital's proxy is used where the environment names one; whom it is not for, gRPC reads differently.
+            ("grpc.enable_http_proxy", 0 if goes_direct(self.address.rpartition(":")[0]) else 1),
         ]
         return grpc.secure_channel(self.address, credentials, options)
 
@@ -125,11 +125,3 @@ def _named_error(error: grpc.RpcError) -> GaitkeeperError | None:
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             return None
     return None
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
