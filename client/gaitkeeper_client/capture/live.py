@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 OPEN_MS, READ_MS = 10_000, 10_000
 """So long a stream may take to open, and a frame to come."""
+LONGEST_STEP_S = 60.0
+"""A stream's clock that makes a larger step counts something else."""
+MOST_EARLY_S = 1.0
+"""The first frame of a connection may be late by so much: those after it then seem early."""
 QUIET_S = 1.5
 LONGEST_BOUT_S = 90.0
 """A walk past a camera is shorter; somebody who stays in the picture is cut into such pieces."""
@@ -56,11 +60,11 @@ class Camera:
         started, pause, index = time.monotonic(), FIRST_PAUSE_S, 0
         rehearsal = self._source.startswith("file:")
         while not stop.is_set():
-            capture = _opened(self._source)
+            capture, clock = _opened(self._source), StreamClock()
             try:
                 while not stop.is_set() and (image := _next(capture)) is not None:
                     own = _milliseconds(capture) / 1000.0
-                    yield Frame(index, own if rehearsal else time.monotonic() - started, image)
+                    yield Frame(index, own if rehearsal else clock.time_of(own, time.monotonic() - started), image)
                     index, pause = index + 1, FIRST_PAUSE_S
                     self.tally.frames += 1
             finally:
@@ -70,6 +74,32 @@ class Camera:
             self.tally.reconnects += 1
             stop.wait(pause)
             pause = min(2.0 * pause, LONGEST_PAUSE_S)
+
+
+class StreamClock:
+    """When a frame was taken, in seconds since the start: by the stream's own clock, as long as it has one.
+
+    Frames wait in buffers while the one before is looked at, and then come all at once: when a frame arrives says
+    little of when it was taken, and steps are timed by it. One clock for one connection: what another one counts from
+    is another moment.
+    """
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+        self._own, self._told, self._trusted = -np.inf, -np.inf, True
+
+    def time_of(self, own_s: float, arrived_s: float) -> float:
+        """``own_s``: by the stream; ``arrived_s``: since the start. Never earlier than the frame before."""
+        if self._ahead is None:
+            self._ahead = arrived_s - own_s
+        elif own_s <= self._own or own_s - self._own > LONGEST_STEP_S:
+            self._trusted = False  # a camera that counts nothing, or begins anew
+        self._own = own_s
+        found = own_s + self._ahead if self._trusted else arrived_s
+        if found > arrived_s + MOST_EARLY_S:  # nothing comes before it happens: the camera's clock runs too fast
+            self._ahead, found = arrived_s - own_s, arrived_s
+        self._told = max(found, self._told)
+        return self._told
 
 
 class Bout:
