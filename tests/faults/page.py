@@ -1,11 +1,11 @@
-"""``docs/faults.md``: the matrix, the load and the soak, each written by what measured it; the others' parts stay."""
+"""``docs/faults.md``: the matrix, the load, the soak and the watch, each written by what measured it; the others' parts stay."""
 
 from __future__ import annotations
 
 from tests.faults.outcomes import HERE, ROOT, Cell, Outcome, alone, cells, outcomes
 
 PAGE = ROOT / "docs" / "faults.md"
-_PARTS = ("matrix", "load", "soak")
+_PARTS = ("matrix", "load", "soak", "watch")
 _MARKS = {"as expected": "ok", "WRONG": "**WRONG**", "not possible here": "not run"}
 
 
