@@ -1,4 +1,4 @@
-"""``docs/faults.md``: the matrix, the load, the soak and the watch, each written by what measured it; the others' parts stay."""
+"""``docs/faults.md``: matrix, load, soak and watch, each written by what measured it; the others' parts stay."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``site watch`` over many minutes: a camera that breaks off, freezes and comes back, and a folder that fills.
 
 The camera is a real RTSP server on loopback (:mod:`.rtsp_server`), which is killed or stopped every few minutes; the
-camera's watching process is killed once. What is looked at: walks kept and passed over, how soon the camera is connected
+camera's watching process is killed once. What is looked at: walks kept and passed over, how soon there is a connection
 again, memory and open files of each process.
 """
 
