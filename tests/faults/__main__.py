@@ -1,25 +1,23 @@
 """Run the fault matrix, or the cells whose words hold all of the arguments, and write ``docs/faults.md``.
 
-``--left``: only cells that were not run yet, or not as expected. ``load`` and ``soak`` as first argument measure those
-instead. Exit status: 0 where all that ran is as expected, else 1.
+``--left``: only cells that were not run yet, or not as expected. ``load``, ``soak`` and ``watch`` as first argument
+measure those instead. Exit status: 0 where all that ran is as expected, 130 where it was interrupted, else 1.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 
 from rich.console import Console
-from tests.faults import kills, links, proxied, states
+from tests.faults import kills, links, proxied, registered, states
 from tests.faults.outcomes import Cell, Outcome, cells, keep
 from tests.faults.outcomes import outcome as outcome_of
 from tests.faults.outcomes import outcomes as kept
 from tests.faults.page import write_matrix
-from tests.faults.stage import Stage, Unavailable
+from tests.faults.stage import Stage, Stages, Unavailable
 
 _DOES: Mapping[str, Callable[..., str]] = {
     function.__name__: function
@@ -32,6 +30,7 @@ _DOES: Mapping[str, Callable[..., str]] = {
         links.link,
         links.link_down_for_good,
         links.impostor,
+        links.flood,
         links.revoked,
         links.clock,
         states.site_disk_full,
@@ -42,7 +41,7 @@ _DOES: Mapping[str, Callable[..., str]] = {
         states.ledger_of_old_backup,
         states.two_conductors,
         states.two_services,
-        states.registry_killed,
+        registered.registry_killed,
         proxied.proxied,
     )
 }
@@ -65,7 +64,7 @@ def run_cell(stage: Stage, cell: Cell) -> Outcome:
 
 def main(words: Sequence[str]) -> int:
     """Run what is asked for."""
-    if words and words[0] in ("load", "soak"):
+    if words and words[0] in ("load", "soak", "watch"):
         return int(import_module(f"tests.faults.{words[0]}").main(words[1:]))
     good = {name for name, found in kept().items() if found.verdict == "as expected"} if "--left" in words else set()
     wanted = [word for word in words if not word.startswith("--")]
@@ -75,30 +74,29 @@ def main(words: Sequence[str]) -> int:
         if cell.name not in good and all(word in " ".join((cell.group, *cell.does, cell.fault)) for word in wanted)
     ]
     console = Console(width=200)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     outcomes: list[Outcome] = []
-    stage: Stage | None = None
+    interrupted = False
     try:
-        for number, cell in enumerate(chosen, start=1):
-            if stage is None:
-                stage = Stage(Path(tempfile.mkdtemp(prefix="gaitkeeper-faults-")))
-                stage.start()
-            outcome = run_cell(stage, cell)
-            outcomes.append(outcome)
-            keep([outcome])  # at once: who interrupts a long run keeps what is there
-            write_matrix()
-            line = f"{number:3}/{len(chosen)} {outcome.seconds:5.1f} s {outcome.verdict:12} {' '.join(cell.does)}"
-            console.print(f"{line}: {outcome.measured}", markup=False, highlight=False, soft_wrap=True)
-            if outcome.verdict == "WRONG":
-                # What a fault left behind must not be taken for the fault of the next cell.
-                stage.stop()
-                stage = None
+        with Stages(say) as stages:
+            for number, cell in enumerate(chosen, start=1):
+                outcome = run_cell(stages.present(), cell)
+                outcomes.append(outcome)
+                keep([outcome])  # at once: who interrupts a long run keeps what is there
+                write_matrix()
+                line = f"{number:3}/{len(chosen)} {outcome.seconds:5.1f} s {outcome.verdict:12} {' '.join(cell.does)}"
+                say(f"{line}: {outcome.measured}")
+                if outcome.verdict == "WRONG":
+                    # What a fault left behind must not be taken for the fault of the next cell.
+                    stages.strike(keep=True)
     except KeyboardInterrupt:
-        console.print("[dim]interrupted: the page tells what was run[/dim]")
-    finally:
-        if stage is not None:
-            stage.stop()
+        interrupted = True
+        say("interrupted: the page tells what was run")
     write_matrix()
-    return int(any(outcome.verdict == "WRONG" for outcome in outcomes))
+    return 130 if interrupted else int(any(outcome.verdict == "WRONG" for outcome in outcomes))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +32,8 @@ from gaitkeeper_shared.trust.keys import new_tls_key, private_pem
 
 SITE, OTHER = SITES[0], SITES[1]
 HELD_S = 4.0
+FLOOD_MIB = 384
+"""What a site may be sending, 128 MiB, as it comes and as it is read, its quota, and room to spare."""
 
 
 def link(stage: Stage, mode: Mode, seconds: str = "0") -> str:
@@ -138,6 +142,40 @@ def misbehave(stage: Stage, what: str) -> str:
     return summary(stage.end_of(stage.begin()))
 
 
+def flood(stage: Stage) -> str:
+    """One site's node sends, in place of each reply, as much as it can; what that takes of the SuperLink's memory."""
+    superlink = stage.pid("superlink")
+    before = _resident_mib(superlink, "VmRSS")
+    Path(f"/proc/{superlink}/clear_refs").write_text("5", "ascii")  # its peak is counted from here
+    with _other_node(stage, "tests.faults.flooding_node"):
+        ended = summary(stage.end_of(stage.begin()))
+        stage.pause(1.0)
+        grown = _resident_mib(superlink, "VmHWM") - before
+    well = f"memory within {FLOOD_MIB} MiB more" if grown <= FLOOD_MIB else f"memory grew by {grown:.0f} MiB"
+    return f"{ended}; {well}; then {summary(stage.end_of(stage.begin(rounds=1)))}"
+
+
+def _resident_mib(pid: int, what: str) -> float:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines())
+    return int(status[what].split()[0]) / 1024
+
+
+@contextlib.contextmanager
+def _other_node(stage: Stage, module: str) -> Iterator[None]:
+    """Another node in the place of a site's own; afterwards the right one, which is up."""
+    stage.stop_site(SITE)
+    stage.modules[SITE] = module
+    stage.start_site(SITE, stage.keys[SITE])
+    try:
+        stage.wait(stage.keys[SITE].with_name("executor.ready").exists, MOMENT_S)
+        yield
+    finally:
+        stage.stop_site(SITE)
+        del stage.modules[SITE]
+        stage.start_site(SITE, stage.keys[SITE])
+    stage.wait_for_sites((SITE,))
+
+
 class Impostor:
     """A TLS server with a certificate that the site must not accept. Counts what it is told all the same."""
 
@@ -209,17 +247,8 @@ def _false_pair(stage: Stage, kind: str) -> tuple[Path, Path]:
 
 def clock(stage: Stage) -> str:
     """The clock of one site's machine is an hour ahead during a run; set right, the site is back in the next."""
-    stage.stop_site(SITE)
-    stage.modules[SITE] = "tests.faults.shifted_node"
-    stage.start_site(SITE, stage.keys[SITE])
-    try:
-        stage.wait(stage.keys[SITE].with_name("executor.ready").exists, MOMENT_S)
+    with _other_node(stage, "tests.faults.shifted_node"):
         wrong = summary(stage.end_of(stage.begin(rounds=1, deadline_s=20.0)))
-    finally:
-        stage.stop_site(SITE)
-        del stage.modules[SITE]
-        stage.start_site(SITE, stage.keys[SITE])
-    stage.wait_for_sites((SITE,))
     return f"{wrong}; then {summary(stage.end_of(stage.begin(rounds=1)))}"
 
 

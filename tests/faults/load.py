@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--sites", type=int, default=200)
     sites = parser.parse_args(words).sites
     console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: processes and folders go
     with tempfile.TemporaryDirectory(prefix="gaitkeeper-load-") as name:
         folder = Path(name)
         home = CoordinatorHome(folder / "coordinator")

@@ -48,8 +48,9 @@ class _World:
     outside: str = field(default_factory=lambda: f"gk-coordinator-{os.getpid()}")
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def make(self) -> None:
-        """Raises :class:`Unavailable` where this machine does not let us."""
+    def make(self, *, route: bool) -> None:
+        """``route``: from the site to the coordinator, past the proxy. Raises :class:`Unavailable` where this machine
+        does not let us."""
         line = ("link", "add", "out", "netns", self.inside, "type", "veth", "peer", "name", "in", "netns", self.outside)
         commands = [
             ("netns", "add", self.inside),
@@ -61,6 +62,7 @@ class _World:
             ("-n", self.outside, "address", "add", f"{_PROXY}/24", "dev", "in"),
             ("-n", self.outside, "address", "add", f"{_COORDINATOR}/32", "dev", "lo"),
             ("-n", self.outside, "link", "set", "in", "up"),
+            *([("-n", self.inside, "route", "add", f"{_COORDINATOR}/32", "via", _PROXY)] if route else []),
         ]
         for command in commands:
             if subprocess.run(["ip", *command], capture_output=True, check=False).returncode != 0:
@@ -101,24 +103,26 @@ class _World:
 
 
 @contextlib.contextmanager
-def _world(folder: Path) -> Iterator[_World]:
+def _world(folder: Path, *, route: bool) -> Iterator[_World]:
     made = _World(folder)
     try:
-        made.make()
+        made.make(route=route)
         yield made
     finally:
         made.end()
 
 
-def proxied(stage: Stage) -> str:
-    """Enrolment, two rounds, a release and the doctor through a proxy; what went past it."""
-    folder = stage.folder / "proxied"
+def proxied(stage: Stage, exception: str = "") -> str:
+    """Enrolment, two rounds, a release and the doctor through a proxy; what went past it. ``exception``: what stands in
+    ``no_proxy``; the coordinator can then be reached without the proxy, too."""
+    folder = stage.folder / f"proxied-{'by-exception' if exception else 'only'}"
     folder.mkdir()
     home = CoordinatorHome(folder / "coordinator")
     create_coordinator(home, "far-away", (_COORDINATOR,), bind=_COORDINATOR, ports=_PORTS)
     site, log = new_site(folder / SITE, SITE), folder / "proxy.log"
     by_proxy = dict.fromkeys(("http_proxy", "https_proxy"), f"http://{_PROXY}:{_PROXY_PORT}")
-    with _world(folder) as world:
+    by_proxy |= {"no_proxy": exception} if exception else {}
+    with _world(folder, route=bool(exception)) as world:
         world.start(world.outside, (*_CLI, "coordinator", "start", "--home", str(home.path)))
         proxy = (sys.executable, "-m", "tests.faults.proxy", _PROXY, str(_PROXY_PORT), str(log))
         world.start(world.outside, proxy)
@@ -135,7 +139,7 @@ def proxied(stage: Stage) -> str:
         past = world.ask(world.inside, (sys.executable, "-c", _WITHOUT_ROUTE)).strip()
     asked = {line.partition(" ")[2] for line in log.read_text("ascii").splitlines()}
     known = {f"{_COORDINATOR}:{port}": port for name, port in _PORTS.items() if name != "control"}
-    ports = ", ".join(str(port) for port in sorted(known[target] for target in asked & set(known)))
+    ports = ", ".join(str(port) for port in sorted(known[target] for target in asked & set(known))) or "nothing"
     others = f", and {', '.join(sorted(asked - set(known)))}" if asked - set(known) else ""
     return (
         f"enrolled; {trained}; release active; doctor {_seen(doctor)}; by proxy {ports}{others}; {past} packets past it"
@@ -165,9 +169,8 @@ def _release(home: CoordinatorHome, folder: Path) -> None:
 
 def _seen(report: str) -> str:
     """Whether the doctor finds the way to each port well."""
-    rows = [row for row in json.loads(report) if "through the proxy" in row["detail"]]
-    verdicts = {row["verdict"] for row in rows}
-    return "well" if verdicts == {"well"} else f"{sorted(verdicts)} on {len(rows)}"
+    verdicts = [row["verdict"] for row in json.loads(report) if row["what"] in ("site port", "rounds port")]
+    return "well" if verdicts == ["well", "well"] else str(verdicts)
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> None:

@@ -6,7 +6,6 @@ import argparse
 import os
 import random
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from tests.faults.application import ledger_of
 from tests.faults.kills import victims
 from tests.faults.outcomes import commit
 from tests.faults.page import write_part
-from tests.faults.stage import SITES, Stage
+from tests.faults.stage import SITES, Stage, Stages
 from tests.faults.words import summary
 
 ROUNDS_A_RUN = 10
@@ -63,27 +62,32 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="no new run begins after this")
     asked = parser.parse_args(words)
     console, diary, chance = Console(), Diary(), random.Random(asked.seed)
-    stage = Stage(Path(tempfile.mkdtemp(prefix="gaitkeeper-faults-")))
+    charged: dict[str, int] = {}
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     started = time.monotonic()
     try:
-        stage.start()
-        _rest(stage, diary)
-        while diary.rounds < asked.rounds and time.monotonic() - started < asked.minutes * 60:
-            ended = _run(stage, diary, chance)
-            diary.ends[ended] += 1
-            _rest(stage, diary)
-            diary.seconds = time.monotonic() - started
-            told = f"{diary.rounds:4} rounds {diary.seconds:6.0f} s {diary.kills.total():3} kills: {ended}"
-            console.print(told, markup=False, highlight=False)
+        with Stages(say) as stages:
+            stage = stages.present()
+            try:
+                _rest(stage, diary)
+                while diary.rounds < asked.rounds and time.monotonic() - started < asked.minutes * 60:
+                    ended = _run(stage, diary, chance)
+                    diary.ends[ended] += 1
+                    _rest(stage, diary)
+                    diary.seconds = time.monotonic() - started
+                    say(f"{diary.rounds:4} rounds {diary.seconds:6.0f} s {diary.kills.total():3} kills: {ended}")
+            except AssertionError as error:  # what must hold did not: the page says so
+                diary.broken = str(error).splitlines()[0][:300]
+            finally:
+                charged = _charged(stage)
+                stages.strike(keep=bool(diary.broken))
     except KeyboardInterrupt:
-        console.print("[dim]interrupted: the page tells what was run[/dim]")
-    except AssertionError as error:  # what must hold did not: the page says so
-        diary.broken = str(error).splitlines()[0][:300]
-    finally:
-        charged = _charged(stage)
-        stage.stop()
+        say("interrupted: the page tells what was run")
     text = _words(diary, charged, asked.seed)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    say(text)
     write_part("soak", text)
     return int(bool(diary.broken) or set(diary.ends) - {"succeeded"} != set())
 
@@ -119,9 +123,9 @@ def _rest(stage: Stage, diary: Diary) -> None:
         if child.pid is not None:
             diary.samples.append(_sample(child.name, child.pid, diary.rounds))
     diary.processes.append(_descendants())
-    outside = [path for path in Path(tempfile.gettempdir()).glob("*") if path != stage.folder]
-    diary.temporary.append(len(outside))
-    diary.kept.append(sum(1 for path in stage.folder.rglob("*") if path.is_file() and path.suffix != ".hit"))
+    diary.temporary.append(sum(1 for _ in stage.temporary.iterdir()))
+    files = (path for path in stage.folder.rglob("*") if path.is_file() and path.suffix != ".hit")
+    diary.kept.append(sum(1 for path in files if stage.temporary not in path.parents))
 
 
 def _sample(name: str, pid: int, number: int) -> Sample:
@@ -171,8 +175,8 @@ def _words(diary: Diary, charged: dict[str, int], seed: int) -> str:
     lines += [
         "",
         f"At rest, at the beginning and at the end: processes {_ends(diary.processes)}; files of coordinator and sites "
-        f"{_ends(diary.kept)} (journal, ledgers, logs; a log for each run); things in the folder for temporary files "
-        f"beside theirs {_ends(diary.temporary)}.",
+        f"{_ends(diary.kept)} (journal, ledgers, logs; a log for each run); what all of them left in the folder "
+        f"for temporary files {_ends(diary.temporary)}.",
         "",
         "| process | seen | MiB first | MiB last | MiB largest | MiB a round, of one process | files | threads |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

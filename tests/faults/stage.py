@@ -7,10 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from tests.e2e.federation_fixtures import ROOT, Deployment
@@ -50,20 +52,67 @@ class Ended:
     rounds: tuple[dict[str, str], ...]
 
 
+class Stages:
+    """The stages of one command, one after the other, each in a folder of its own. As a context, it leaves neither a
+    process nor a folder behind, however the command ends; but the folder of a stage on which something went wrong."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._present: Stage | None = None
+
+    def __enter__(self) -> Self:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whoever holds something lets it go
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.strike(keep=kind is not None and issubclass(kind, Exception))
+
+    def present(self) -> Stage:
+        """The stage that stands, or a new one."""
+        if self._present is None:
+            self._present = Stage(Path(tempfile.mkdtemp(prefix="gaitkeeper-faults-")))
+            self._present.start()
+        return self._present
+
+    def strike(self, *, keep: bool = False) -> None:
+        """End what runs on the stage that stands; ``keep`` its folder and say where it is."""
+        stage, self._present = self._present, None
+        if stage is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            stage.stop()
+            if keep:
+                self._say(f"what it left behind: {stage.folder}")
+            else:
+                shutil.rmtree(stage.folder, ignore_errors=True)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.default_int_handler)
+
+
 class Stage(Deployment):
     """One coordinator, three sites. ``disks``: whether coordinator and sites have small file systems of their own."""
 
     disks = False
     conductor_module = "tests.faults.trapped_runner"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.traps = self.folder / "traps"
+        self.temporary = self.folder / "temporary"
+        self._runs = 0
+        self.modules: dict[str, str] = {}
+        self.relays: dict[str, Relay] = {}
+        self.keys: dict[str, Path] = {}
+
     def start(self) -> None:
         """Enrol and start everything."""
         os.environ["FAULTS_FOLDER"] = str(self.folder)
         os.environ["PYTHONPATH"] = str(ROOT)
-        self.traps = self.folder / "traps"
-        self._runs = 0
-        self.modules: dict[str, str] = {}
-        self.relays: dict[str, Relay] = {}
+        os.environ["TMPDIR"] = str(self.temporary)
+        self.temporary.mkdir()
         self._move_to_own_disk(self.home.path)
         self.keys = {site: self.enrol(site) for site in SITES}
         for site in SITES:

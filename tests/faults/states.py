@@ -1,24 +1,17 @@
-"""Faults of what is kept: disks, databases, backups, the registry, a second coordinator."""
+"""Faults of what is kept: disks, databases, backups, a second coordinator."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.stage import MOMENT_S, SITES, Stage, Unavailable
 from tests.faults.words import summary
-
-from gaitkeeper_shared.ports import free_port
 
 SITE = SITES[0]
 
@@ -167,85 +160,3 @@ def two_services(stage: Stage) -> str:
     traceback = ", with a traceback" if "Traceback" in done.stderr else ""
     known = "says that one runs" if "already runs on" in done.stderr else done.stderr[-200:]
     return f"exit {done.returncode}, {known}{traceback}"
-
-
-def registry_killed(stage: Stage, victim: str) -> str:
-    """MLflow's server dies, or the process that registers a run: the run is registered later, and once."""
-    run = stage.begin(rounds=1)
-    ended = summary(stage.end_of(run))
-    folder = stage.folder / f"mlflow-{victim}"
-    folder.mkdir()
-    port = free_port()
-    server = _mlflow(folder, port)
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
-    try:
-        _await_mlflow(port)
-        first = _publisher(stage, run, environment)
-        time.sleep(2.5)  # it has imported MLflow by then, or not: either way it dies at work
-        if victim == "server":
-            server.send_signal(signal.SIGKILL)
-            first.wait(120)
-            server.wait(10)
-            told = "not registered" if not stage.journal.run(run).published else "registered"
-            server = _mlflow(folder, port)
-            _await_mlflow(port)
-        else:
-            first.send_signal(signal.SIGKILL)
-            first.wait(10)
-            told = "not registered" if not stage.journal.run(run).published else "registered"
-        _publisher(stage, run, environment).wait(120)
-        record = stage.journal.run(run)
-        versions = _versions(environment)
-    finally:
-        server.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(15)
-        server.kill()
-    after = "registered" if record.published and record.model_version else "not registered"
-    return f"{ended}; {told}, then {after}, {versions} version"
-
-
-def _mlflow(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    database = f"sqlite:///{folder / 'mlflow.sqlite'}"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
-    command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--workers", "1"]
-    log = (folder / "server.log").open("ab")
-    return subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-
-
-def _await_mlflow(port: int) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)
-
-
-def _publisher(stage: Stage, run: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """The registry's process, as the coordinator's service starts it: settings on standard input, which stays open."""
-    import json
-
-    settings = {"home": str(stage.home.path), "journal": str(stage.home.path / "journal.sqlite"), "run": run}
-    with (stage.home.logs / "registry.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gaitkeeper_server.rounds.publish"],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=environment,
-        )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(settings).encode() + b"\n")
-    process.stdin.flush()
-    return process
-
-
-def _versions(environment: dict[str, str]) -> int:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
-    return len(client.search_model_versions("name='gaitkeeper'"))
