@@ -1,20 +1,20 @@
-"""Measure, print a table, and write ``bench/latest.json``. Arguments: names of measurements; none are all."""
+"""Measure, print a table, and write ``bench/latest.json`` and the table in ``docs/bench.md``.
+
+Arguments: names of measurements; none are all. What was not measured this time stays as it was.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.bench.result import Result
+from tests.bench import page
 
 MEASUREMENTS = ("dp_step", "dplstm", "analyze_speed", "memory", "round_overhead", "secure_round", "sites")
-LATEST = Path(__file__).resolve().parents[2] / "bench" / "latest.json"
 
 
 def main(names: Sequence[str]) -> int:
@@ -23,7 +23,6 @@ def main(names: Sequence[str]) -> int:
         print(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}", file=sys.stderr)
         return 2
     errors = Console(stderr=True)
-    results: list[Result] = []
     failed = False
     table = Table("name", "value", "goal", "load", "absolute, here and now", box=None, pad_edge=False)
     for name in names or MEASUREMENTS:
@@ -35,22 +34,13 @@ def main(names: Sequence[str]) -> int:
             errors.print(f"{name} failed: {error}", markup=False)
             failed = True
             continue
-        results += measured
-        _write(results)  # at once: who interrupts a long run keeps what is there
+        page.keep(measured, load)  # at once: who interrupts a long run keeps what is there
         for result in measured:
             value = f"{result.value:.2f}" + (f" {result.unit}" if result.unit != "ratio" else "")
             errors.print(f"{result.name}: {value}, {result.detail}", markup=False, highlight=False)
             table.add_row(result.name, value, result.goal, f"{load:.1f}", result.detail)
     Console(width=max(120, errors.width)).print(table)
     return int(failed)
-
-
-def _write(results: Sequence[Result]) -> None:
-    entries = {r.name: {"value": round(r.value, 4), "unit": r.unit, "what": r.what} for r in results}
-    LATEST.parent.mkdir(exist_ok=True)
-    part = LATEST.with_name(".latest.json.part")
-    part.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
-    part.replace(LATEST)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""What was measured, kept in ``bench/latest.json`` and told in ``docs/bench.md``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.bench.result import Result
+
+ROOT = Path(__file__).resolve().parents[2]
+LATEST, PAGE = ROOT / "bench" / "latest.json", ROOT / "docs" / "bench.md"
+_BEGIN, _END = "<!-- measured -->", "<!-- end of measured -->"
+
+
+def keep(results: Sequence[Result], load: float) -> None:
+    """Put ``results`` in the place of older ones of the same names. ``load``: of the machine before the measurement."""
+    entries: dict[str, dict[str, Any]] = json.loads(LATEST.read_text("utf-8")) if LATEST.exists() else {}
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    for item in results:
+        entries[item.name] = {
+            "value": round(item.value, 4),
+            "unit": item.unit,
+            "what": item.what,
+            "detail": item.detail,
+            "load": round(load, 1),
+            "at": at,
+            "commit": commit,
+        }
+    LATEST.parent.mkdir(exist_ok=True)
+    _replace(LATEST, json.dumps(entries, indent=2) + "\n")
+    write(entries)
+
+
+def write(entries: dict[str, dict[str, Any]]) -> None:
+    """Write the table of the page anew."""
+    lines = ["| name | value | absolute, there and then | load before | at, UTC | commit |", "| --- |" + " --- |" * 5]
+    for name, entry in entries.items():
+        value = f"{entry['value']:.2f}" + ("" if entry["unit"] == "ratio" else f" {entry['unit']}")
+        rest = " | ".join(str(entry.get(key, "")) for key in ("detail", "load", "at", "commit"))
+        lines.append(f"| `{name}` | {value} | {rest} |")
+    before, _, rest = PAGE.read_text("utf-8").partition(_BEGIN)
+    _replace(PAGE, "\n".join([f"{before}{_BEGIN}", *lines, _END]) + rest.partition(_END)[2])
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
