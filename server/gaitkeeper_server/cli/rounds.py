@@ -132,7 +132,7 @@ def stop(run: RunId, home: Home = None) -> None:
 
 
 def members(home: Home = None) -> None:
-    """Print the enrolled sites and their keys as the table [federation.sites] of a study.
+    """Print the enrolled sites and their keys as the table federation.sites of a study.
 
     A study with that table is for these sites: nobody else takes part, and under secure aggregation each of them
     refuses to mask with anybody else, also with one that the coordinator's own root has certified.

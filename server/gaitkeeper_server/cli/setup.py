@@ -20,8 +20,14 @@ Home = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Port = Annotated[
-    int | None, typer.Option(min=0, max=65_535, help="0: a free one is chosen and kept.", show_default=False)
+_ANY_PORT = "Another if that is taken; 0: a free one. What was chosen is kept in coordinator.toml."
+EnrolmentPort = Annotated[
+    int | None, typer.Option(min=0, max=65_535, help=f"Default: 7440. {_ANY_PORT}", show_default=False)
+]
+SitePort = Annotated[int | None, typer.Option(min=0, max=65_535, help="Default: 7441.", show_default=False)]
+FleetPort = Annotated[int | None, typer.Option(min=0, max=65_535, help="Default: 7442.", show_default=False)]
+ControlPort = Annotated[
+    int | None, typer.Option(min=0, max=65_535, help="On this machine only. Default: 7443.", show_default=False)
 ]
 
 
@@ -51,10 +57,10 @@ def init(
     bind: Annotated[
         str | None, typer.Option(help="Local address to open the ports on (default: all).", show_default=False)
     ] = None,
-    enrolment_port: Port = None,
-    site_port: Port = None,
-    fleet_port: Port = None,
-    control_port: Port = None,
+    enrolment_port: EnrolmentPort = None,
+    site_port: SitePort = None,
+    fleet_port: FleetPort = None,
+    control_port: ControlPort = None,
 ) -> None:
     """Found a consortium: its root certificate, its signing key, its settings."""
     from gaitkeeper_server.enrolment.setup import create_coordinator, root_fingerprint
