@@ -27,6 +27,9 @@ WIDE = 0.6
 LEAST_WIDTH = 0.25
 """Leg lengths; feet that are never farther apart along the picture tell nothing."""
 
+CLEAR = 0.93
+"""Between two blends, feet at least this share as far apart as those before and after are where they are seen."""
+
 _LEG = np.array([JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("knee", "ankle", "heel", "toe")])
 
 
@@ -59,14 +62,31 @@ def blended(positions: FloatArray, rate_hz: float) -> BoolArray:
 def without_blends(positions: FloatArray, rate_hz: float) -> FloatArray:
     """(T, J, D) with knees and feet of blended samples as NaN."""
     mask = blended(positions, rate_hz)
-    # What is seen for a moment between two blends is in the middle of a change, too.
+    # What is seen for a moment between two blends is often in the middle of a change, too.
     width = 2 * max(1, round(WINDOW_S * rate_hz)) - 1
-    rows = np.flatnonzero(mask | binary_closing(np.pad(mask, width), np.ones(width + 1, dtype=np.bool_))[width:-width])
+    group = mask | binary_closing(np.pad(mask, width), np.ones(width + 1, dtype=np.bool_))[width:-width]
+    rows = np.flatnonzero(mask | (group & ~_clear(positions, group)))
     if rows.size == 0:
         return positions
     out = positions.copy()
     out[np.ix_(rows, _LEG)] = np.nan
     return out
+
+
+def _clear(positions: FloatArray, group: BoolArray) -> BoolArray:
+    """(T,) where the feet are as far apart as they should be on the way from before a group of samples to after it.
+
+    Networks also go to and fro between two clear readings, with a blend at each change.
+    """
+    if positions.shape[2] == 3 or not group.any():
+        return np.zeros_like(group)
+    ankles = positions[:, [JOINT_INDEX[f"{side}_ankle"] for side in SIDES], 0]
+    apart = np.abs(ankles[:, 0] - ankles[:, 1])
+    sure = np.flatnonzero(np.isfinite(apart) & ~group)
+    if sure.size < 2:
+        return np.zeros_like(group)
+    expected = np.interp(np.arange(apart.size), sure, apart[sure])
+    return np.asarray(np.isfinite(apart) & (apart >= CLEAR * expected))
 
 
 def _largest(values: FloatArray, width: int) -> FloatArray:

@@ -27,6 +27,8 @@ LONGEST_FILL_S = 0.25
 """A fifth of a stride: a longer gap could hide an event."""
 HAMPEL_HALF_WIDTH = 3
 HAMPEL_SIGMAS = 4.0
+END_LENIENCE = 3.0
+"""By how much farther a track's first and last sample may be off: a foot's acceleration passes for it there."""
 CUTOFF_HZ = 8.0
 """Low-pass for positions. Walking has its energy below 6 Hz (Winter 2009); at 8 the swinging knee keeps its peak."""
 _MAD_TO_SIGMA = 1.4826
@@ -107,10 +109,22 @@ def _without_outliers(positions: FloatArray) -> FloatArray:
         bend = values - median_filter(values, size=3, mode="nearest")
         spread = _MAD_TO_SIGMA * median_filter(np.abs(bend), size=width, mode="nearest")
         floor = _MAD_TO_SIGMA * float(np.median(np.abs(np.diff(values, n=2)))) if values.size > 2 else 0.0
+        bend[0], bend[-1] = (_end_bend(values[at]) / END_LENIENCE for at in (_FIRST, _LAST))
         out[known[np.abs(bend) > HAMPEL_SIGMAS * np.maximum(spread, floor) + 1e-9], column] = np.nan
     shaped: FloatArray = out.reshape(positions.shape)
     shaped[~np.all(np.isfinite(shaped), axis=-1)] = np.nan
     return shaped
+
+
+_FIRST, _LAST = slice(0, 3), slice(None, -4, -1)
+
+
+def _end_bend(values: FloatArray) -> float:
+    """How far the first of three values is from the next one and from the line through both others, the lesser.
+
+    Smoothing holds on to a track's ends: a frame in which a network still looks for the legs would bend what follows.
+    """
+    return float(min(abs(values[0] - values[1]), abs(values[0] - 2.0 * values[1] + values[2])))
 
 
 def _resample(from_s: FloatArray, values: FloatArray, to_s: FloatArray) -> FloatArray:

@@ -34,7 +34,7 @@ STRIKE_DELAY_S, OFF_DELAY_S = -0.003, 0.012
 """Constant errors of this method, taken off."""
 ZENI_STRIKE_S, ZENI_OFF_S = -0.031, 0.025
 """Constant errors of the coordinate method on the same walkers (early, late), taken off where it stands alone."""
-EDGE_S = 0.05
+EDGE_S = 0.03
 """Smoothing has no neighbours at a walk's ends; an event this near to them is as likely an artefact."""
 WEIGHT = 0.5
 """Of this method against the coordinate method, whose errors are of another kind."""
