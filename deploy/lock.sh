@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 "$work/venv/bin/python" -m pip install --quiet --upgrade pip
 "$work/venv/bin/python" -m pip install ".[dev]"
 {
-    echo "# Made by deploy/lock.sh: the set of packages that development, CI and the container images install."
+    echo "# Made by deploy/lock.sh: the set of packages that development and CI install."
     # A local build tag (+cpu) names a file of one machine, not a version of the index.
     "$work/venv/bin/python" -m pip freeze --exclude gaitkeeper | sed 's/+cpu$//'
 } > requirements.lock.new

@@ -22,8 +22,9 @@ class CoordinatorConfig:
     """``coordinator.toml``. ``hosts``: names and addresses in the server's certificate; sites are told the first.
 
     ``bind``: the local address that the ports are opened on. ``fleet_port``: Flower, for sites. ``control_port``:
-    Flower, for the operator, on this machine only. ``threshold``: consortium keys that must sign a study or a release,
-    for now always 1; ``consortium_keys``: further public keys (hex) beside this coordinator's own.
+    Flower, for the operator, on this machine only. ``threshold``: so many of the consortium's keys must sign a study or
+    a release; ``consortium_keys``: the co-signers' public keys (hex), beside this coordinator's own. Sites keep both as
+    they were when they enrolled.
     """
 
     name: str
@@ -150,10 +151,13 @@ class CoordinatorHome:
         return SigningKey.load(self.signing_key)
 
     def consortium(self) -> Consortium:
-        """Whose signatures sites are told to trust, this coordinator's own key first."""
-        config = self.config()
-        others = tuple(VerifyingKey(bytes.fromhex(text)) for text in config.consortium_keys)
-        return Consortium((self.signer().verifying, *others), config.threshold)
+        """Whose signatures sites are told to trust, this coordinator's own key first. Raises ``coordinator-config``."""
+        config, own = self.config(), self.signer().verifying
+        try:
+            others = tuple(VerifyingKey(bytes.fromhex(text)) for text in config.consortium_keys)
+            return Consortium((own, *others), config.threshold)
+        except (ValueError, GaitkeeperError) as error:
+            raise GaitkeeperError("coordinator-config", path=self.config_file, detail=error) from error
 
 
 def _config(table: dict[str, object]) -> CoordinatorConfig:
@@ -174,10 +178,11 @@ def _config(table: dict[str, object]) -> CoordinatorConfig:
 
 
 def _check_consortium(threshold: object, keys: object) -> None:
-    if type(threshold) is not int or threshold != 1:
-        # Orders and releases are signed by this coordinator at once, by its one key.
-        raise ValueError("threshold must be 1: this version signs with the coordinator's key alone")
     assert isinstance(keys, tuple)
+    if type(threshold) is not int or not 1 <= threshold <= len(set(keys)) + 1:
+        raise ValueError(
+            f"threshold must be from 1 to {len(set(keys)) + 1}, the number of keys with this coordinator's"
+        )
     for number, text in enumerate(keys, start=1):
         try:
             VerifyingKey(bytes.fromhex(text))

@@ -278,6 +278,14 @@ class CoordinatorStore(StoreFile):
         if kept[0] != record.manifest:
             raise GaitkeeperError("release-exists", version=record.version)
 
+    def add_signatures(self, version: int, before: bytes, signatures: bytes) -> bool:
+        """Put ``signatures`` in the place of those that were there ``before``; False where these changed meanwhile."""
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE releases SET signatures = ? WHERE version = ? AND signatures = ?", (signatures, version, before)
+            )
+            return changed.rowcount == 1
+
     def release(self, version: int) -> ReleaseRecord | None:
         """One release."""
         rows = self._rows("SELECT version, manifest, signatures FROM releases WHERE version = ?", version)

@@ -29,7 +29,7 @@ from gaitkeeper_client.consortium.studies import (
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_server.enrolment.example import example_study
 from gaitkeeper_server.enrolment.invitations import revoke
-from gaitkeeper_server.enrolment.studies import sign_study, signature_path, signed_study
+from gaitkeeper_server.enrolment.studies import sign_study, signed_study
 from gaitkeeper_server.store import StudyRecord
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.rpc.channels import Endpoint, call
@@ -38,7 +38,7 @@ from gaitkeeper_shared.study import study_hash
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.certificates import Authority, load_certificate, new_request, pem, read_request
 from gaitkeeper_shared.trust.keys import SigningKey, new_tls_key, private_pem
-from gaitkeeper_shared.trust.signatures import STUDY_CONTEXT, sign
+from gaitkeeper_shared.trust.signatures import STUDY_CONTEXT, sign, signature_path
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.trust.clock import Clock, utc_now
+from gaitkeeper_shared.trust.keys import VerifyingKey
 
 FREE_PORTS = {"enrolment": 0, "site": 0, "fleet": 0, "control": 0}
 
@@ -58,10 +59,12 @@ def new_site(path: Path, name: str) -> SiteHome:
 
 
 @contextmanager
-def running(folder: Path, clock: Clock = utc_now) -> Iterator[Consortium]:
+def running(
+    folder: Path, clock: Clock = utc_now, *, cosigners: tuple[VerifyingKey, ...] = (), threshold: int = 1
+) -> Iterator[Consortium]:
     """A coordinator that answers until the block ends."""
     home = CoordinatorHome(folder / "coordinator")
-    create_coordinator(home, "tri", ("127.0.0.1",), ports=FREE_PORTS)
+    create_coordinator(home, "tri", ("127.0.0.1",), ports=FREE_PORTS, cosigners=cosigners, threshold=threshold)
     services = start_services(home, clock=clock)
     try:
         yield Consortium(home, folder)

@@ -37,6 +37,11 @@ def enrol(
     connection = enrol_site(place, invitation, again=again)
     typer.echo(f"Enrolled as {connection.site} with {connection.coordinator} ({connection.site_address}).")
     typer.echo(f"Its root's fingerprint, to compare over the telephone: {spoken(connection.root_sha256)}")
+    typer.echo(
+        f"Studies and releases count here with {connection.threshold} signature(s) of these key(s), from now on:"
+    )
+    for key in connection.consortium_keys:
+        typer.echo(f"  {key}")
     typer.echo("Next: gaitkeeper site studies")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,13 +30,32 @@ def promote(
     home: Home = None,
     sites: Sites = "all",
     notes: Annotated[str, typer.Option(help="What the sites should know about it.")] = "",
+    hand_out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the files that a co-signer needs; nothing is ordered.", show_default=False),
+    ] = None,
+    signatures: Annotated[
+        Path | None, typer.Option(help="What a co-signer sent back (.sig).", show_default=False)
+    ] = None,
 ) -> None:
-    """Sign a model version as a release and order sites to run it."""
+    """Sign a model version as a release and order sites to run it.
+
+    Where sites ask for more than one signature: --hand-out FOLDER first, and what came back with --signatures FILE.
+    """
+    from gaitkeeper_server.releases import cosigned
     from gaitkeeper_server.releases.deployments import deploy
     from gaitkeeper_server.releases.promotion import release_from_registry
 
     place = enter(home, "promote", f"version {version} at {sites}")
     manifest = release_from_registry(place, version, notes=notes)
+    if hand_out is not None:
+        document, beside, model = cosigned.hand_out(place, version, hand_out)
+        typer.echo(f"Send a co-signer {document.name}, {beside.name} and {model.name} from {hand_out}. There:")
+        typer.echo(f"  gaitkeeper cosign sign {document.name} --key KEY --model {model.name}")
+        return
+    if signatures is not None:
+        added = cosigned.take_back(place, version, signatures)
+        typer.echo(f"Release {version} is also signed by {', '.join(added)}.")
     ordered = deploy(place, version, _names(sites))
     typer.echo(f"Release {version} of {manifest.study} is signed (sha256 {manifest.model_sha256[:12]}).")
     typer.echo(f"Ordered at: {', '.join(ordered)}. See: gaitkeeper coordinator deployments")

@@ -29,6 +29,12 @@ FleetPort = Annotated[int | None, typer.Option(min=0, max=65_535, help="Default:
 ControlPort = Annotated[
     int | None, typer.Option(min=0, max=65_535, help="On this machine only. Default: 7443.", show_default=False)
 ]
+Cosigners = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY", help="Public key of who signs beside the coordinator; may be given again.", show_default=False
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,13 +67,22 @@ def init(
     site_port: SitePort = None,
     fleet_port: FleetPort = None,
     control_port: ControlPort = None,
+    cosigner: Cosigners = None,
+    signatures: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="So many keys must sign a study or a release (default: 2 with co-signers).", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Found a consortium: its root certificate, its signing key, its settings."""
     from gaitkeeper_server.enrolment.setup import create_coordinator, root_fingerprint
     from gaitkeeper_server.home import CoordinatorHome
+    from gaitkeeper_shared.cosign.documents import key_from_text
     from gaitkeeper_shared.trust.certificates import spoken
 
     place = CoordinatorHome.resolve(home)
+    keys = tuple(key_from_text(text) for text in cosigner or ())
     asked = {"enrolment": enrolment_port, "site": site_port, "fleet": fleet_port, "control": control_port}
     config = create_coordinator(
         place,
@@ -75,6 +90,8 @@ def init(
         tuple(host or ["127.0.0.1"]),
         bind=bind,
         ports={what: port for what, port in asked.items() if port is not None},
+        cosigners=keys,
+        threshold=signatures if signatures is not None else (2 if keys else 1),
     )
     typer.echo(f"Coordinator {config.name} is ready in {place.path}.")
     typer.echo(
@@ -82,6 +99,8 @@ def init(
         f" {config.fleet_port}."
     )
     typer.echo(f"Root fingerprint: {spoken(root_fingerprint(place))}")
+    if config.threshold > 1:
+        typer.echo(f"Studies and releases need {config.threshold} signatures of {len(config.consortium_keys) + 1} keys.")
     typer.echo(
         "Make a backup now, and lock it away: gaitkeeper coordinator backup FILE. Who has the keys can admit sites"
         " and sign in your name; lost ones cannot be made again."
@@ -179,7 +198,8 @@ def study_new(path: Annotated[Path, typer.Argument(help="The file to write, such
 
 def study_sign(path: Annotated[Path, typer.Argument(help="The study file.")], home: Home = None) -> None:
     """Check a study, sign it, and offer it to the sites. From then on it never changes."""
-    from gaitkeeper_server.enrolment.studies import sign_study, signature_path
+    from gaitkeeper_server.enrolment.studies import sign_study
+    from gaitkeeper_shared.trust.signatures import signature_path
 
     signed = sign_study(enter(home, "study sign", path.name), path)
     typer.echo(f"Signed {signed.study.name} ({signed.hash[:12]}) in {signature_path(path)}; the sites can see it now.")

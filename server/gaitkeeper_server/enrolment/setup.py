@@ -20,7 +20,7 @@ from gaitkeeper_shared.ports import hold_free_port
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.certificates import Authority, fingerprint, load_certificate, pem
 from gaitkeeper_shared.trust.clock import Clock, utc_now
-from gaitkeeper_shared.trust.keys import SigningKey, load_private_key, new_tls_key, private_pem
+from gaitkeeper_shared.trust.keys import SigningKey, VerifyingKey, load_private_key, new_tls_key, private_pem
 
 DEFAULT_PORTS = {"enrolment": 7440, "site": 7441, "fleet": 7442, "control": 7443}
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
@@ -33,9 +33,18 @@ def create_coordinator(
     *,
     bind: str | None = None,
     ports: dict[str, int] | None = None,
+    cosigners: tuple[VerifyingKey, ...] = (),
+    threshold: int = 1,
     clock: Clock = utc_now,
 ) -> CoordinatorConfig:
-    """Make a coordinator's folder. A port of 0 becomes a free one. Raises ``coordinator-exists`` or ``host-name``."""
+    """Make a coordinator's folder. A port of 0 becomes a free one.
+
+    ``cosigners``: keys that sign beside the coordinator's own; ``threshold``: so many of all keys must have signed.
+    Raises ``coordinator-exists``, ``host-name`` or ``cosign-threshold``.
+    """
+    keys = tuple(dict.fromkeys(key.raw.hex() for key in cosigners))
+    if not 1 <= threshold <= len(keys) + 1:
+        raise GaitkeeperError("cosign-threshold", needed=threshold, keys=len(keys) + 1)
     if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
         raise GaitkeeperError("coordinator-exists", path=home.path)
     for host in hosts:
@@ -44,7 +53,7 @@ def create_coordinator(
     bind = bind or (hosts[0] if local else "0.0.0.0")  # noqa: S104 - sites are to reach it; --bind narrows it
     chosen = _choose_ports(bind, ports or {})
     config = CoordinatorConfig(
-        name, hosts, bind, chosen["enrolment"], chosen["site"], chosen["fleet"], chosen["control"]
+        name, hosts, bind, chosen["enrolment"], chosen["site"], chosen["fleet"], chosen["control"], threshold, keys
     )
     draft = CoordinatorHome(home.path.with_name(f".{home.path.name}.{secrets.token_hex(4)}"))
     try:

@@ -18,7 +18,7 @@ from gaitkeeper_shared.rpc.gaitkeeper.v1 import studies_pb2_grpc as services
 from gaitkeeper_shared.study import Study, load_study, parse_study, study_hash
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
-from gaitkeeper_shared.trust.signatures import STUDY_CONTEXT, Signatures, sign, verify
+from gaitkeeper_shared.trust.signatures import STUDY_CONTEXT, Signatures, sign, signature_path, valid_signatures, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,11 @@ class SignedStudy:
     data: bytes
 
 
-def signature_path(path: Path) -> Path:
-    """Where the signatures of a study file lie: ``study.toml.sig`` beside ``study.toml``."""
-    return path.with_name(path.name + ".sig")
-
-
 def sign_study(home: CoordinatorHome, path: Path, *, clock: Clock = utc_now) -> SignedStudy:
-    """Check the study, sign its bytes beside it, and offer it to the sites.
+    """Check the study, sign its bytes beside it, and offer it to the sites once enough of the consortium signed.
 
-    Raises ``study-*``; ``study-altered`` where there are signatures of other bytes; ``study-not-private``.
+    Raises ``study-*``; ``study-altered`` where there are signatures of other bytes; ``study-not-private``;
+    ``study-needs-signatures`` where co-signers are still to sign what now lies beside it.
     """
     study, data = load_study(path)
     if not math.isfinite(study.privacy.epsilon) or not math.isfinite(study.evaluation.epsilon):
@@ -50,13 +46,17 @@ def sign_study(home: CoordinatorHome, path: Path, *, clock: Clock = utc_now) -> 
         if also.sha256 != study_hash(data):
             raise GaitkeeperError("study-altered", path=path, signatures=beside)
     signatures = sign(data, STUDY_CONTEXT, home.signer(), also=also, clock=clock)
-    # What the sites would refuse is not offered to them.
-    verify(data, signatures, STUDY_CONTEXT, home.consortium(), what=f"The study {study.name!r}")
+    consortium = home.consortium()
     record = StudyRecord(study_hash(data), study.name, data, signatures.to_bytes(), iso(clock()))
     try:
         write_durably(beside, record.signatures, mode=0o644)
     except OSError as error:
         raise GaitkeeperError("file-not-writable", path=beside, detail=error.strerror) from error
+    signed = valid_signatures(data, signatures, STUDY_CONTEXT, consortium, what=f"The study {study.name!r}")
+    if len(signed) < consortium.threshold:
+        # What the sites would refuse is not offered to them.
+        needed = consortium.threshold
+        raise GaitkeeperError("study-needs-signatures", path=path, valid=len(signed), needed=needed, signatures=beside)
     CoordinatorStore(home.store).offer_study(record)
     AuditLog(home.audit_log, clock=clock).append("study-signed", study=study.name, study_hash=record.hash)
     return SignedStudy(study, record.hash, data)

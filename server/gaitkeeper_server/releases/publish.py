@@ -12,7 +12,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
 from gaitkeeper_shared.trust.release import MAX_MODEL_BYTES, Manifest
-from gaitkeeper_shared.trust.signatures import RELEASE_CONTEXT, Signatures, sign, verify
+from gaitkeeper_shared.trust.signatures import RELEASE_CONTEXT, Signatures, sign, valid_signatures, verify
 
 LARGEST_VERSION = 2**63 - 1
 """The store's integers hold no more."""
@@ -36,13 +36,14 @@ def publish(
 ) -> Manifest:
     """Sign ``model`` as release ``version``; releasing the same bytes again gives the release that is there.
 
-    Raises ``release-exists`` where the version has other contents, ``release-too-large``.
+    It can be ordered at sites once enough of the consortium signed its manifest (:func:`released`). Raises
+    ``release-exists`` where the version has other contents, ``release-too-large``.
     """
     if not 1 <= len(model) <= MAX_MODEL_BYTES:
         raise GaitkeeperError("release-too-large", size=len(model), limit=MAX_MODEL_BYTES)
     store = CoordinatorStore(home.store)
-    if store.release(version) is not None:
-        manifest = released(home, version)
+    if (record := store.release(version)) is not None:
+        manifest, _ = _checked(home, record)
         if not manifest.fits(model) or manifest.study_hash != study_hash:
             raise GaitkeeperError("release-exists", version=version)
         _place(home, version, model)
@@ -61,19 +62,32 @@ def publish(
 
 
 def released(home: CoordinatorHome, version: int) -> Manifest:
-    """A release's manifest, its signatures checked anew. Raises ``release-unknown`` or ``signature-*``."""
+    """A release's manifest, signed by as many of the consortium as sites ask for, checked anew.
+
+    Raises ``release-unknown``, ``release-needs-signatures`` or ``signature-*``.
+    """
+    manifest, valid = _checked(home, kept_release(home, version))
+    needed = home.consortium().threshold
+    if valid < needed:
+        raise GaitkeeperError("release-needs-signatures", version=version, valid=valid, needed=needed)
+    return manifest
+
+
+def kept_release(home: CoordinatorHome, version: int) -> ReleaseRecord:
+    """What the store has of a release, signed by enough or not. Raises ``release-unknown``."""
     record = CoordinatorStore(home.store).release(version) if version <= LARGEST_VERSION else None
     if record is None:
         raise GaitkeeperError("release-unknown", version=version)
-    what = f"The release {version}"
-    verify(
-        record.manifest,
-        Signatures.from_bytes(record.signatures, what=what),
-        RELEASE_CONTEXT,
-        home.consortium(),
-        what=what,
-    )
-    return Manifest.from_bytes(record.manifest)
+    return record
+
+
+def _checked(home: CoordinatorHome, record: ReleaseRecord) -> tuple[Manifest, int]:
+    """The manifest, and how many keys signed it: one at least."""
+    what, consortium = f"The release {record.version}", home.consortium()
+    signatures = Signatures.from_bytes(record.signatures, what=what)
+    verify(record.manifest, signatures, RELEASE_CONTEXT, consortium.anyone, what=what)
+    valid = valid_signatures(record.manifest, signatures, RELEASE_CONTEXT, consortium, what=what)
+    return Manifest.from_bytes(record.manifest), len(valid)
 
 
 def _place(home: CoordinatorHome, version: int, model: bytes) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -89,6 +90,16 @@ class Consortium:
         if not 1 <= self.threshold <= len({key.key_id for key in self.keys}):
             raise ValueError("the threshold must lie between 1 and the number of different keys")
 
+    @property
+    def anyone(self) -> Consortium:
+        """The same keys, of which one is enough: for orders, which choose among what all the others signed."""
+        return Consortium(self.keys)
+
+
+def signature_path(path: Path) -> Path:
+    """Where the signatures of a file lie: ``study.toml.sig`` beside ``study.toml``."""
+    return path.with_name(path.name + ".sig")
+
 
 def sign(
     data: bytes, context: Context, key: SigningKey, *, also: Signatures | None = None, clock: Clock = utc_now
@@ -113,21 +124,31 @@ def verify(data: bytes, signatures: Signatures, context: Context, consortium: Co
 
     Raises ``signature-other-document`` (the bytes were changed) or ``signature-not-trusted``.
     """
-    if (signatures.context, signatures.sha256) != (context, hashlib.sha256(data).hexdigest()):
-        raise GaitkeeperError("signature-other-document", what=what)
-    valid = set(_valid_keys(data, signatures, context, consortium.keys))
+    valid = valid_signatures(data, signatures, context, consortium, what=what)
     if len(valid) < consortium.threshold:
         raise GaitkeeperError("signature-not-trusted", what=what, valid=len(valid), needed=consortium.threshold)
 
 
-def _valid_keys(data: bytes, signatures: Signatures, context: Context, keys: Iterable[VerifyingKey]) -> Iterable[str]:
+def valid_signatures(
+    data: bytes, signatures: Signatures, context: Context, consortium: Consortium, *, what: str
+) -> dict[str, Signature]:
+    """By key, the consortium's signatures of exactly these bytes in this context, be they enough or not.
+
+    Raises ``signature-other-document`` (the bytes were changed).
+    """
+    if (signatures.context, signatures.sha256) != (context, hashlib.sha256(data).hexdigest()):
+        raise GaitkeeperError("signature-other-document", what=what)
+    return {item.key_id: item for item in _valid(data, signatures, context, consortium.keys)}
+
+
+def _valid(data: bytes, signatures: Signatures, context: Context, keys: Iterable[VerifyingKey]) -> Iterable[Signature]:
     by_id = {key.key_id: key for key in keys}
     for item in signatures.signatures:
         key = by_id.get(item.key_id)
         if key is None or item.algorithm != ALGORITHM:
             continue
         if key.accepts(item.signature, _message(context, item.signed_at, data)):
-            yield item.key_id
+            yield item
 
 
 def _message(context: str, signed_at: str, data: bytes) -> bytes:
