@@ -100,7 +100,8 @@ def init(
     )
     typer.echo(f"Root fingerprint: {spoken(root_fingerprint(place))}")
     if config.threshold > 1:
-        typer.echo(f"Studies and releases need {config.threshold} signatures of {len(config.consortium_keys) + 1} keys.")
+        every = len(config.consortium_keys) + 1
+        typer.echo(f"Studies and releases need {config.threshold} signatures of {every} keys.")
     typer.echo(
         "Make a backup now, and lock it away: gaitkeeper coordinator backup FILE. Who has the keys can admit sites"
         " and sign in your name; lost ones cannot be made again."
