@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gaitkeeper_client.gait.blends import blended
+from gaitkeeper_client.gait.blends import blended, without_blends
 from gaitkeeper_client.gait.clean import LONGEST_FILL_S, clean
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.gait.swaps import repair_swaps
@@ -135,6 +135,40 @@ def test_a_sample_between_two_readings_is_dropped_and_filled() -> None:
     )
     assert off.max() < 0.1 * np.nanmax(apart)
     assert cleaned.filled[widest][:, pair("ankle")].all(), "what was dropped is marked as filled"
+
+
+def test_clear_samples_between_two_blends_are_kept_so_that_no_strike_is_lost() -> None:
+    seen, (strike,) = (
+        keypoints_of("antalgic"),
+        [e for e in walk_truth(walk_of("antalgic", 3)).events if e.type == "foot_strike" and 3.0 < e.time_s < 3.5][:1],
+    )
+    first = int(np.searchsorted(seen.time_s, strike.time_s)) - 3
+    broken = seen.positions.copy()
+    for row in (first, first + 3, first + 6, first + 8):
+        for part in WHOLE[1:]:
+            broken[row, pair(part)] = broken[row, pair(part)].mean(axis=0)
+    torn = dataclasses.replace(seen, positions=broken)
+    mask = blended(broken, RATE)
+    assert mask[[first, first + 3, first + 6]].all(), "so many at once were a gap too long to be filled"
+    kept = np.isfinite(without_blends(broken, RATE)[:, pair("ankle")]).all(axis=(1, 2))
+    assert kept[[first + 1, first + 2, first + 4, first + 5]].all()
+    events = analyse(torn, source={}).events
+    same = [e.time_s for e in events if (e.side, e.type) == (strike.side, strike.type)]
+    assert min(abs(time - strike.time_s) for time in same) < 0.05
+
+
+@pytest.mark.parametrize("end", [0, -1])
+def test_a_frame_in_which_the_legs_were_not_found_yet_bends_nothing(end: int) -> None:
+    seen = keypoints_of("hemiparetic")
+    inner = seen.positions[5:-5]
+    tracks = dataclasses.replace(
+        seen, positions=inner, time_s=seen.time_s[5:-5] - seen.time_s[5], confidence=seen.confidence[5:-5]
+    )
+    broken = inner.copy()
+    broken[end, pair("ankle") + pair("heel"), 0] += 60.0
+    true, found = (clean(dataclasses.replace(tracks, positions=one)).tracks.positions for one in (inner, broken))
+    near = slice(1, 8) if end == 0 else slice(-8, -1)
+    assert np.nanmax(np.abs(found[near][:, pair("heel")] - true[near][:, pair("heel")])) < 5.0
 
 
 def test_gaps_are_filled_up_to_the_stated_length_and_marked() -> None:
