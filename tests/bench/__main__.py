@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.bench import page
 
-MEASUREMENTS = ("dp_step", "dplstm", "analyze_speed", "memory", "round_overhead", "secure_round", "sites")
+MEASUREMENTS = ("dp_step", "dplstm", "analyze_speed", "memory", "round_overhead", "secure_round", "conductor", "sites")
 
 
 def main(names: Sequence[str]) -> int:

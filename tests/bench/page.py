@@ -41,6 +41,8 @@ def write(entries: dict[str, dict[str, Any]]) -> None:
     """Write the table of the page anew."""
     lines = ["| name | value | absolute, there and then | load before | at, UTC | commit |", "| --- |" + " --- |" * 5]
     for name, entry in entries.items():
+        if "commit" not in entry:  # nobody knows of when that is
+            continue
         value = f"{entry['value']:.2f}" + ("" if entry["unit"] == "ratio" else f" {entry['unit']}")
         rest = " | ".join(str(entry.get(key, "")) for key in ("detail", "load", "at", "commit"))
         lines.append(f"| `{name}` | {value} | {rest} |")

@@ -2,7 +2,8 @@
 
 The conductor, its checks, its journal and the fold of the updates are the deployment's; the sites are nodes of Flower's
 engine whose application adds one to every weight. Each number of sites is a process of its own, whose peak of resident
-memory is the coordinator's: the sites' workers are other processes.
+memory is the coordinator's and the engine's: the sites' workers are other processes. ``conductor`` measures what is the
+coordinator's of it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ aggregation = "plain"
 
 
 def measure() -> tuple[Result, ...]:
-    """``round_sites_10`` to ``round_sites_1000``, and ``coordinator_memory_1000_over_10_sites``."""
+    """``round_sites_10`` to ``round_sites_1000``, and ``simulation_memory_1000_over_10_sites``."""
     results, peaks = [], []
     for sites in SIZES:
         done = subprocess.run(
@@ -62,24 +63,21 @@ def measure() -> tuple[Result, ...]:
         found = json.loads(done.stdout.splitlines()[-1])
         peaks.append(found["peak_mib"])
         what = f"seconds of a round with {sites} sites on Flower's simulation engine, an update of {WEIGHTS:,} numbers"
-        detail = f"peak of the coordinator's process {found['peak_mib']:.0f} MiB"
+        detail = f"peak of the process {found['peak_mib']:.0f} MiB"
         results.append(Result(f"round_sites_{sites}", found["seconds"], "s", what, "", detail))
-    what = f"peak resident memory of the coordinator's process with {SIZES[-1]} sites over that with {SIZES[0]}"
+    what = f"peak resident memory of the conductor with Flower's simulation engine, {SIZES[-1]} sites over {SIZES[0]}"
     detail = " ".join(f"{sites}: {peak:.0f} MiB" for sites, peak in zip(SIZES, peaks, strict=True))
-    name = f"coordinator_memory_{SIZES[-1]}_over_{SIZES[0]}_sites"
-    return (*results, Result(name, peaks[-1] / peaks[0], "ratio", what, "about 1", detail))
+    name = f"simulation_memory_{SIZES[-1]}_over_{SIZES[0]}_sites"
+    return (*results, Result(name, peaks[-1] / peaks[0], "ratio", what, "", detail))
 
 
 def main(sites: int) -> None:
     """Play the rounds with so many sites; the last line says what they took."""
-    from gaitkeeper_server.rounds.journal import Journal
     from gaitkeeper_server.rounds.states import RunState
 
     names = tuple(f"site-{number:04d}" for number in range(sites))
-    study = STUDY.replace(b"ROUNDS", b"%d" % ROUNDS).replace(b"SITES", b"%d" % sites)
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "journal.sqlite")
-        journal.request_run("bench", study, names, {"weights": np.zeros(WEIGHTS, np.float32)})
+        journal = requested(Path(folder), names)
         _play(journal, names)
         record = journal.run("bench")
         if record.state is not RunState.SUCCEEDED:
@@ -90,6 +88,16 @@ def main(sites: int) -> None:
     seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"sites": sites, "seconds": seconds, "peak_mib": peak}))
+
+
+def requested(folder: Path, names: tuple[str, ...]) -> Journal:
+    """A journal in which a run ``bench`` of these sites was asked for."""
+    from gaitkeeper_server.rounds.journal import Journal
+
+    study = STUDY.replace(b"ROUNDS", b"%d" % ROUNDS).replace(b"SITES", b"%d" % len(names))
+    journal = Journal(folder / "journal.sqlite")
+    journal.request_run("bench", study, names, {"weights": np.zeros(WEIGHTS, np.float32)})
+    return journal
 
 
 def _play(journal: Journal, names: tuple[str, ...]) -> None:
