@@ -1,7 +1,7 @@
 """``site watch`` over many minutes: a camera that breaks off, freezes and comes back, and a folder that fills.
 
 The camera is a real RTSP server on loopback (:mod:`.rtsp_server`), which is killed or stopped every few minutes; the
-camera's watching process is killed once. What is looked at: walks kept and passed over, how soon there is a connection
+camera's watching process is killed once. What is looked at: walks kept and passed over, how soon there are frames
 again, memory and open files of each process.
 """
 
@@ -29,12 +29,16 @@ from gaitkeeper_shared.ports import free_port
 
 PYTHON = "/usr/bin/python3"
 """Debian's, which has GStreamer's bindings."""
-SIZE, RATE_HZ, HEIGHT_M = (640, 360), 20, 1.7
+SIZE, RATE_HZ, HEIGHT_M = (640, 360), 30, 1.7
 WALK_S, EMPTY_S = 5.0, 20.0
 LOOK_S = 5.0
 CUT_EVERY_S, CUT_S = 150.0, 20.0
-FILE_EVERY_S = 60.0
+FILE_EVERY_S = 40.0
 FAULTS = ("killed", "frozen")
+SEEING_S, TICKS_SEEING = 2.0, 4.0
+"""Who looks at frames uses more than so many hundredths of a second of the processor in a second."""
+SIXTHS, GROWS = 6, 1.1
+"""What is larger by a tenth in the last sixth than in the fourth grows."""
 LOST_S = 90.0
 """Frames have to come again by then: the deadline of a read, and the pauses between tries."""
 
@@ -133,20 +137,16 @@ class Watched:
             time.sleep(CUT_S)
             self._camera.send_signal(signal.SIGCONT)
         began = time.monotonic()
-        while not self._connected(watch) and time.monotonic() - began < LOST_S:
-            time.sleep(0.2)
+        while not self._sees(watch) and time.monotonic() - began < LOST_S:
+            pass
         self._diary.back_s.append(time.monotonic() - began)
         self._diary.faults.append(fault)
 
-    def _connected(self, watch: int) -> bool:
-        """Whether the camera's process has an open connection to the server."""
-        wanted = f":{self._port:04X}"
-        sockets = set()
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            parts = line.split()
-            if parts[2].endswith(wanted) and parts[3] == "01":
-                sockets.add(f"socket:[{parts[9]}]")
-        return any(name in sockets for pid in _children(watch)["camera"] for name in _open_files(pid))
+    def _sees(self, watch: int) -> bool:
+        """Whether the camera's process looks at frames: over two seconds it works, as a waiting one does not."""
+        before = sum(map(_ticks, _children(watch)["camera"]))
+        time.sleep(SEEING_S)
+        return sum(map(_ticks, _children(watch)["camera"])) - before >= SEEING_S * TICKS_SEEING
 
     def _begin_camera(self) -> None:
         script = Path(__file__).with_name("rtsp_server.py")
@@ -185,6 +185,15 @@ def _children(parent: int) -> dict[str, list[int]]:
         except OSError:
             continue
     return found
+
+
+def _ticks(pid: int) -> int:
+    """Processor time of a process so far, in hundredths of a second."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
 
 
 def _open_files(pid: int) -> list[str]:
@@ -245,25 +254,26 @@ def _page(diary: Diary, minutes: float) -> tuple[str, bool]:
     lost = [f"{seconds:.0f}" for seconds in diary.back_s]
     lines = [
         f"{minutes:g} minutes at commit {commit()}, load {os.getloadavg()[2]:.1f}: the camera was away "
-        f"{len(diary.back_s)} times for {CUT_S:.0f} s ({', '.join(diary.faults)}). Connected again after "
+        f"{len(diary.back_s)} times for {CUT_S:.0f} s ({', '.join(diary.faults)}). Frames again after "
         f"{', '.join(lost)} s. Files put into the folder: {diary.handed}. The watch ended with status {diary.ended}.",
         "",
         "What the camera's last process told (it counts from its own start):",
         "",
         *(f"    {line}" for line in diary.told.splitlines()),
         "",
-        "| process | MiB, first third | MiB, last third | largest | open files, first and last third |",
-        "| --- | --- | --- | --- | --- |",
+        "| process | MiB by sixths of the time | largest | open files, first and last sixth |",
+        "| --- | --- | --- | --- |",
     ]
     good = diary.ended == 0 and bool(kept) and int(kept[0]) > 0 and max(diary.back_s, default=0.0) < LOST_S
     for part in dict.fromkeys(part for part, *_ in diary.samples):
-        rows = [row for row in diary.samples if row[0] == part]
-        first = [row for row in rows if row[1] < minutes * 20.0] or rows[:1]
-        last = [row for row in rows if row[1] > minutes * 40.0] or rows[-1:]
-        cells = [statistics.median(row[2] for row in some) for some in (first, last)]
-        files = [statistics.median(row[3] for row in some) for some in (first, last)]
-        largest = max(row[2] for row in rows)
-        lines.append(
-            f"| {part} | {cells[0]:.0f} | {cells[1]:.0f} | {largest:.0f} | {files[0]:.0f} and {files[1]:.0f} |"
-        )
+        sixths: list[list[tuple[float, int]]] = [[] for _ in range(SIXTHS)]
+        for name, at, mib, files in diary.samples:
+            if name == part:
+                sixths[min(int(at / (minutes * 60.0) * SIXTHS), SIXTHS - 1)].append((mib, files))
+        told = [statistics.median(mib for mib, _ in some) for some in sixths if some]
+        opened = [statistics.median(files for _, files in some) for some in sixths if some]
+        largest = max(mib for some in sixths for mib, _ in some)
+        cells = ", ".join(f"{mib:.0f}" for mib in told)
+        lines.append(f"| {part} | {cells} | {largest:.0f} | {opened[0]:.0f} and {opened[-1]:.0f} |")
+        good = good and (len(told) < SIXTHS or told[-1] < GROWS * told[SIXTHS // 2])
     return "\n".join(lines), good
