@@ -16,6 +16,8 @@ BASES = (
     ROOT / "server/gaitkeeper_server/cli",
     ROOT / "shared/gaitkeeper_shared",
     ROOT / "tests/unit",
+    ROOT / "tests/integration",
+    ROOT / "tests/e2e",
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"`([\w./*-]+\.(?:py|toml|proto|service|md))`")
