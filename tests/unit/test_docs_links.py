@@ -15,6 +15,7 @@ BASES = (
     ROOT / "server/gaitkeeper_server",
     ROOT / "server/gaitkeeper_server/cli",
     ROOT / "shared/gaitkeeper_shared",
+    ROOT / "docs",
     ROOT / "tests/unit",
     ROOT / "tests/integration",
     ROOT / "tests/e2e",
