@@ -49,7 +49,7 @@ class Stage:
     process: subprocess.Popen[bytes]
 
 
-def _enrolled(folder: Path) -> SiteHome:
+def enrolled(folder: Path) -> SiteHome:
     """A site with a study on offer and release 1 active; the coordinator is gone again when this returns."""
     from gaitkeeper_client.consortium.policy import write_default_policy
 
@@ -80,7 +80,7 @@ def _enrolled(folder: Path) -> SiteHome:
 @contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
     """The console as ``gaitkeeper site console`` runs it, with one person of each role."""
-    home, port = _enrolled(folder), free_port()
+    home, port = enrolled(folder), free_port()
     from gaitkeeper_client.vault.keys import unlock
 
     console = Console.of(home, unlock(home), ConsoleSettings(port=port))

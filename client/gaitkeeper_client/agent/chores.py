@@ -28,6 +28,8 @@ CHORES: tuple[ChoreName, ...] = get_args(ChoreName)
 DEADLINES_S: Mapping[ChoreName, float] = {"certify": 3600.0, "send": 900.0}
 AGAIN_S: Mapping[ChoreName, float] = {"certify": 3600.0, "send": 60.0}
 """After a failure; for ``send`` also the least time between two runs."""
+AGAIN_KILLED_S = 300.0
+"""After a chore's process was killed, by whom or what ever: it said nothing against being tried again."""
 _HEAD = "personal-head.sealed"
 """The site's own head, of :mod:`gaitkeeper_client.vault.personal`; here it is only looked at whether it changed."""
 FIRST_S = 20.0
@@ -92,12 +94,17 @@ class Chores:
         clock: Callable[[], float] = time.monotonic,
         deadlines_s: Mapping[ChoreName, float] = DEADLINES_S,
         first_s: float = FIRST_S,
+        again_killed_s: float = AGAIN_KILLED_S,
     ) -> None:
         self._home, self._clock, self._deadlines_s = home, clock, deadlines_s
+        self._again_killed_s = again_killed_s
         self._settings = {"home": str(home.path)} | ({} if passphrase is None else {"passphrase": passphrase})
         self._children = Supervisor()
         self._turns = {name: _Turn(clock() + first_s) for name in CHORES}
         self._revisit_at = 0.0
+        for name in CHORES:
+            if (told := chore_status(home, name)) is not None and told.state == "running":
+                self._tell_failed(name, "the site was stopped in the middle of it")
 
     def tick(self) -> None:
         """Begin what is due, and see to what runs."""
@@ -132,17 +139,26 @@ class Chores:
             return
         self._children.remove(name)
         turn.begun_at = None
-        turn.next_at = self._clock() + (AGAIN_S[name] if ended != 0 or name == "send" else LOOK_S)
+        killed = ended is not None and ended < 0
+        again_s = self._again_killed_s if killed else AGAIN_S[name]
+        turn.next_at = self._clock() + (again_s if ended != 0 or name == "send" else LOOK_S)
         if ended != 0:
             turn.seen = None
         if late:
-            self._tell_late(name)
+            self._tell_failed(name, f"it was not done after {self._deadlines_s[name] / 60.0:.0f} minutes")
+        elif ended is not None and killed:
+            self._tell_failed(name, f"its process was ended by signal {-ended}")
+        elif ended != 0 and ((told := chore_status(self._home, name)) is None or told.state != "failed"):
+            self._tell_failed(
+                name, f"its process ended with status {ended}; {self._home.logs}/chore-{name}.log says why"
+            )
 
-    def _tell_late(self, name: ChoreName) -> None:
+    def _tell_failed(self, name: ChoreName, why: str) -> None:
+        """What a process that is not there any more cannot say itself."""
         from gaitkeeper_client.agent.chore import failed
 
         try:
-            failed(self._home, name, f"it was not done after {self._deadlines_s[name] / 60.0:.0f} minutes")
+            failed(self._home, name, why)
         except GaitkeeperError:
             return  # a full disk: the next try says more
 

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from gaitkeeper_client.insight.wording import UNITS
 from gaitkeeper_client.language.texts import texts, worded
 from gaitkeeper_shared import __version__
 
@@ -27,6 +28,7 @@ def _environment() -> Environment:
     environment.filters["moment"] = moment
     environment.filters["size"] = size
     environment.filters["worded"] = worded
+    environment.filters["unit"] = lambda unit: UNITS.get(unit, unit)
     words = texts()
     environment.globals.update(version=__version__, words=words, script_words=json.dumps(words.group("script")))
     return environment

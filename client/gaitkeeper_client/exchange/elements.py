@@ -21,9 +21,9 @@ def coding(code: Code) -> Json:
 
 
 def concept(*codes: Code, text: str = "") -> Json:
-    """CodeableConcept: translations of one another, and the words."""
+    """CodeableConcept: translations of one another, and our own words where there are any."""
     table: Json = {"coding": [coding(code) for code in codes]} if codes else {}
-    return {**table, "text": text or codes[0].display}
+    return {**table, "text": text} if text else table
 
 
 def absent(code: str, text: str) -> Json:

@@ -16,7 +16,7 @@ from gaitkeeper_client.exchange.elements import Json, concept, identifier, insta
 from gaitkeeper_client.exchange.fhir import FhirDocument, check, full_url, replaced
 from gaitkeeper_client.exchange.fhir_walk import CATEGORY
 from gaitkeeper_client.exchange.outbox import Outbox
-from gaitkeeper_client.language.texts import say
+from gaitkeeper_client.language.texts import say, texts
 from gaitkeeper_client.signing.kept import KIND, load
 from gaitkeeper_client.vault.documents import heads_of
 from gaitkeeper_client.vault.events import record
@@ -55,7 +55,7 @@ def _parts(vault: Vault, report: str) -> str:
 
 def retraction(report: str, parts: str, at: datetime | None = None) -> FhirDocument:
     """The bundle that takes a report back. ``parts``: of :func:`_parts`. Raises ``fhir-invalid`` (a defect of ours)."""
-    said = {"status": "entered-in-error", "text": narrative(say("exchange.erased"), ())}
+    said = {"language": texts().language, "status": "entered-in-error", "text": narrative(say("exchange.erased"), ())}
     issued = instant(at or datetime.now(UTC))
     resources: list[tuple[str, Json]] = [
         (
@@ -64,7 +64,7 @@ def retraction(report: str, parts: str, at: datetime | None = None) -> FhirDocum
                 "resourceType": "DiagnosticReport",
                 "identifier": [identifier(codes.REPORTS, report)],
                 **said,
-                "code": concept(codes.official(*codes.REPORT)),
+                "code": concept(codes.official(*codes.REPORT), text=say("exchange.findings")),
                 "issued": issued,
             },
         )
@@ -76,7 +76,7 @@ def retraction(report: str, parts: str, at: datetime | None = None) -> FhirDocum
             "identifier": [identifier(codes.REPORTS, f"{report}/{part}")],
             **said,
             "category": [concept(CATEGORY)],
-            "code": concept(names[part]),
+            "code": concept(names[part], text=say(f"exchange.{part}")),
             "issued": issued,
         }
         resources.append((part, observation))

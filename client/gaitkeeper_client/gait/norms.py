@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 
 
@@ -70,4 +71,4 @@ def curve_origin() -> CurveOrigin:
     """Where the curves come from."""
     row = _table()["curves"]
     source = Source(row["source"], row["doi"])
-    return CurveOrigin(source, row["population"], row["note"], row["licence"], row["checked"])
+    return CurveOrigin(source, say("norms.curve_people"), say("norms.curve_note"), row["licence"], row["checked"])

@@ -51,7 +51,7 @@ class NormRange:
     def citation(self) -> str:
         """The publication, and how far its figures were checked."""
         doi = f", doi:{self.source.doi}" if self.source.doi else ""
-        how = f"checked: {self.checked}" if self.checked else say("norms.unchecked")
+        how = say("norms.checked", how=self.checked) if self.checked else say("norms.unchecked")
         return f"{self.source.text}{doi} ({how}{f'. {self.compared}' if self.compared else ''})"
 
 

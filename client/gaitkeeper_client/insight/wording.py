@@ -145,7 +145,7 @@ PAIRS: dict[str, str] = {
 }
 """Parameters that exist for each side, without the side; and what they are called."""
 
-UNITS: dict[str, str] = {"deg": "°", "1": ""}
+UNITS: dict[str, str] = {"deg": "°", "1": "", "steps/min": say("facts_words.steps_a_minute")}
 """Units that are written otherwise for people."""
 
 ANGLES: dict[str, tuple[str, tuple[str, str]]] = {
