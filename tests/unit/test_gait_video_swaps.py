@@ -168,7 +168,7 @@ def test_a_frame_in_which_the_legs_were_not_found_yet_bends_nothing(end: int) ->
     broken[end, pair("ankle") + pair("heel"), 0] += 60.0
     true, found = (clean(dataclasses.replace(tracks, positions=one)).tracks.positions for one in (inner, broken))
     near = slice(1, 8) if end == 0 else slice(-8, -1)
-    assert np.nanmax(np.abs(found[near][:, pair("heel")] - true[near][:, pair("heel")])) < 5.0
+    assert np.nanmax(np.abs(found[near][:, pair("heel")] - true[near][:, pair("heel")])) < 2.0
 
 
 def test_gaps_are_filled_up_to_the_stated_length_and_marked() -> None:

@@ -12,7 +12,7 @@ from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint_angles
 from gaitkeeper_shared.recording import EventType, GaitEvent, Side
-from gaitkeeper_shared.skeleton import other_side
+from gaitkeeper_shared.skeleton import SIDES, other_side
 
 SHORTEST_S, LONGEST_S = 0.6, 4.5
 """Stride times of walking, from fast (2 steps/0.6 s) to the slowest patients (27 steps per minute). A missed strike
@@ -39,6 +39,24 @@ def find_cycles(bout: Bout, events: Sequence[GaitEvent]) -> tuple[Cycle, ...]:
 def _strides(events: Sequence[GaitEvent], side: Side) -> list[tuple[Side, float, float]]:
     strikes = [e.time_s for e in events if e.side == side and e.type == "foot_strike"]
     return [(side, start, end) for start, end in pairwise(strikes) if SHORTEST_S <= end - start <= LONGEST_S]
+
+
+def strides_around_gaps(events: Sequence[GaitEvent], typical_s: float) -> list[tuple[Side, float]]:
+    """(side, seconds) of strides between which a foot's strike was missed: two of half the time for each such gap.
+
+    A gap is about two strides of ``typical_s`` long, and the other foot struck twice in it: so this one did once.
+    """
+    strikes = [event for event in events if event.type == "foot_strike"]
+    found: list[tuple[Side, float]] = []
+    for side in SIDES:
+        own = [event.time_s for event in strikes if event.side == side]
+        other = [event.time_s for event in strikes if event.side != side]
+        for start, end in pairwise(own):
+            half = 0.5 * (end - start)
+            between = sum(start < time < end for time in other)
+            if between == 2 and abs(half - typical_s) <= 0.5 * LARGEST_DEVIATION * typical_s:
+                found += [(side, half), (side, half)]
+    return found
 
 
 def _cycle(

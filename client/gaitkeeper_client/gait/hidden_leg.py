@@ -35,7 +35,7 @@ from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES, other_side
 
 HIDING_WIDTH = {"knee": 0.2, "ankle": 0.1}
 """A joint this far from the near leg's line, in leg lengths, is in full sight."""
-LEAST_WEIGHT = 0.05
+LEAST_WEIGHT = 0.02
 """Of a joint right on that line, against one in full sight."""
 LENGTH_PERCENTILE = 80.0
 SHOULDER_SHARE = 0.5

@@ -27,6 +27,9 @@ Series = Callable[[Walk], FloatArray]
 LARGEST_DEG = {"ankle_range": 90.0, "knee_range": 160.0, "hip_range": 160.0, "foot_progression": 90.0}
 """No person's joint reaches farther, and a foot that points farther off points backwards: a larger value is a fault of
 the points or of their names, not a finding."""
+LOST_DEG = 20.0
+"""A stride whose knee range is so far from the median stride's had its points lost. Knees of simulated walkers stay
+within 6 of it, those of the ataxic included; hips do not, whose range follows the step."""
 WRISTS, SHOULDERS = say("why.wrists"), say("why.shoulders")
 
 
@@ -82,6 +85,9 @@ def _joint_range(walks: Sequence[Walk], angle: str, side: str) -> Parameter:
     )
     if all(walk.space is not None for walk in walks):
         return _angle(name, walks, BySide.of((side, value) for value in own), 4, seen, shared)
+    if angle == "knee_flexion":
+        known = [curve for curve, value in zip(known, own, strict=True) if abs(value - np.median(own)) <= LOST_DEG]
+        own = [float(np.ptp(curve)) for curve in known]
     common = range_of_mean(known)
     added = 2.0 * _excess_noise(walks, 4)
     freed = BySide.of((side, max(value - added, 0.0)) for value in own)

@@ -10,6 +10,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.analysis import Cycle, Parameter
 from gaitkeeper_client.gait.cautions import RELIABLE_STRIDES, caution
+from gaitkeeper_client.gait.cycles import strides_around_gaps
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import (
     BySide,
@@ -41,7 +42,7 @@ def time_parameters(walks: Sequence[Walk], cycles: Sequence[Cycle], steps: Seque
     timing = _Timing.of(walks, strides)
     stride, percent, foot = timing.strides(), timing.phase_percent(), timing.step_of_a_foot()
     return {
-        "cadence": _cadence(walks, strides, stride),
+        "cadence": _cadence(walks, _with_gaps(walks, cycles, timing.stride), stride),
         "stride_time": mean("stride_time", walks, strides, stride),
         # What is late on one foot makes one step longer and the next as much shorter.
         "step_time": mean("step_time", walks, step_times, Error(timing.between), "steps"),
@@ -167,6 +168,12 @@ def double_support_percent(cycle: Cycle) -> float:
 def signed_difference(left: float, right: float) -> float:
     """Left less right over their mean, in %."""
     return 100.0 * (left - right) / (0.5 * (left + right))
+
+
+def _with_gaps(walks: Sequence[Walk], cycles: Sequence[Cycle], typical_s: float) -> BySide:
+    """Stride times, those around strikes that were missed included: left out, they would leave others to speak."""
+    around = [stride for walk in walks if walk.has_points for stride in strides_around_gaps(walk.events, typical_s)]
+    return BySide.of([*((cycle.side, cycle.duration_s) for cycle in cycles), *around])
 
 
 def _cadence(walks: Sequence[Walk], strides: BySide, error: Error) -> Parameter:
