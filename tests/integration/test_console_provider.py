@@ -27,6 +27,7 @@ class Answering(BaseHTTPRequestHandler):
     """A provider that gives out the token that the test made."""
 
     token: ClassVar[str] = ""
+    person: ClassVar[dict[str, Any]] = {}
     asked: ClassVar[dict[str, list[str]]] = {}
 
     def log_message(self, *_: object) -> None:
@@ -42,14 +43,18 @@ class Answering(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         own = f"http://127.0.0.1:{self.server.server_address[1]}"
         if self.path.endswith("openid-configuration"):
-            ends = {"authorization_endpoint": f"{own}/go", "token_endpoint": f"{own}/token", "jwks_uri": f"{own}/keys"}
-            self._say({"issuer": own, **ends})
+            names = {"authorization": "go", "token": "token", "userinfo": "person"}
+            ends = {f"{name}_endpoint": f"{own}/{path}" for name, path in names.items()}
+            self._say({"issuer": own, "jwks_uri": f"{own}/keys", **ends})
+        elif self.path == "/person":
+            assert self.headers["authorization"] == "Bearer the-access"
+            self._say(Answering.person)
         else:
             self._say({"keys": [KEY.as_dict(private=False)]})
 
     def do_POST(self) -> None:
         Answering.asked = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-        self._say({"id_token": Answering.token})
+        self._say({"id_token": Answering.token, "access_token": "the-access"})
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +133,23 @@ def test_somebody_whom_the_provider_vouches_for_is_signed_in(console: Console) -
 )
 def test_what_does_not_fit_signs_nobody_in(console: Console, wrong: dict[str, Any]) -> None:
     assert _walk(console, **wrong) == (401, "/sign-in")
+
+
+@pytest.mark.parametrize(
+    ("person", "ends"),
+    [
+        ({"sub": "s-nora", "preferred_username": "Nora"}, (200, "/site")),
+        ({"sub": "s-another", "preferred_username": "nora"}, (401, "/sign-in")),
+        ({"preferred_username": "nora"}, (401, "/sign-in")),
+        ({"sub": "s-nora", "preferred_username": 7}, (401, "/sign-in")),
+        ({"sub": "s-nora"}, (401, "/sign-in")),
+    ],
+)
+def test_a_name_that_the_token_lacks_is_asked_for_and_must_be_of_the_same_person(
+    console: Console, person: dict[str, Any], ends: tuple[int, str]
+) -> None:
+    Answering.person = person
+    assert _walk(console, preferred_username=None) == ends
 
 
 def test_an_unsigned_token_and_a_bare_way_back_are_refused(console: Console, tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ class SignIn:
             raise GaitkeeperError("oidc-refused", detail="it is not the answer to this browser's question")
         if issuer and issuer != self._provider.issuer:
             raise GaitkeeperError("oidc-refused", detail="it is the answer of another provider")
-        token = self._exchange(code, kept["verifier"])
-        claims, provider = self._claims(token, kept["nonce"]), self._provider
+        answer, provider = self._exchange(code, kept["verifier"]), self._provider
+        claims = self._completed(self._claims(str(answer["id_token"]), kept["nonce"]), answer.get("access_token"))
         return person_of(claims, claim=provider.claim, role_claim=provider.role_claim, groups=provider.groups)
 
     def _kept(self, sealed: str) -> dict[str, Any]:
@@ -146,7 +146,8 @@ class SignIn:
             raise GaitkeeperError("oidc-refused", detail="it took too long")
         return kept
 
-    def _exchange(self, code: str, verifier: str) -> str:
+    def _exchange(self, code: str, verifier: str) -> dict[str, Any]:
+        """What the provider gives for a code; an ID token is in it."""
         sent = {
             "grant_type": "authorization_code",
             "code": code,
@@ -158,10 +159,22 @@ class SignIn:
         if self._provider.secret_file:
             auth = httpx.BasicAuth(self._provider.client_id, _secret(Path(self._provider.secret_file)))
         answer = self._ask("POST", self._endpoint("token_endpoint"), data=sent, auth=auth)
-        token = answer.get("id_token")
-        if not isinstance(token, str):
+        if not isinstance(answer.get("id_token"), str):
             raise GaitkeeperError("oidc-refused", detail="it gave no ID token")
-        return token
+        return answer
+
+    def _completed(self, claims: dict[str, Any], access: object) -> dict[str, Any]:
+        """With what a provider tells of a person only where it is asked (OpenID Connect Core 1.0, section 5.3)."""
+        claims = {name: value for name, value in claims.items() if value is not None}
+        wanted = {self._provider.claim, self._provider.role_claim.partition(".")[0]} - {""}
+        wanted |= {"email_verified"} if self._provider.claim == "email" else set()
+        if wanted <= set(claims) or not isinstance(access, str) or "userinfo_endpoint" not in self._description():
+            return claims
+        bearer = {"authorization": f"Bearer {access}"}
+        told = self._ask("GET", self._endpoint("userinfo_endpoint"), headers=bearer)
+        if told.get("sub") != claims.get("sub"):  # section 5.3.2: else it may be about anybody
+            raise GaitkeeperError("oidc-refused", detail="what it tells is about somebody else")
+        return {**told, **claims}
 
     def _claims(self, token: str, nonce: str) -> dict[str, Any]:
         from joserfc import jwt
@@ -188,11 +201,14 @@ class SignIn:
         return claims
 
     def _endpoint(self, name: str) -> str:
-        told = self._ask("GET", f"{self._provider.issuer.rstrip('/')}/.well-known/openid-configuration")
+        told = self._description()
         address = told.get(name)
         if told.get("issuer") != self._provider.issuer or not isinstance(address, str) or not _is_safe(address):
             raise GaitkeeperError("oidc-unreachable", detail=f"its description does not name a sound {name}")
         return address
+
+    def _description(self) -> dict[str, Any]:
+        return self._ask("GET", f"{self._provider.issuer.rstrip('/')}/.well-known/openid-configuration")
 
     def _ask(self, method: str, address: str, **sent: Any) -> dict[str, Any]:
         try:
