@@ -167,7 +167,13 @@ def _steps(ahead: FloatArray) -> list[np.ndarray]:
     if not runs:
         return []
     typical = float(np.median([stop - start for start, stop in runs]))
-    runs = [(start, stop) for start, stop in runs if stop - start >= max(2.0, 0.3 * typical)]
+    # Of a step that a clip's end cuts off, two samples are enough.
+    ends = {0, ahead.size}
+    runs = [
+        (start, stop)
+        for start, stop in runs
+        if stop - start >= (2.0 if ends & {int(start), int(stop)} else max(2.0, 0.3 * typical))
+    ]
     # A gap in sight may hide a passing: then the turn is not known, and what follows is counted as it comes.
     return [np.arange(start, stop) for start, stop in runs] if len(list(pairwise(runs))) else []
 
