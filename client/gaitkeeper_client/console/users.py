@@ -32,7 +32,7 @@ _LIMITS = {"pair": 5, "user": 25, "address": 40}
 guesser early; the others are wider, so that a stranger cannot easily lock somebody else out."""
 _few_at_a_time = threading.Semaphore(4)
 """Each check takes 64 MiB: a flood of sign-ins must not take the machine's memory."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)

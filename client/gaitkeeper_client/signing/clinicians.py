@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PASSPHRASE_VARIABLE = "GAITKEEPER_CLINICIAN_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 NEW_PASSPHRASE_VARIABLE = "GAITKEEPER_NEW_CLINICIAN_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 _FORMAT = "gaitkeeper.clinician/1"
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
 _MOST_ROLE = 100
 
 
