@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 import warnings
@@ -108,6 +109,13 @@ def report(error: GaitkeeperError) -> None:
         click.echo(f"  What to do: {error.remedy}", err=True)
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"#{os.geteuid()}"
+
+
 def main() -> None:
     """Entry point of the console script."""
     quiet_environment()
@@ -119,6 +127,10 @@ def main() -> None:
     except GaitkeeperError as error:
         report(error)
         sys.exit(error.exit_status)
+    except PermissionError as error:
+        denied = GaitkeeperError("permission-denied", user=_user(), path=error.filename, detail=error.strerror)
+        report(denied)
+        sys.exit(denied.exit_status)
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         sys.exit(130)

@@ -13,10 +13,11 @@ import socket
 import sys
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, requires, version
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -131,6 +132,22 @@ def check_private(folder: Path) -> Iterable[Finding]:
         yield Finding("keys", "ill", f"other accounts may read {names}", f"chmod -R go= {folder}")
     else:
         yield Finding("keys", "well", f"{folder} is closed to other accounts")
+
+
+def check_owner(home: Path) -> Iterable[Finding]:
+    """Whether all that lies in a home is its owner's: what root or somebody else left there, a service cannot read."""
+    owner = home.stat().st_uid
+    others = list(islice((path for path in _below(home) if path.lstat().st_uid != owner), 6))
+    if others:
+        names = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+        yield Finding("files", "ill", f"not of the owner of {home}: {names}", f"chown -R --reference={home} {home}")
+    else:
+        yield Finding("files", "well", f"all of one owner, as {home} is")
+
+
+def _below(home: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(home):
+        yield from (Path(folder) / name for name in (*folders, *files))
 
 
 def _is_secret(path: Path) -> bool:

@@ -36,6 +36,8 @@ def make_private_folder(path: Path) -> Path:
     with full_disk_is_an_error(path):
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in reversed(missing):
+            _leave_to_owner(folder, missing[-1].parent)
         # A folder of somebody else's, such as a volume that an administrator made, is his to close.
         with contextlib.suppress(PermissionError):
             if path.stat().st_mode & 0o077:
@@ -59,6 +61,7 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             with os.fdopen(handle, "wb") as file:
                 os.fchmod(file.fileno(), mode)  # whatever the umask
+                _leave_to_owner(file.fileno(), path if path.exists() else path.parent)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -68,6 +71,37 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
                 temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def _leave_to_owner(made: int | Path, beside: Path) -> None:
+    """What root makes in a private folder of somebody else's, a service's user mostly, becomes that user's, who could
+    not read it otherwise. ``beside``: the file that is replaced, or the folder that it comes into."""
+    if os.geteuid() != 0:
+        return
+    found = beside.lstat()
+    if found.st_uid != 0 and not found.st_mode & 0o077:
+        with contextlib.suppress(PermissionError):  # a file system that squashes root
+            os.chown(made, found.st_uid, found.st_gid)
+
+
+def prepare_file(path: Path) -> None:
+    """Before a library makes a file: where root is about to, in a private folder of somebody else's, make it his, and
+    empty."""
+    if os.geteuid() == 0 and path.parent.stat().st_uid != 0 and not path.exists():
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                _leave_to_owner(handle, path.parent)
+            finally:
+                os.close(handle)
+
+
+def leave_tree_to_owner(folder: Path) -> None:
+    """The same for all that a library made below ``folder``, by the owner of the folder that this one lies in."""
+    if os.geteuid() == 0 and folder.exists():
+        for path in (folder, *folder.rglob("*")):
+            if not path.is_symlink() and path.lstat().st_uid == 0:
+                _leave_to_owner(path, folder.parent)
 
 
 def sync_folder(path: Path) -> None:

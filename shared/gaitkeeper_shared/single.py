@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pwd
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,10 @@ def is_held(lock: Path) -> bool:
 
 @contextlib.contextmanager
 def hold(lock: Path, home: Path, taken: str) -> Iterator[None]:
-    """Hold the lock until the block ends. Raises the catalogue error ``taken`` (home, pid) where another does."""
+    """Hold the lock until the block ends. Raises the catalogue error ``taken`` (home, pid) where another does, and
+    ``home-of-another`` to root in a folder of somebody else's, who could not read what a service of root's leaves."""
+    if os.geteuid() == 0 and home.exists() and (owner := home.stat().st_uid) != 0:
+        raise GaitkeeperError("home-of-another", home=home, owner=_name(owner))
     make_private_folder(lock.parent)
     with lock.open("a+", encoding="ascii") as file:
         deadline = time.monotonic() + _WITHIN_S
@@ -48,3 +52,10 @@ def hold(lock: Path, home: Path, taken: str) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"

@@ -42,4 +42,4 @@ def test_one_cell_run_again_replaces_its_row_only(tmp_path: Path, monkeypatch: p
     assert f"2 of {len(cells())} cells" in text
     page.write_matrix()
     assert "200 rounds" in page.PAGE.read_text("utf-8")
-    assert page.PAGE.read_text("utf-8").count("Not measured yet.") == 1  # the load
+    assert page.PAGE.read_text("utf-8").count("Not measured yet.") == 2  # the load, the watch

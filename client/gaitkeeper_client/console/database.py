@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gaitkeeper_client.vault.home import SiteHome
-from gaitkeeper_shared.durable import make_private_folder
+from gaitkeeper_shared.durable import make_private_folder, prepare_file
 from gaitkeeper_shared.errors import GaitkeeperError
 
 BUSY_S = 20.0
@@ -81,6 +81,7 @@ class Database:
         with self._errors():
             if not self._ready:
                 make_private_folder(self.path.parent)
+                prepare_file(self.path)
             with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)) as connection:
                 connection.row_factory = sqlite3.Row
                 connection.execute("PRAGMA synchronous = FULL")

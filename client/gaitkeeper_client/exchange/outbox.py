@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gaitkeeper_shared.durable import make_private_folder
+from gaitkeeper_shared.durable import make_private_folder, prepare_file
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class Outbox:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         make_private_folder(self.path.parent)
+        prepare_file(self.path)
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)) as database:
                 database.execute("PRAGMA synchronous = FULL")

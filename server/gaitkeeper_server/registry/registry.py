@@ -7,6 +7,7 @@ one model in every command, order and report.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gaitkeeper_shared.cli import quiet_environment
+from gaitkeeper_shared.durable import leave_tree_to_owner
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.study import parse_study, study_hash
 
@@ -182,6 +184,7 @@ class Registry:
         quiet_environment()
         if self.embedded:
             self._folder.mkdir(parents=True, exist_ok=True)
+            atexit.register(leave_tree_to_owner, self._folder)  # MLflow makes files of its own for whoever calls it
         # Read when MLflow is imported: a command's output is its own.
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gaitkeeper_shared.durable import prepare_file
 from gaitkeeper_shared.errors import GaitkeeperError
 
 _PASSING = frozenset(
@@ -29,6 +30,7 @@ class JournalFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        prepare_file(path)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from gaitkeeper_shared.durable import full_disk_is_an_error, sync_folder, write_durably
+from gaitkeeper_shared.durable import full_disk_is_an_error, prepare_file, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.printable import printable
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
@@ -162,6 +162,7 @@ class AuditLog:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        prepare_file(self._lock)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for the length of one fsync; the kernel drops it on a kill
@@ -185,6 +186,7 @@ def show_audit(log: AuditLog, say: Callable[[str], object], *, last: int = 20, a
 
 @contextlib.contextmanager
 def _append_descriptor(path: Path) -> Iterator[FileIO]:
+    prepare_file(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
         yield file
