@@ -183,7 +183,7 @@ def _clearance(walks: Sequence[Walk], side: str) -> Parameter:
         for cycle in walk.cycles
         if cycle.side == side
     )
-    return mean(name, walks, values, _of_length(walks, values), f"{side} swings with a lowest point of the toe")
+    return mean(name, walks, values, _of_length(walks, values), f"swings_{side}")
 
 
 def toe_clearance(walk: Walk, cycle: Cycle) -> float:
