@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from functools import cache
@@ -23,7 +24,7 @@ from gaitkeeper_client.gait.freezing import band_powers
 from gaitkeeper_client.gait.harmonic import harmonic_sums
 from gaitkeeper_client.gait.norms import norm_curve
 from gaitkeeper_client.gait.parameters import Walk, parameters
-from gaitkeeper_client.gait.parameters_body import foot_progression, range_of_mean, trunk_lean_left
+from gaitkeeper_client.gait.parameters_body import body_parameters, foot_progression, range_of_mean, trunk_lean_left
 from gaitkeeper_client.gait.parameters_length import step_widths, toe_clearance
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.gait.view import LABORATORY, View
@@ -145,6 +146,27 @@ def test_toe_clearance_is_the_lowest_point_between_its_two_heights() -> None:
     dragged = points.copy()
     dragged[:, JOINT_INDEX["left_toe"], 2] = 2.0
     assert math.isnan(toe_clearance(walk_of(dragged, stepping(1.4)), one_cycle()))
+
+
+def test_a_stride_in_which_the_knee_was_lost_is_left_out_of_its_range() -> None:
+    rise = 0.5 - 0.5 * np.cos(np.linspace(0.0, 2.0 * math.pi, 101))
+    cycles = tuple(
+        dataclasses.replace(one_cycle(float(start)), curves={"knee_flexion_left": deg * rise})
+        for start, deg in enumerate((50.0, 54.0, 52.0, 91.0))
+    )
+    still = walk_of(standing(5.0), stepping(4.9))
+    bout = dataclasses.replace(still.bout, heading=-1.0)
+    seen = dataclasses.replace(still, bout=bout, cycles=cycles, space=None, view=View("side", 0.0))
+    found = body_parameters((seen,))["knee_range_left"]
+    assert (found.n, found.value) == (3, pytest.approx(52.0, abs=0.5))
+    assert body_parameters((dataclasses.replace(seen, cycles=cycles[:3]),))["knee_range_left"] == found
+
+
+def test_toe_clearance_of_a_single_swing_is_refused_in_words() -> None:
+    why = parameters((walk_of(standing(1.5), stepping(1.4)),))["toe_clearance_right"].refused
+    assert why is not None
+    assert why.code == "too-few-strides"
+    assert "right swings with a lowest point of the toe" in why.message
 
 
 def test_range_of_the_mean_curve_leaves_out_what_differs_from_stride_to_stride() -> None:
