@@ -28,7 +28,7 @@ LONGEST_FILL_S = 0.25
 HAMPEL_HALF_WIDTH = 3
 HAMPEL_SIGMAS = 4.0
 END_LENIENCE = 3.0
-"""By how much farther a track's first and last sample may be off: a foot's acceleration passes for it there."""
+"""By how much farther an image track's first and last sample may be off: a foot's acceleration passes for it there."""
 CUTOFF_HZ = 8.0
 """Low-pass for positions. Walking has its energy below 6 Hz (Winter 2009); at 8 the swinging knee keeps its peak."""
 _MAD_TO_SIGMA = 1.4826
@@ -109,7 +109,8 @@ def _without_outliers(positions: FloatArray) -> FloatArray:
         bend = values - median_filter(values, size=3, mode="nearest")
         spread = _MAD_TO_SIGMA * median_filter(np.abs(bend), size=width, mode="nearest")
         floor = _MAD_TO_SIGMA * float(np.median(np.abs(np.diff(values, n=2)))) if values.size > 2 else 0.0
-        bend[0], bend[-1] = (_end_bend(values[at]) / END_LENIENCE for at in (_FIRST, _LAST))
+        if positions.shape[2] == 2:
+            bend[0], bend[-1] = (_end_bend(values[at]) / END_LENIENCE for at in (_FIRST, _LAST))
         out[known[np.abs(bend) > HAMPEL_SIGMAS * np.maximum(spread, floor) + 1e-9], column] = np.nan
     shaped: FloatArray = out.reshape(positions.shape)
     shaped[~np.all(np.isfinite(shaped), axis=-1)] = np.nan
