@@ -15,7 +15,10 @@ from insight_fixtures import planted_findings, walk_analysis
 
 from gaitkeeper_client.gait.analysis import Analysis, Parameter, Reason
 from gaitkeeper_client.insight.findings import Findings
+from gaitkeeper_client.insight.findings_view import verdict
 from gaitkeeper_client.insight.report import render_report, write_report
+from gaitkeeper_client.insight.standing import Decided, Standing
+from gaitkeeper_client.insight.summary import in_short
 from gaitkeeper_client.insight.view import PatientContext
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -192,3 +195,33 @@ def test_a_place_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> 
     with pytest.raises(GaitkeeperError) as caught:
         write_report(walk_analysis(), tmp_path / "file" / "report.html")
     assert caught.value.code == "report-not-written"
+
+
+def test_the_top_says_when_the_patient_walked_how_far_from_the_norm_and_what_stands_out() -> None:
+    analysis, findings = walk_analysis("hemiparetic", 3), planted_findings()
+    who = PatientContext("P-7F3A", 61, "female", 1.70)
+    page = Page(render_report(analysis, findings, patient=who, standing=Standing(walked="2026-05-04 09:12 UTC")))
+    top = page.text.partition("1. The recording")[0].partition("Gait report Patient")[2]
+    assert "Walked 2026-05-04 09:12 UTC" in top
+    assert re.search(r"Walking speed *0\.70 m/s *norm 0\.91 to 1\.63 below", top), top
+    assert "Below the norm, with the whole interval: Cadence; Walking speed" in top
+    assert "perhaps" not in in_short(analysis, findings, who, "")[0]
+    assert "The model proposes" in top
+    child = in_short(analysis, findings, dataclasses.replace(who, age=9.0), "")
+    assert child[0].startswith("No norm on file")
+    assert "Walked" not in full_report().partition("1. The recording")[0]
+    refused = dataclasses.replace(analysis, status="refused")
+    assert in_short(refused, findings, who, "") == ()
+
+
+def test_in_short_a_clinicians_word_stands_before_what_it_took_away() -> None:
+    analysis, findings, who = walk_analysis("hemiparetic", 3), planted_findings(), PatientContext("P", 61, "female")
+    told = in_short(analysis, findings, who, "")
+    decided = (Decided("the measurements", "agreed"), Decided(verdict(findings), "overruled", reason="a knee"))
+    short = in_short(analysis, findings, who, "", Standing("signed", decided=decided))
+    assert short[0] == f"Overruled by the clinician: {verdict(findings)}"
+    assert short[1:] == told[:-1]
+    decided = (Decided("the measurements", "overruled", "the left knee is stiff"), Decided(verdict(findings), "agreed"))
+    short = in_short(analysis, findings, who, "", Standing("signed", decided=decided))
+    assert short[0] == "Overruled by the clinician: the measurements What holds instead: the left knee is stiff"
+    assert short[1:] == told[-1:]

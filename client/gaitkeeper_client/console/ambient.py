@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.capture.live import SHORTEST_BOUT_S, Bout, Camera, bouts
+from gaitkeeper_client.console.child import let_go_of_memory
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.schedule import Slot, who_walks
 from gaitkeeper_client.console.tally import Tally
@@ -47,6 +48,7 @@ class CameraWatch:
                 self._console.record("watch-skipped", BY, place=self._name, code=code)
             else:
                 self.seen.kept += 1
+            let_go_of_memory()
         return self.seen
 
     def _look_at(self, bout: Bout, since: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -36,6 +37,17 @@ def begin() -> Begun:
     home = SiteHome(Path(given["home"]))
     console = Console.of(home, current_key(home, given.get("passphrase")), console_settings(home))
     return Begun(console, given, stop)
+
+
+def let_go_of_memory() -> None:
+    """Give back to the system what an analysis leaves in pieces: the C library keeps it for a process that lives on.
+
+    Measured over some twenty short videos in one process: without, it grows from 350 to 690 MiB; with, to 420.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return  # another C library than glibc
 
 
 def told(home: SiteHome, passphrase: str | None, **more: str) -> dict[str, str]:

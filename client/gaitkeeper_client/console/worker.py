@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 
-from gaitkeeper_client.console.child import begin
+from gaitkeeper_client.console.child import begin, let_go_of_memory
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.jobs import Job
 from gaitkeeper_client.console.processing import process
@@ -47,6 +47,7 @@ def work(console: Console, worker: str, stop: threading.Event, *, until_empty: b
             process(console, job)
         finally:
             late.cancel()
+            let_go_of_memory()
 
 
 def _watch(console: Console, job: Job) -> threading.Timer:

@@ -129,6 +129,48 @@ def parameters_view(found: Mapping[str, Parameter], patient: PatientContext, aid
     return ParametersView(tuple(groups), pairs, _withheld(found), chosen_norm(**who).why, cited, far)
 
 
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """One of the values that a reader wants first. ``norm``, ``mark``: as in the table; empty where there is none."""
+
+    title: str
+    text: str
+    norm: str
+    mark: str
+
+
+def headline(found: Mapping[str, Parameter], patient: PatientContext, aid: str = "") -> tuple[Headline, ...]:
+    """The values at the top of the report, each with its norm."""
+    shown = []
+    for name in _FIRST:
+        if (parameter := found.get(name)) is None:
+            continue
+        title, decimals = PARAMETERS[name]
+        norm = norm_range(name, sex=patient.sex, age=patient.age, aid=aid)
+        text = say("view.withheld")
+        if parameter.value is not None:
+            text = f"{number(parameter.value, decimals)} {UNITS.get(parameter.unit, parameter.unit)}".strip()
+        told = "" if norm is None else say("parameters_view.norm", norm=_norm_text(norm, decimals))
+        shown.append(Headline(title, text, told, _mark(parameter, norm)))
+    return tuple(shown)
+
+
+def surely_beyond(
+    found: Mapping[str, Parameter], patient: PatientContext, aid: str = ""
+) -> dict[str, tuple[str, ...]] | None:
+    """The values that surely lie ``below`` and ``above`` their norms, by name; None where no norm holds for any."""
+    norms = {name: norm_range(name, sex=patient.sex, age=patient.age, aid=aid) for name in PARAMETERS if name in found}
+    if not any(norm is not None and found[name].value is not None for name, norm in norms.items()):
+        return None
+    beyond: dict[str, tuple[str, ...]] = {"below": (), "above": ()}
+    for name, norm in norms.items():
+        where, sure = _beyond(found[name], norm)
+        if sure:
+            beyond[where] += (PARAMETERS[name][0],)
+    return beyond
+
+
+_FIRST = ("walking_speed", "cadence", "symmetry_index", "double_support_percent")
 _FAR, _WIDE = "far-limb", "wide-interval"
 
 
@@ -229,12 +271,17 @@ def _norm_text(norm: NormRange | None, decimals: int) -> str:
 
 
 def _mark(parameter: Parameter, norm: NormRange | None) -> str:
-    """``below`` or ``above`` only where the whole interval lies outside the norm; else it is not known to."""
+    where, sure = _beyond(parameter, norm)
+    return say(f"parameters_view.{'' if sure else 'perhaps_'}{where}") if where else ""
+
+
+def _beyond(parameter: Parameter, norm: NormRange | None) -> tuple[str, bool]:
+    """On which side of its norm a value lies, and whether it surely does: only where the whole interval lies there."""
     if norm is None or parameter.value is None:
-        return ""
+        return "", False
     low, high = parameter.ci95 or (parameter.value, parameter.value)
     if norm.low is not None and parameter.value < norm.low:
-        return say("parameters_view.below") if high < norm.low else say("parameters_view.perhaps_below")
+        return "below", high < norm.low
     if norm.high is not None and parameter.value > norm.high:
-        return say("parameters_view.above") if low > norm.high else say("parameters_view.perhaps_above")
-    return ""
+        return "above", low > norm.high
+    return "", False

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.findings import Findings
+from gaitkeeper_client.insight.parameter_view import Headline
 from gaitkeeper_client.insight.pdf import Sheet
 from gaitkeeper_client.insight.report import UNNAMED
 from gaitkeeper_client.insight.standing import DRAFT, Standing
@@ -47,13 +48,22 @@ def _head(sheet: Sheet, view: ReportView, words: Texts) -> None:
     about += [words("pdf.sex", sex=worded(patient.sex))] if patient.sex else []
     about += [words("pdf.height", height=f"{patient.height_m:.2f}")] if patient.height_m else []
     about += [words("pdf.aid", aid=worded(view.aid))] if view.aid else []
+    about += [words("pdf.walked", walked=view.walked)] if view.walked else []
     sheet.paragraph(" · ".join([*about, words("pdf.made", created=view.created, version=view.version)]))
-    sheet.facts([(fact.title, fact.text) for fact in view.headline] if view.analysed else [])
+    sheet.facts([(one.title, _with_norm(one)) for one in view.headline])
+    if view.short:
+        sheet.heading(words("short.title"), 3)
+        sheet.bullets(view.short)
     sheet.heading(words("pdf.quality"))
     for code, message in view.reasons:
         sheet.paragraph(words("pdf.refused", code=code, message=message), "care")
     sheet.bullets(view.cautions, "care")
     sheet.facts([(fact.title, fact.text) for fact in view.quality])
+
+
+def _with_norm(one: Headline) -> str:
+    told = ", ".join(filter(None, (one.norm, one.mark)))
+    return f"{one.text} ({told})" if told else one.text
 
 
 def _parameters(sheet: Sheet, view: ReportView, words: Texts) -> None:

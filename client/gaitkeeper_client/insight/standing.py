@@ -27,7 +27,8 @@ class Decided:
 class Standing:
     """``report``, ``sha256``: of a kept report, empty otherwise. ``who``, ``when``: of the last signature.
 
-    ``keys``: ids of the keys that signed. Whoever makes one that is not a draft has verified the signatures.
+    ``walked``: when the patient walked, where the report knows it. ``keys``: ids of the keys that signed. Whoever makes
+    one that is not a draft has verified the signatures.
     """
 
     state: State = "draft"
@@ -37,6 +38,7 @@ class Standing:
     when: str = ""
     decided: tuple[Decided, ...] = ()
     keys: tuple[str, ...] = ()
+    walked: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Key ``report`` of an analysis' document."""

@@ -20,9 +20,10 @@ from gaitkeeper_client.insight.departures import departures
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
 from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curve, speed_band
-from gaitkeeper_client.insight.parameter_view import ParametersView, parameters_view
+from gaitkeeper_client.insight.parameter_view import Headline, ParametersView, headline, parameters_view
 from gaitkeeper_client.insight.standing import DRAFT, Standing, StandingView, standing_view
-from gaitkeeper_client.insight.wording import ANGLES, PARAMETERS, UNITS, fact, number, title_of
+from gaitkeeper_client.insight.summary import in_short
+from gaitkeeper_client.insight.wording import ANGLES, fact, title_of
 from gaitkeeper_client.language.texts import Texts, say, texts, worded
 from gaitkeeper_shared import __version__
 
@@ -51,10 +52,12 @@ class ReportView:
 
     patient: PatientContext
     created: str
+    walked: str
     version: str
     analysed: bool
     reasons: tuple[tuple[str, str], ...]
-    headline: tuple[Fact, ...]
+    headline: tuple[Headline, ...]
+    short: tuple[str, ...]
     quality: tuple[Fact, ...]
     cautions: tuple[str, ...]
     parameters: ParametersView
@@ -86,10 +89,12 @@ def report_view(
     return ReportView(
         patient=patient,
         created=created.strftime("%Y-%m-%d %H:%M UTC"),
+        walked=standing.walked,
         version=__version__,
         analysed=analysis.status == "analysed",
         reasons=tuple((reason.code, reason.message) for reason in analysis.reasons),
-        headline=_headline(analysis),
+        headline=headline(analysis.parameters, patient, _aid(analysis)),
+        short=in_short(analysis, findings, patient, _aid(analysis), standing),
         quality=_facts(analysis.quality, _hidden(analysis.quality)),
         cautions=_cautions(analysis),
         parameters=parameters_view(analysis.parameters, patient, _aid(analysis)),
@@ -140,18 +145,6 @@ def _profile(analysis: Analysis, band: str) -> Markup | None:
     """The movement analysis profile; None without whole curves."""
     scores = variable_scores(analysis.cycles, band)
     return profile_chart(scores) if scores else None
-
-
-def _headline(analysis: Analysis) -> tuple[Fact, ...]:
-    facts = []
-    for name in ("walking_speed", "cadence", "symmetry_index", "double_support_percent"):
-        if (parameter := analysis.parameters.get(name)) is None:
-            continue
-        title, decimals = PARAMETERS[name]
-        unit = UNITS.get(parameter.unit, parameter.unit)
-        text = say("view.withheld") if parameter.value is None else f"{number(parameter.value, decimals)} {unit}"
-        facts.append(Fact(title, text))
-    return tuple(facts)
 
 
 def _facts(values: Mapping[str, Any], hidden: set[str]) -> tuple[Fact, ...]:

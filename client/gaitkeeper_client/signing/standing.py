@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.insight.standing import Decided, Standing
@@ -46,6 +47,7 @@ def standing_of(report: KeptReport) -> Standing:
         when=_when(latest) if latest else "",
         decided=rows,
         keys=tuple(dict.fromkeys(statement.key_id for statement in report.statements)),
+        walked=_minute(report.recorded_at) if report.recorded_at else "",
     )
 
 
@@ -54,4 +56,11 @@ def _who(statement: Statement) -> str:
 
 
 def _when(statement: Statement) -> str:
-    return statement.signed_at[:16].replace("T", " ") + " UTC"
+    return _minute(statement.signed_at)
+
+
+def _minute(at: str) -> str:
+    """A moment, ISO 8601, as the pages write it."""
+    moment = datetime.fromisoformat(at)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
