@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export GAITKEEPER_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench accuracy learning audit faults browser-test lock protos clean
+.PHONY: help setup demo test test-long lint bench accuracy learning audit faults browser-test others lock protos clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ faults: setup ## kill, cut, fill and forge in a real deployment, into docs/fault
 
 browser-test: setup ## the console in a real chromium: what people do, accessibility, hostile requests; minutes
 	$(BIN)/python -m tests.browser
+
+others: setup ## a FHIR server and an identity provider that others wrote, against ours; needs Node.js
+	$(BIN)/python -m tests.others
 
 lock: ## resolve the dependencies anew into requirements.lock (takes minutes)
 	deploy/lock.sh
