@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -34,6 +35,7 @@ SITE, OTHER = SITES[0], SITES[1]
 HELD_S = 4.0
 FLOOD_MIB = 384
 """What a site may be sending, 128 MiB, as it comes and as it is read, its quota, and room to spare."""
+_NAMED = {"size": "more than [0-9]+ bytes,", "number": "more than [0-9]+ objects", "haste": "bytes at a time"}
 
 
 def link(stage: Stage, mode: Mode, seconds: str = "0") -> str:
@@ -151,8 +153,11 @@ def flood(stage: Stage) -> str:
         ended = summary(stage.end_of(stage.begin()))
         stage.pause(1.0)
         grown = _resident_mib(superlink, "VmHWM") - before
+    told = (stage.home.logs / "superlink.log").read_text("utf-8", errors="replace")
+    named = [what for what, words in _NAMED.items() if re.search(rf"{SITE}.*{words}", told)]
     well = f"memory within {FLOOD_MIB} MiB more" if grown <= FLOOD_MIB else f"memory grew by {grown:.0f} MiB"
-    return f"{ended}; {well}; then {summary(stage.end_of(stage.begin(rounds=1)))}"
+    after = summary(stage.end_of(stage.begin(rounds=1)))
+    return f"{ended}; the log names the site for {', '.join(named) or 'nothing'}; {well}; then {after}"
 
 
 def _resident_mib(pid: int, what: str) -> float:
