@@ -9,6 +9,7 @@ from tests.accuracy.laboratory import laboratory
 from tests.accuracy.rendered import rendered
 from tests.accuracy.tables import DATA, ROOT
 from tests.accuracy.walks import methods, simulated
+from tests.accuracy.wide import wide
 
 from gaitkeeper_shared.durable import write_durably
 
@@ -22,7 +23,7 @@ def main() -> None:
         parts.append(
             f"The laboratory recordings were not at hand ({DATA.name} is absent); only simulated walkers follow.\n"
         )
-    parts += [simulated(), rendered()]
+    parts += [simulated(), rendered(), wide()]
     write_durably(ROOT / "docs/accuracy.md", "\n".join(parts).encode("utf-8"))
     sys.stdout.write("docs/accuracy.md\n")
 

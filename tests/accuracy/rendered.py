@@ -18,6 +18,7 @@ from tests.accuracy.tables import cell, section, table
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.sources import analyse_file
+from gaitkeeper_client.validation.reference import Reference
 from gaitkeeper_client.validation.sources import named_reference
 from gaitkeeper_client.validation.validate import Validation, compare
 from gaitkeeper_shared.simulation.camera import VIEWS, View
@@ -30,7 +31,7 @@ MAIN = ("side", 30.0)
 """What the table of events and curves is of: the recording that the documentation advises."""
 
 _WHICH = ("walker", "view", "rate", "analysis", "missed, false")
-_SAID = ("withheld", "within 5 deg", "interval holds", "beyond 5 deg", "of these held", "of these held or cautioned")
+SAID = ("withheld", "within 5 deg", "interval holds", "beyond 5 deg", "of these held", "of these held or cautioned")
 _MEASURES = ("cadence %", "step length %", "speed %", "strike ms", "off ms", "near knee deg", "far knee deg")
 
 
@@ -64,9 +65,9 @@ class Walker:
 
 def rendered() -> str:
     """The tables. Takes minutes: thirty videos are drawn and analysed, on all cores."""
-    jobs = [(number, view, rate) for number, (view, rate) in enumerate(product(VIEWS, RATES_HZ))]
-    with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        walkers = [walker for cohort in pool.map(_cohort, jobs) for walker in cohort]
+    walkers = draw_and_measure(
+        [Cohort(SEED + number, view, rate) for number, (view, rate) in enumerate(product(VIEWS, RATES_HZ))]
+    )
     main = [walker.validation for walker in walkers if (walker.view, walker.rate_hz) == MAIN]
     parts = [
         section("Rendered walkers, side view, 30 frames a second, through MediaPipe", main),
@@ -82,26 +83,48 @@ def rendered() -> str:
         "### What is said of a knee that is wrong\n",
         f"A range of motion more than {GOOD_DEG:g} degrees off must at least say so: by an interval that holds the "
         "truth, or by a\ncaution beside the value.\n",
-        table(("view", "leg", "legs", *_SAID), _said_of_knees(walkers)),
+        table(("view", "leg", "legs", *SAID), said_of_knees(walkers)),
     ]
     return "\n".join(parts)
 
 
-def _cohort(job: tuple[int, View, float]) -> list[Walker]:
-    number, view, rate = job
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Walkers to be drawn: as many of each disorder as there are disorders in ``patients``."""
+
+    seed: int
+    view: View
+    rate_hz: float
+    patients: int = len(DISORDERS)
+
+
+def draw_and_measure(cohorts: Sequence[Cohort]) -> list[Walker]:
+    """All walkers of all cohorts, on all cores."""
+    with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return [walker for walkers in pool.map(_cohort, cohorts) for walker in walkers]
+
+
+def _cohort(one: Cohort) -> list[Walker]:
     with tempfile.TemporaryDirectory() as folder:
         settings = CohortSettings(
-            patients=len(DISORDERS), seed=SEED + number, frames_per_second=rate, views=(view,), size=(960, 540)
+            patients=one.patients, seed=one.seed, frames_per_second=one.rate_hz, views=(one.view,), size=(960, 540)
         )
         make_cohort(Path(folder), settings, workers=1)
-        return [_measure(path, view, rate) for path in sorted((Path(folder) / "truth").glob("*.json"))]
+        return [_measure(path, one.view, one.rate_hz) for path in sorted((Path(folder) / "truth").glob("*.json"))]
 
 
 def _measure(truth_path: Path, view: View, rate: float) -> Walker:
     truth = json.loads(truth_path.read_text("utf-8"))
     video = truth_path.parents[1] / truth["file"]
     analysis = analyse_file(video, height_m=float(truth["patient"]["height_m"]))
-    one = compare(truth["patient"]["disorder"], analysis, None, named_reference(truth_path, video, None))
+    return against_truth(analysis, truth, named_reference(truth_path, video, None), view, rate)
+
+
+def against_truth(
+    analysis: Analysis, truth: Mapping[str, Any], reference: Reference, view: View, rate: float
+) -> Walker:
+    """One analysis held against the document of its walker's truth."""
+    one = compare(truth["patient"]["disorder"], analysis, None, reference)
     values = {name: parameter.value for name, parameter in analysis.parameters.items()}
     known = truth["parameters"]
     near = "right" if truth["direction"] == "left_to_right" else "left"
@@ -133,7 +156,8 @@ def _knee(analysis: Analysis, leg: str, side: str, known: Mapping[str, float]) -
     return Knee(leg, found.value - truth, held, tuple(note.code for note in found.notes))
 
 
-def _said_of_knees(walkers: Sequence[Walker]) -> list[list[str]]:
+def said_of_knees(walkers: Sequence[Walker]) -> list[list[str]]:
+    """Rows of the table of knees: how many are off, and what is said of those."""
     rows = []
     for view, leg in product(VIEWS, ("near", "far")):
         legs = [knee for walker in walkers if walker.view == view for knee in walker.knees if knee.leg == leg]
