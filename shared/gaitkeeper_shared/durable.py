@@ -98,7 +98,7 @@ def prepare_file(path: Path) -> None:
 
 def leave_tree_to_owner(folder: Path) -> None:
     """The same for all that a library made below ``folder``, by the owner of the folder that this one lies in."""
-    if os.geteuid() == 0 and folder.exists():
+    if os.geteuid() == 0 and folder.exists() and folder.parent.stat().st_uid != 0:
         for path in (folder, *folder.rglob("*")):
             if not path.is_symlink() and path.lstat().st_uid == 0:
                 _leave_to_owner(path, folder.parent)
