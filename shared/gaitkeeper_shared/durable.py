@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,12 +77,18 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 def _leave_to_owner(made: int | Path, beside: Path) -> None:
     """What root makes in a private folder of somebody else's, a service's user mostly, becomes that user's, who could
     not read it otherwise. ``beside``: the file that is replaced, or the folder that it comes into."""
-    if os.geteuid() != 0:
-        return
-    found = beside.lstat()
-    if found.st_uid != 0 and not found.st_mode & 0o077:
+    if os.geteuid() == 0 and (owner := _other_owner(beside)) is not None:
         with contextlib.suppress(PermissionError):  # a file system that squashes root
-            os.chown(made, found.st_uid, found.st_gid)
+            if isinstance(made, int):
+                os.fchown(made, *owner)
+            else:
+                os.lchown(made, *owner)
+
+
+def _other_owner(path: Path) -> tuple[int, int] | None:
+    """User and group of what is somebody else's than root's and closed to all others."""
+    found = path.lstat()
+    return (found.st_uid, found.st_gid) if found.st_uid != 0 and not found.st_mode & 0o077 else None
 
 
 def prepare_file(path: Path) -> None:
@@ -97,11 +104,19 @@ def prepare_file(path: Path) -> None:
 
 
 def leave_tree_to_owner(folder: Path) -> None:
-    """The same for all that a library made below ``folder``, by the owner of the folder that this one lies in."""
-    if os.geteuid() == 0 and folder.exists() and folder.parent.stat().st_uid != 0:
-        for path in (folder, *folder.rglob("*")):
-            if not path.is_symlink() and path.lstat().st_uid == 0:
-                _leave_to_owner(path, folder.parent)
+    """The same for all that a library made below ``folder``, by the owner of the folder that this one lies in.
+
+    That owner may change things meanwhile: no link is followed, and nothing that has a second name is given away.
+    """
+    if os.geteuid() != 0 or not folder.exists() or (owner := _other_owner(folder.parent)) is None:
+        return
+    _leave_to_owner(folder, folder.parent)
+    for _, folders, files, handle in os.fwalk(folder):
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                found = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+                    os.chown(name, *owner, dir_fd=handle, follow_symlinks=False)
 
 
 def sync_folder(path: Path) -> None:

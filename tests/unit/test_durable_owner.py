@@ -43,6 +43,21 @@ def test_files_folders_and_databases_are_the_service_users(home: Path) -> None:
     leave_tree_to_owner(home / "library")
 
 
+def test_nothing_outside_is_given_away(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "secret").touch()
+    (tmp_path / "elsewhere" / "other").touch()
+    library = home / "library"
+    library.mkdir()
+    (library / "link").symlink_to(tmp_path / "secret")
+    (library / "folder").symlink_to(tmp_path / "elsewhere")
+    os.link(tmp_path / "secret", library / "second-name")
+    leave_tree_to_owner(library)
+    outside = (tmp_path / "secret", tmp_path / "elsewhere", tmp_path / "elsewhere" / "other")
+    assert {path.stat().st_uid for path in outside} == {0}
+    (library / "second-name").unlink()
+
+
 def test_the_audit_log_can_be_continued_by_its_owner(home: Path) -> None:
     log = AuditLog(home / "audit.log")
     log.append("first")
