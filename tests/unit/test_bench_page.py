@@ -1,0 +1,30 @@
+"""What the benchmarks keep: a new measurement replaces its own numbers, in the file and in the page, and no other's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.bench import page
+from tests.bench.result import Result
+
+
+def test_a_measurement_replaces_its_own_numbers_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = page.PAGE.read_text("utf-8")
+    monkeypatch.setattr(page, "LATEST", tmp_path / "bench" / "latest.json")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "bench.md")
+    page.PAGE.write_text(written, "utf-8")
+    page.LATEST.parent.mkdir()
+    page.LATEST.write_text(json.dumps({"of_old": {"value": 9.75, "unit": "s", "what": "an older version's"}}))
+    page.keep([Result("one", 1.0, "s", "first"), Result("two", 2.0, "ratio", "second", detail="4 over 2")], load=0.5)
+    page.keep([Result("one", 3.0, "s", "first")], load=1.5)
+    entries = json.loads(page.LATEST.read_text("utf-8"))
+    assert {name: entry["value"] for name, entry in entries.items()} == {"of_old": 9.75, "one": 3.0, "two": 2.0}
+    text = page.PAGE.read_text("utf-8")
+    assert "| `one` | 3.00 s |" in text
+    assert "| `two` | 2.00 | 4 over 2 | 0.5 |" in text
+    assert "of_old" not in text  # nobody knows of when that is
+    before, after = written.split("<!-- measured -->")[0], written.split("<!-- end of measured -->")[1]
+    assert text.startswith(before)
+    assert text.endswith(after)
