@@ -12,7 +12,7 @@ from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint_angles
 from gaitkeeper_shared.recording import EventType, GaitEvent, Side
-from gaitkeeper_shared.skeleton import SIDES, other_side
+from gaitkeeper_shared.skeleton import other_side
 
 SHORTEST_S, LONGEST_S = 0.6, 4.5
 """Stride times of walking, from fast (2 steps/0.6 s) to the slowest patients (27 steps per minute). A missed strike
@@ -47,8 +47,9 @@ def strides_around_gaps(events: Sequence[GaitEvent], typical_s: float) -> list[t
     A gap is about two strides of ``typical_s`` long, and the other foot struck twice in it: so this one did once.
     """
     strikes = [event for event in events if event.type == "foot_strike"]
+    sides: tuple[Side, Side] = ("left", "right")
     found: list[tuple[Side, float]] = []
-    for side in SIDES:
+    for side in sides:
         own = [event.time_s for event in strikes if event.side == side]
         other = [event.time_s for event in strikes if event.side != side]
         for start, end in pairwise(own):
