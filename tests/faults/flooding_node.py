@@ -23,7 +23,7 @@ from gaitkeeper_client.agent import node
 PART_BYTES, PARTS = 8 << 20, 12
 """Of a reply: three times of what a site may leave in memory for a small model."""
 LARGE_BYTES, AT_ONCE = 60 << 20, 4
-OBJECTS, ANNOUNCED = 3_000, 10
+OBJECTS, ANNOUNCED = 5_000, 10
 _push = FleetHttpClient.PushMessages
 
 
