@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from console_fixtures import browser, make_console, signed_in, small_recording
 from followup_fixtures import report as visit
-from insight_fixtures import INPUT, walk_analysis
+from insight_fixtures import INPUT
 
 from gaitkeeper_client.consortium.policy import Hours, SitePolicy, StudyRules, load_policy, write_default_policy
 from gaitkeeper_client.consortium.policy import in_plain_words as rules_said
@@ -28,7 +28,8 @@ from gaitkeeper_client.exchange.retraction import retraction
 from gaitkeeper_client.followup.course import course_of
 from gaitkeeper_client.followup.page import render_course
 from gaitkeeper_client.followup.pdf_page import render_course_pdf
-from gaitkeeper_client.gait.pipeline import nobody
+from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.gait.pipeline import analyse, nobody
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.inference import card_of, judge
@@ -42,6 +43,8 @@ from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.records import PatientFacts, RecordingFacts
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.simulation.patient import draw_patient
+from gaitkeeper_shared.simulation.walker import Walk
 from gaitkeeper_shared.study import parse_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,18 +65,23 @@ def main(folder: Path) -> None:
 
 
 @cache
+def measured() -> Analysis:
+    """A short walk."""
+    walk = Walk(draw_patient("x", "hemiparetic", 3), 7.0)
+    return analyse(walk.trajectories(50.0), source={"kind": "simulation", "sha256": "12" * 32}, height_m=1.7)
+
+
+@cache
 def findings() -> Findings:
     """What a model with random weights says: every part of the section is there."""
     bundle = ModelBundle.initial(ModelSpec("lstm", 8, 1, 0, "all", INPUT, ("xx", "yy"), "0" * 64))
-    return judge(walk_analysis("hemiparetic", 3), bundle, card_of(bundle, "7", sha256="cd" * 32))
+    return judge(measured(), bundle, card_of(bundle, "7", sha256="cd" * 32))
 
 
 def reports() -> Iterator[tuple[str, str | bytes]]:
     """The report of a walk and of nobody, as page and PDF, and as other systems get it."""
-    walk, found = walk_analysis("hemiparetic", 3), findings()
-    walk = dataclasses.replace(
-        walk, source={**walk.source, "kind": "video", "sha256": "12" * 32, "aid": "two crutches"}
-    )
+    walk, found = measured(), findings()
+    walk = dataclasses.replace(walk, source={**walk.source, "kind": "video", "aid": "two crutches"})
     refused = nobody({"kind": "video"})
     for name, analysis, model, standing in (("report", walk, found, SIGNED), ("report-refused", refused, None, DRAFT)):
         yield f"{name}.html", render_report(analysis, model, patient=WHO, now=NOW, standing=standing)
@@ -116,7 +124,7 @@ def terms(folder: Path) -> Iterator[tuple[str, str]]:
 
 def consoles(folder: Path) -> Iterator[tuple[str, str]]:
     """The console's pages, as each role sees them."""
-    console, walk = make_console(folder / "site"), walk_analysis("hemiparetic", 3)
+    console, walk = make_console(folder / "site"), measured()
     add_clinician(console.home, "anna", "nrlgst", "sign with this one", scrypt_n=2**10)
     came = RecordingFacts("8" * 64, "x.mp4", "2026-05-04T08:00:00+00:00")
     with console.vault() as vault:
