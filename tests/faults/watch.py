@@ -38,7 +38,7 @@ FAULTS = ("killed", "frozen")
 SEEING_S, TICKS_SEEING = 2.0, 4.0
 """Who looks at frames uses more than so many hundredths of a second of the processor in a second."""
 SIXTHS, GROWS = 6, 1.1
-"""What is larger by a tenth in the last sixth than in the fourth grows."""
+"""What is larger by a tenth in the last sixth than in every one before grows."""
 LOST_S = 90.0
 """Frames have to come again by then: the deadline of a read, and the pauses between tries."""
 
@@ -275,5 +275,5 @@ def _page(diary: Diary, minutes: float) -> tuple[str, bool]:
         largest = max(mib for some in sixths for mib, _ in some)
         cells = ", ".join(f"{mib:.0f}" for mib in told)
         lines.append(f"| {part} | {cells} | {largest:.0f} | {opened[0]:.0f} and {opened[-1]:.0f} |")
-        good = good and (len(told) < SIXTHS or told[-1] < GROWS * told[SIXTHS // 2])
+        good = good and (len(told) < SIXTHS or told[-1] < GROWS * max(told[:-1]))
     return "\n".join(lines), good
