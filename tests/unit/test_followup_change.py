@@ -327,3 +327,10 @@ def test_the_document_shows_the_tables() -> None:
         assert f"| `{name}` | {rule.better}" in text, name
     for one in components():
         assert f"| `{one.parameter}` | {one.weight:.2f} | {one.worst:g} | {one.best:g} |" in text
+
+
+def test_in_the_console_a_visit_leads_to_its_reports(followed: Course) -> None:
+    names = [report.id for visit in followed.visits for report in visit.reports]
+    inside, alone = render_course(followed, reports_at="/reports/"), render_course(followed)
+    assert all(f'<a href="/reports/{name}">{name}</a>' in inside for name in names)
+    assert "href" not in alone

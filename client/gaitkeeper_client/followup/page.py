@@ -11,10 +11,16 @@ from gaitkeeper_client.insight.report import render_page, write_page
 from gaitkeeper_client.language.texts import Texts, texts
 
 
-def render_course(course: Course, *, now: datetime | None = None, words: Texts | None = None) -> str:
-    """The page as HTML text; every value is escaped. An unsigned report behind it makes it a draft."""
+def render_course(
+    course: Course, *, now: datetime | None = None, words: Texts | None = None, reports_at: str = ""
+) -> str:
+    """The page as HTML text; every value is escaped. An unsigned report behind it makes it a draft.
+
+    ``reports_at``: what a report's name has to follow for a link to it; a page by itself has none.
+    """
     words = words or texts()
-    return render_page("followup.html.j2", view=course_view(course, words, now), words=words)
+    view = course_view(course, words, now)
+    return render_page("followup.html.j2", view=view, words=words, reports_at=reports_at)
 
 
 def write_course(course: Course, path: Path, *, now: datetime | None = None) -> None:

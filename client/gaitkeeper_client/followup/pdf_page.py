@@ -44,7 +44,7 @@ def _head(sheet: Sheet, view: CourseView, words: Texts) -> None:
     about += [words("pdf.sex", sex=worded(view.patient.sex))] if view.patient.sex else []
     sheet.paragraph(" · ".join([*about, words("pdf.made", created=view.created, version=view.version)]))
     header = tuple(words(f"followup.{name}") for name in ("day", "walks", "report", "state", "method"))
-    rows = [[[one.day], one.walks, one.reports, one.state, one.method] for one in view.visits]
+    rows = [[[one.day], one.walks, ", ".join(one.reports), one.state, one.method] for one in view.visits]
     sheet.table(header, rows, (14, 8, 38, 12, 28))
     sheet.paragraph(words("followup.visits_note"), "note")
 

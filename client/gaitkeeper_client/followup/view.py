@@ -28,7 +28,7 @@ class VisitView:
 
     day: str
     walks: str
-    reports: str
+    reports: tuple[str, ...]
     state: str
     method: str
 
@@ -135,7 +135,7 @@ def title(name: str) -> str:
 
 def _visit(visit: Visit, words: Texts) -> VisitView:
     state = words("followup.draft_state" if visit.draft else "followup.signed_state")
-    reports = ", ".join(report.id for report in visit.reports)
+    reports = tuple(report.id for report in visit.reports)
     day = visit.day.isoformat() if visit.dated else words("followup.undated", day=visit.day.isoformat())
     return VisitView(day, str(len(visit.reports)), reports, state, visit.method)
 

@@ -54,7 +54,7 @@ def patient(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
 def course(console: Served, who: Clinician, pseudonym: Pseudonym) -> Response:
     """What changed over the visits, and whether that is more than error; every signature is verified."""
     found = _course(console, who, pseudonym)
-    body = inside(render_course(found, now=console.clock()))
+    body = inside(render_course(found, now=console.clock(), reports_at="/reports/"))
     shown: dict[str, Any] = {"pseudonym": pseudonym, "body": body, "draft": found.draft}
     return page("course.html.j2", who=who, site=console.name, title="followup.title", **shown)
 
