@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gaitkeeper_client.gait.analysis import Parameter
 from gaitkeeper_client.insight.charts.curves import SideCurve
 from gaitkeeper_client.insight.context import PatientContext
+from gaitkeeper_client.insight.departures import Departure
 from gaitkeeper_client.insight.deviations import deviations
 from gaitkeeper_client.insight.norms import chosen_norm, norm_curve, norm_range, speed_band
 from gaitkeeper_client.insight.parameter_view import parameters_view
@@ -128,6 +129,19 @@ def test_deviations_find_what_was_changed_and_nothing_else() -> None:
     changed[60:81] = norm.mean[60:81]
     changed[10:13] -= 30
     assert deviations("knee_flexion", "left", side_curve(changed), norm) == ()
+
+
+def test_a_whole_curve_beside_the_norm_is_told_as_an_offset_and_a_bend_is_not() -> None:
+    norm = norm_curve("ankle_dorsiflexion")
+    assert norm is not None
+    bent = norm.mean.copy()
+    bent[40:50] += 30
+    for mean, degrees, offset in ((norm.mean - 20, -20.0, True), (bent, 30.0, False)):
+        found = Departure(deviations("ankle_dorsiflexion", "right", side_curve(mean), norm)[0], "stance")
+        assert found.deviation.degrees == pytest.approx(degrees)
+        assert found.mostly_offset is offset
+        assert ("20 degrees of that are an offset" in found.told) is offset
+        assert found.told.startswith(found.sentence)
 
 
 @pytest.mark.parametrize(("sd", "n"), [(20.0, 3), (1.0, 1)])

@@ -12,6 +12,7 @@ from gaitkeeper_client.insight.wording import ANGLES, CHANNELS, side_name
 from gaitkeeper_client.language.texts import say
 
 MOST = 8
+OFFSET_SHARE = 0.5
 _OF_A_SIDE = 2
 
 
@@ -29,8 +30,20 @@ class Departure:
         return f"{item.angle}-{item.side}-{item.from_percent}"
 
     @property
+    def mostly_offset(self) -> bool:
+        """Whether half of it or more is the same all over the cycle, as misplaced points are too."""
+        return self.deviation.offset / self.deviation.degrees >= OFFSET_SHARE
+
+    @property
+    def told(self) -> str:
+        """The sentence, and what else has to be known before it is believed."""
+        if not self.mostly_offset:
+            return self.sentence
+        return f"{self.sentence} {say('departure.offset', degrees=abs(self.deviation.offset))}"
+
+    @property
     def sentence(self) -> str:
-        """In words."""
+        """In words; what a clinician signs, so that it lasts."""
         item = self.deviation
         phase = say("departure.phase", phase=say(f"phases.{self.phase}")) if self.phase else ""
         where = say("norms.below" if item.degrees < 0 else "norms.above")

@@ -25,7 +25,10 @@ LEAST_DEGREES = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """The largest departure of one angle of one side from the norm, with the stretch that it lies in (percent)."""
+    """The largest departure of one angle of one side from the norm, with the stretch that it lies in (percent).
+
+    ``offset``: degrees by which the whole curve lies beside the norm's on average.
+    """
 
     angle: str
     side: str
@@ -34,6 +37,7 @@ class Deviation:
     to_percent: int
     degrees: float
     spreads: float
+    offset: float
 
 
 def deviations(angle: str, side: str, curve: SideCurve, norm: NormCurve) -> tuple[Deviation, ...]:
@@ -45,12 +49,14 @@ def deviations(angle: str, side: str, curve: SideCurve, norm: NormCurve) -> tupl
     spreads = difference / norm.sd
     least = np.abs(difference) - half_interval
     outside = np.isfinite(least) & (least > BAND_SD * norm.sd) & (np.abs(difference) >= LEAST_DEGREES)
+    offset = float(np.nanmean(difference))
     found = []
     for start, end in _runs(outside, np.sign(np.nan_to_num(difference))):
         if end - start < SHORTEST:
             continue
         peak = start + int(np.argmax(np.abs(difference[start:end])))
-        found.append(Deviation(angle, side, peak, start, end - 1, float(difference[peak]), float(spreads[peak])))
+        largest = (float(difference[peak]), float(spreads[peak]), offset)
+        found.append(Deviation(angle, side, peak, start, end - 1, *largest))
     return tuple(sorted(found, key=lambda item: -abs(item.spreads)))
 
 

@@ -50,8 +50,10 @@ def _beyond(analysis: Analysis, patient: PatientContext, aid: str) -> list[str]:
 
 
 def _departed(analysis: Analysis, gone: Set[str]) -> list[str]:
-    every = [one.sentence for one in departures(analysis)]
-    found = [sentence for sentence in every if sentence not in gone]
+    every = departures(analysis)
+    # Points that lie beside the joints move a whole curve: what changes over the cycle is surer.
+    sure_first = sorted(every, key=lambda one: one.mostly_offset)
+    found = [one.told for one in sure_first if one.sentence not in gone]
     if not found:
         return [say("short.no_departure")] if analysis.cycles and not every else []
     more = len(found) - MOST_DEPARTURES

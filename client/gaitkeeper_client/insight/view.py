@@ -101,7 +101,7 @@ def report_view(
         aid=_aid(analysis),
         angles=_angles(analysis, band),
         profile=_profile(analysis, band) if speed is not None else None,
-        deviations=tuple(one.sentence for one in departures(analysis)),
+        deviations=tuple(one.told for one in departures(analysis)),
         curve_norm=_curve_norm(band, speed, patient.age, _aid(analysis)),
         timeline=_timeline(analysis),
         figures=stick_figures(frames) if frames else None,
