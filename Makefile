@@ -51,7 +51,7 @@ learning: setup ## what the example studies learn, with and without privacy, int
 audit: setup ## what a canary patient betrays, against what the ledger claims, and five planted faults; minutes
 	$(BIN)/gaitkeeper privacy audit --output audit
 
-faults: setup ## kill, cut, fill and forge in a real deployment, into docs/faults.md; half an hour
+faults: setup ## kill, cut, fill and forge in a real deployment, into docs/faults.md; an hour or two
 	$(BIN)/python -m tests.faults
 
 browser-test: setup ## the console in a real chromium: what people do, accessibility, hostile requests; minutes
