@@ -164,7 +164,7 @@ def test_the_server_certificate_is_renewed_in_time_and_for_new_hosts(home: Coord
     ("line", "words"),
     [
         ("threshold = 2", "threshold must be from 1 to 1"),
-        ('threshold = "1"', "threshold must be 1"),
+        ('threshold = "1"', "threshold must be from 1 to 1"),
         ('consortium_keys = ["zz"]', "key 1"),
         ('consortium_keys = ["00"]', "key 1"),
     ],
