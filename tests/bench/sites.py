@@ -107,6 +107,7 @@ def _play(journal: Journal, names: tuple[str, ...]) -> None:
 
     from gaitkeeper_server.rounds import rehearsal
     from gaitkeeper_server.rounds.conductor import Conductor, Pace
+    from gaitkeeper_server.rounds.engine import simulate
 
     rehearsal.ROLL_CALL_S = LONGEST_S  # a thousand nodes take minutes to come up
     client, server = ClientApp(), ServerApp()
@@ -135,7 +136,7 @@ def _play(journal: Journal, names: tuple[str, ...]) -> None:
         roster = rehearsal._roll_call(grid, len(names))
         Conductor(grid, journal, "bench", roster=roster, pace=Pace(poll_s=0.01)).conduct()
 
-    rehearsal._run_simulation(server, client, len(names))
+    simulate(server, client, len(names))
 
 
 if __name__ == "__main__":

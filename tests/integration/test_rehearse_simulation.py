@@ -15,6 +15,7 @@ from gaitkeeper_client.training.rehearsal import RehearsalRuntime, provider
 from gaitkeeper_client.training.site_round import run_round
 from gaitkeeper_server.pretraining.start import first_weights
 from gaitkeeper_server.rounds.conductor import Conductor, Pace
+from gaitkeeper_server.rounds.engine import STARTS, simulate
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.rehearsal import rehearse
 from gaitkeeper_server.rounds.rehearsal_plan import (
@@ -72,7 +73,34 @@ def people(count: int, prefix: str, sites: tuple[str, ...] = ("",), apart: float
 
 
 @pytest.mark.slow
-def test_it_learns_pays_and_reports_on_the_real_engine() -> None:
+class SlowToStart:
+    """Ray as on a machine that is busy just then: its first ``failures`` starts time out."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+        import ray
+
+        self.start, self.failures, self.tries = ray.init, failures, 0
+        monkeypatch.setattr(ray, "init", self)
+
+    def __call__(self, **options: object) -> object:
+        self.tries += 1
+        if self.tries <= self.failures:
+            raise RuntimeError("Timed out waiting for file gcs_server_port")
+        return self.start(**options)
+
+
+def test_an_engine_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flwr.clientapp import ClientApp
+    from flwr.serverapp import ServerApp
+
+    ray = SlowToStart(monkeypatch, failures=99)
+    with pytest.raises(GaitkeeperError, match="Timed out") as caught:
+        simulate(ServerApp(), ClientApp(), 1)
+    assert (caught.value.code, ray.tries) == ("rehearsal-failed", STARTS)
+
+
+def test_it_learns_pays_and_reports_on_the_real_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = SlowToStart(monkeypatch, failures=STARTS - 1)
     seen: list[tuple[int, int]] = []
     data = STUDY.replace(b"rounds = 8", b"rounds = 4")
     study = parse_study(data)
@@ -80,6 +108,7 @@ def test_it_learns_pays_and_reports_on_the_real_engine() -> None:
         study, data, provider, people(24, "p"), people(10, "new"), RehearsalOptions(2, 2, 1), lambda *n: seen.append(n)
     )
     assert seen[-1] == (12, 12)
+    assert ray.tries == STARTS
     assert report.sites == {"site-1": 12, "site-2": 12}
     assert 7.0 < report.epsilon <= 8.0
     assert report.noise_multiplier > 0.5

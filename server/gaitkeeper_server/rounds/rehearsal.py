@@ -8,20 +8,19 @@ repetition goes this way; further ones, which only differ in splits and noise, r
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gaitkeeper_server.pretraining.start import first_weights
 from gaitkeeper_server.rounds.conductor import Conductor, Pace
+from gaitkeeper_server.rounds.engine import simulate
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.rehearsal_plan import PlannedRehearsal, RehearsalOptions, plan_rehearsal
 from gaitkeeper_server.rounds.rehearsal_repeat import repeat
@@ -162,43 +161,11 @@ def _simulate(
             failures.append(error)
             raise
 
-    _run_simulation(server_app, client_app, len(plan.sites))
+    simulate(server_app, client_app, len(plan.sites))
     if failures:
         raise GaitkeeperError("rehearsal-failed", detail=str(failures[0]) or type(failures[0]).__name__) from failures[
             0
         ]
-
-
-def _run_simulation(server_app: Any, client_app: Any, nodes: int) -> None:
-    from flwr.simulation import run_simulation
-
-    workers = max(1, min(nodes, os.cpu_count() or 1))
-    backend = {
-        "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-        "init_args": {
-            "num_cpus": workers,
-            "include_dashboard": False,
-            "log_to_driver": False,
-            "logging_level": logging.ERROR,
-            "_node_ip_address": "127.0.0.1",
-        },
-    }
-    logger = logging.getLogger("flwr")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    # One thread per simulated site: several torch processes with a thread per core each are far slower.
-    threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        run_simulation(server_app, client_app, nodes, backend_config=backend)  # type: ignore[arg-type]
-    except RuntimeError as error:
-        raise GaitkeeperError("rehearsal-failed", detail=error) from error
-    finally:
-        logger.setLevel(level)
-        if threads is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = threads
 
 
 def _roll_call(grid: Grid, sites: int) -> Roster:
