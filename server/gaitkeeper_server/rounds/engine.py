@@ -13,12 +13,13 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
     from flwr.clientapp import ClientApp
+    from flwr.server.superlink.fleet.vce.backend.backend import BackendConfig
     from flwr.serverapp import ServerApp
 
 STARTS = 3
 """Ray gives its first process some seconds to say where it listens, and cannot be told to wait longer: on a machine
 that was busy for just those seconds a second try succeeds."""
-_ONE_PROCESSOR = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
+_ONE_PROCESSOR: BackendConfig = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
 
 
 def simulate(server_app: ServerApp, client_app: ClientApp, nodes: int) -> None:
