@@ -42,7 +42,7 @@ def sign_study(home: CoordinatorHome, path: Path, *, clock: Clock = utc_now) -> 
     beside = signature_path(path)
     also = None
     if beside.exists():
-        also = Signatures.from_bytes(beside.read_bytes(), what=str(beside))
+        also = Signatures.load(beside)
         if also.sha256 != study_hash(data):
             raise GaitkeeperError("study-altered", path=path, signatures=beside)
     signatures = sign(data, STUDY_CONTEXT, home.signer(), also=also, clock=clock)

@@ -12,7 +12,6 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import Clock, utc_now
 from gaitkeeper_shared.trust.signatures import (
-    MAX_SIGNATURES_BYTES,
     RELEASE_CONTEXT,
     Signatures,
     signature_path,
@@ -50,7 +49,7 @@ def take_back(home: CoordinatorHome, version: int, path: Path, *, clock: Clock =
     """
     record, what = kept_release(home, version), f"The release {version}"
     here = Signatures.from_bytes(record.signatures, what=what)
-    brought = Signatures.from_bytes(_read(path), what=str(path))
+    brought = Signatures.load(path)
     valid = valid_signatures(record.manifest, brought, RELEASE_CONTEXT, home.consortium(), what=what)
     known = {item.key_id for item in here.signatures}
     added = tuple(item for key_id, item in sorted(valid.items()) if key_id not in known)
@@ -64,11 +63,3 @@ def take_back(home: CoordinatorHome, version: int, path: Path, *, clock: Clock =
     for item in added:
         log.append("release-cosigned", version=version, key=item.key_id)
     return tuple(item.key_id for item in added)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_SIGNATURES_BYTES + 1)
-    except OSError as error:
-        raise GaitkeeperError("signature-unreadable", what=path, detail=error.strerror) from error

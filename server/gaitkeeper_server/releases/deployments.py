@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gaitkeeper_server.home import CoordinatorHome
-from gaitkeeper_server.releases.publish import released
+from gaitkeeper_server.releases.publish import kept_release, released
 from gaitkeeper_server.store import CoordinatorStore, OrderRecord
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.audit import AuditLog
@@ -136,6 +136,4 @@ def _order(home: CoordinatorHome, versions: dict[str, int], event: str, clock: C
 
 def _manifest_hash(home: CoordinatorHome, version: int) -> str:
     released(home, version)
-    record = CoordinatorStore(home.store).release(version)
-    assert record is not None
-    return hashlib.sha256(record.manifest).hexdigest()
+    return hashlib.sha256(kept_release(home, version).manifest).hexdigest()

@@ -12,7 +12,7 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
 from gaitkeeper_shared.trust.release import MAX_MODEL_BYTES, Manifest
-from gaitkeeper_shared.trust.signatures import RELEASE_CONTEXT, Signatures, sign, valid_signatures, verify
+from gaitkeeper_shared.trust.signatures import RELEASE_CONTEXT, Signatures, sign, verify
 
 LARGEST_VERSION = 2**63 - 1
 """The store's integers hold no more."""
@@ -83,10 +83,9 @@ def kept_release(home: CoordinatorHome, version: int) -> ReleaseRecord:
 
 def _checked(home: CoordinatorHome, record: ReleaseRecord) -> tuple[Manifest, int]:
     """The manifest, and how many keys signed it: one at least."""
-    what, consortium = f"The release {record.version}", home.consortium()
+    what = f"The release {record.version}"
     signatures = Signatures.from_bytes(record.signatures, what=what)
-    verify(record.manifest, signatures, RELEASE_CONTEXT, consortium.anyone, what=what)
-    valid = valid_signatures(record.manifest, signatures, RELEASE_CONTEXT, consortium, what=what)
+    valid = verify(record.manifest, signatures, RELEASE_CONTEXT, home.consortium().anyone, what=what)
     return Manifest.from_bytes(record.manifest), len(valid)
 
 

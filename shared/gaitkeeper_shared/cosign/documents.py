@@ -18,7 +18,6 @@ from gaitkeeper_shared.trust.clock import Clock, utc_now
 from gaitkeeper_shared.trust.keys import SigningKey, VerifyingKey
 from gaitkeeper_shared.trust.release import MAX_MODEL_BYTES, Manifest
 from gaitkeeper_shared.trust.signatures import (
-    MAX_SIGNATURES_BYTES,
     RELEASE_CONTEXT,
     STUDY_CONTEXT,
     Context,
@@ -77,7 +76,7 @@ def signatures_beside(document: Document) -> Signatures | None:
     beside = signature_path(document.path)
     if not beside.exists():
         return None
-    found = Signatures.from_bytes(_bytes_of(beside, MAX_SIGNATURES_BYTES), what=str(beside))
+    found = Signatures.load(beside)
     if (found.context, found.sha256) != (document.context, document.sha256):
         raise GaitkeeperError("signature-other-document", what=str(document.path))
     return found

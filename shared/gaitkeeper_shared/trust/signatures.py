@@ -65,6 +65,15 @@ class Signatures:
         return (json.dumps(table, indent=2) + "\n").encode("ascii")
 
     @classmethod
+    def load(cls, path: Path) -> Signatures:
+        """Read a file of them. Raises ``signature-unreadable``."""
+        try:
+            with path.open("rb") as file:
+                return cls.from_bytes(file.read(MAX_SIGNATURES_BYTES + 1), what=str(path))
+        except OSError as error:
+            raise GaitkeeperError("signature-unreadable", what=path, detail=error.strerror) from error
+
+    @classmethod
     def from_bytes(cls, data: bytes, *, what: str = "the document") -> Signatures:
         """Read what :meth:`to_bytes` wrote. Raises ``signature-unreadable``."""
         if len(data) > MAX_SIGNATURES_BYTES:
@@ -119,14 +128,17 @@ def sign(
     return Signatures(context, digest, (*others, made))
 
 
-def verify(data: bytes, signatures: Signatures, context: Context, consortium: Consortium, *, what: str) -> None:
-    """Return only where enough of the consortium's keys signed exactly these bytes in this context.
+def verify(
+    data: bytes, signatures: Signatures, context: Context, consortium: Consortium, *, what: str
+) -> dict[str, Signature]:
+    """The valid signatures by key, only where enough of the consortium's keys signed these bytes in this context.
 
     Raises ``signature-other-document`` (the bytes were changed) or ``signature-not-trusted``.
     """
     valid = valid_signatures(data, signatures, context, consortium, what=what)
     if len(valid) < consortium.threshold:
         raise GaitkeeperError("signature-not-trusted", what=what, valid=len(valid), needed=consortium.threshold)
+    return valid
 
 
 def valid_signatures(
