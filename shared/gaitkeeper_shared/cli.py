@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import warnings
@@ -16,6 +15,7 @@ import typer.core
 import typer.main
 
 from gaitkeeper_shared import __version__
+from gaitkeeper_shared.accounts import name_or_number
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.proxies import settle_proxies
 
@@ -109,13 +109,6 @@ def report(error: GaitkeeperError) -> None:
         click.echo(f"  What to do: {error.remedy}", err=True)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"#{os.geteuid()}"
-
-
 def main() -> None:
     """Entry point of the console script."""
     quiet_environment()
@@ -128,7 +121,8 @@ def main() -> None:
         report(error)
         sys.exit(error.exit_status)
     except PermissionError as error:
-        denied = GaitkeeperError("permission-denied", user=_user(), path=error.filename, detail=error.strerror)
+        user = name_or_number(os.geteuid())
+        denied = GaitkeeperError("permission-denied", user=user, path=error.filename, detail=error.strerror)
         report(denied)
         sys.exit(denied.exit_status)
     except KeyboardInterrupt:

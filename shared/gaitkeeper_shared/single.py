@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pwd
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from gaitkeeper_shared.accounts import name_or_number
 from gaitkeeper_shared.durable import make_private_folder
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -33,7 +33,7 @@ def hold(lock: Path, home: Path, taken: str) -> Iterator[None]:
     """Hold the lock until the block ends. Raises the catalogue error ``taken`` (home, pid) where another does, and
     ``home-of-another`` to root in a folder of somebody else's, who could not read what a service of root's leaves."""
     if os.geteuid() == 0 and home.exists() and (owner := home.stat().st_uid) != 0:
-        raise GaitkeeperError("home-of-another", home=home, owner=_name(owner))
+        raise GaitkeeperError("home-of-another", home=home, owner=name_or_number(owner))
     make_private_folder(lock.parent)
     with lock.open("a+", encoding="ascii") as file:
         deadline = time.monotonic() + _WITHIN_S
@@ -52,10 +52,3 @@ def hold(lock: Path, home: Path, taken: str) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"

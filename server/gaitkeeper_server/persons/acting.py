@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_shared.accounts import name_or_number
 from gaitkeeper_shared.errors import GaitkeeperError
 
 _SUDO_UID = "SUDO_UID"
@@ -37,11 +38,13 @@ def acting_person(home: CoordinatorHome) -> Person:
     euid = os.geteuid()
     through_sudo = _sudo_uid()
     if euid == 0:
-        return Person(_name(0) if not through_sudo else f"{_name(through_sudo)} as {_name(0)}", 0, True)
+        return Person(
+            name_or_number(0) if not through_sudo else f"{name_or_number(through_sudo)} as {name_or_number(0)}", 0, True
+        )
     if not through_sudo or through_sudo == euid:
-        return Person(_name(euid), euid, euid == _owner(home.path))
+        return Person(name_or_number(euid), euid, euid == _owner(home.path))
     _check_safe(home.path, euid)
-    return Person(_name(through_sudo), through_sudo, False)
+    return Person(name_or_number(through_sudo), through_sudo, False)
 
 
 def uid_of(name: str) -> int:
@@ -52,24 +55,12 @@ def uid_of(name: str) -> int:
         raise GaitkeeperError("user-unknown", name=name[:64]) from error
 
 
-def name_now(uid: int) -> str | None:
-    """What the user of a number is called on this machine; None where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return None
-
-
 def _sudo_uid() -> int:
     """0 where nobody, or root, used sudo."""
     text = os.environ.get(_SUDO_UID, "0")
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         raise GaitkeeperError("user-unknown", name=text[:64])
     return int(text)
-
-
-def _name(uid: int) -> str:
-    return name_now(uid) or f"uid {uid}"
 
 
 def _owner(path: Path) -> int | None:
@@ -84,7 +75,7 @@ def _check_safe(path: Path, euid: int) -> None:
     try:
         real = path.resolve(strict=True)
         if real.stat().st_uid != euid:
-            raise GaitkeeperError("home-not-safe", path=path, detail=f"{real} is not {_name(euid)}'s")
+            raise GaitkeeperError("home-not-safe", path=path, detail=f"{real} is not {name_or_number(euid)}'s")
         for folder in (real, *real.parents):
             found = folder.stat()
             others_write = found.st_mode & 0o022 and not (found.st_mode & stat.S_ISVTX and folder != real)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gaitkeeper_server.home import CoordinatorHome
-from gaitkeeper_server.persons.acting import Person, acting_person, name_now, uid_of
+from gaitkeeper_server.persons.acting import Person, acting_person, uid_of
 from gaitkeeper_server.store import CoordinatorStore, Grant
+from gaitkeeper_shared.accounts import name_now
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.printable import printable
 from gaitkeeper_shared.trust.audit import AuditLog
