@@ -168,10 +168,12 @@ class SignIn:
         claims = {name: value for name, value in claims.items() if value is not None}
         wanted = {self._provider.claim, self._provider.role_claim.partition(".")[0]} - {""}
         wanted |= {"email_verified"} if self._provider.claim == "email" else set()
-        if wanted <= set(claims) or not isinstance(access, str) or "userinfo_endpoint" not in self._description():
+        if wanted <= set(claims) or not isinstance(access, str):
+            return claims
+        if "userinfo_endpoint" not in (description := self._description()):
             return claims
         bearer = {"authorization": f"Bearer {access}"}
-        told = self._ask("GET", self._endpoint("userinfo_endpoint"), headers=bearer)
+        told = self._ask("GET", self._named(description, "userinfo_endpoint"), headers=bearer)
         if told.get("sub") != claims.get("sub"):  # section 5.3.2: else it may be about anybody
             raise GaitkeeperError("oidc-refused", detail="what it tells is about somebody else")
         return {**told, **claims}
@@ -201,7 +203,10 @@ class SignIn:
         return claims
 
     def _endpoint(self, name: str) -> str:
-        told = self._description()
+        return self._named(self._description(), name)
+
+    def _named(self, told: dict[str, Any], name: str) -> str:
+        """An endpoint of the provider's description, checked."""
         address = told.get(name)
         if told.get("issuer") != self._provider.issuer or not isinstance(address, str) or not _is_safe(address):
             raise GaitkeeperError("oidc-unreachable", detail=f"its description does not name a sound {name}")
