@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from trust_fixtures import FREE_PORTS, Consortium, new_site, running
+from trust_fixtures import FREE_PORTS, Consortium, new_site, refused, running
 
 from gaitkeeper_client.consortium.enrol import enrol
 from gaitkeeper_client.consortium.studies import fetch_offers
@@ -71,10 +71,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
         other.close()
         enrol(west, invitation)
     return Saved(consortium, folder / "first.backup", north, south, west)
-
-
-def refused(code: str) -> pytest.RaisesExc[GaitkeeperError]:
-    return pytest.RaisesExc(GaitkeeperError, check=lambda error: error.code == code)
 
 
 def test_sites_go_on_with_the_restored_coordinator(saved: Saved, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trust_fixtures import Consortium, model_of, running
+from trust_fixtures import Consortium, model_of, refused, running
 from typer.testing import CliRunner
 
 from gaitkeeper_client.consortium.releases import active_release, pull_once
@@ -35,10 +35,6 @@ ANNA, BEN, STRANGER = SigningKey.generate(), SigningKey.generate(), SigningKey.g
 def consortium(tmp_path: Path) -> Iterator[Consortium]:
     with running(tmp_path, cosigners=(ANNA.verifying, BEN.verifying), threshold=2) as made:
         yield made
-
-
-def refused(code: str) -> pytest.RaisesExc[GaitkeeperError]:
-    return pytest.RaisesExc(GaitkeeperError, check=lambda error: error.code == code)
 
 
 def cosigned_study(consortium: Consortium, name: str = "walks") -> SignedStudy:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from trust_fixtures import Consortium, new_site, running
+from trust_fixtures import Consortium, new_site, refused, running
 
 from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFiles
 from gaitkeeper_client.consortium.enrol import enrol, renew_if_due
@@ -45,10 +45,6 @@ from gaitkeeper_shared.trust.signatures import STUDY_CONTEXT, sign, signature_pa
 def consortium(tmp_path: Path) -> Iterator[Consortium]:
     with running(tmp_path) as made:
         yield made
-
-
-def refused(code: str) -> pytest.RaisesExc[GaitkeeperError]:
-    return pytest.RaisesExc(GaitkeeperError, check=lambda error: error.code == code)
 
 
 def assert_not_enrolled(home: SiteHome) -> None:

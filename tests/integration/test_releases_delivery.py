@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from trust_fixtures import Consortium, model_of, running
+from trust_fixtures import Consortium, model_of, refused, running
 
 from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.consortium.releases import active_release, pull_once
@@ -41,10 +41,6 @@ def consortium(tmp_path: Path) -> Iterator[Consortium]:
 @pytest.fixture
 def study(consortium: Consortium) -> SignedStudy:
     return consortium.signed_study()
-
-
-def refused(code: str) -> pytest.RaisesExc[GaitkeeperError]:
-    return pytest.RaisesExc(GaitkeeperError, check=lambda error: error.code == code)
 
 
 def much_later() -> datetime:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from gaitkeeper_client.consortium.enrol import enrol
 from gaitkeeper_client.vault.home import SiteHome, create_home
 from gaitkeeper_server.enrolment.example import example_study
@@ -16,6 +18,7 @@ from gaitkeeper_server.enrolment.studies import SignedStudy, sign_study
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.services import start_services
 from gaitkeeper_server.store import CoordinatorStore
+from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.trust.clock import Clock, utc_now
@@ -50,6 +53,11 @@ class Consortium:
         path = self.folder / f"{name}.toml"
         path.write_text(example_study(name))
         return sign_study(self.home, path)
+
+
+def refused(code: str) -> pytest.RaisesExc[GaitkeeperError]:
+    """Expects this catalogue error."""
+    return pytest.RaisesExc(GaitkeeperError, check=lambda error: error.code == code)
 
 
 def new_site(path: Path, name: str) -> SiteHome:
