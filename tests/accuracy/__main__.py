@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 from tests.accuracy.laboratory import laboratory
@@ -10,6 +9,7 @@ from tests.accuracy.rendered import rendered
 from tests.accuracy.tables import DATA, ROOT
 from tests.accuracy.walks import methods, simulated
 from tests.accuracy.wide import wide
+from tests.measured import commit
 
 from gaitkeeper_shared.durable import write_durably
 
@@ -29,20 +29,13 @@ def main() -> None:
 
 
 def _head() -> str:
-    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
-    if _git("status", "--porcelain", "--", "client", "shared"):
-        commit += " with changes that were not committed"
     return (
         "# Accuracy\n\n"
-        f"Measured by `make accuracy` at commit {commit}. Definitions: [validation.md](validation.md).\n"
+        f"Measured by `make accuracy` at commit {commit('client', 'shared')}. "
+        "Definitions: [validation.md](validation.md).\n"
         "Recordings of people are the openly licensed ones of the development data: nothing below was measured on "
         "people that\nnobody had looked at before.\n"
     )
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False, timeout=10)
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":

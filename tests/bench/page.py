@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tests.bench.result import Result
+from tests.measured import ROOT, commit
 
-ROOT = Path(__file__).resolve().parents[2]
+from gaitkeeper_shared.durable import write_durably
+
 LATEST, PAGE = ROOT / "bench" / "latest.json", ROOT / "docs" / "bench.md"
 _BEGIN, _END = "<!-- measured -->", "<!-- end of measured -->"
 
@@ -19,8 +19,6 @@ _BEGIN, _END = "<!-- measured -->", "<!-- end of measured -->"
 def keep(results: Sequence[Result], load: float) -> None:
     """Put ``results`` in the place of older ones of the same names. ``load``: of the machine before the measurement."""
     entries: dict[str, dict[str, Any]] = json.loads(LATEST.read_text("utf-8")) if LATEST.exists() else {}
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
     for item in results:
         entries[item.name] = {
@@ -30,10 +28,10 @@ def keep(results: Sequence[Result], load: float) -> None:
             "detail": item.detail,
             "load": round(load, 1),
             "at": at,
-            "commit": commit,
+            "commit": commit(),
         }
     LATEST.parent.mkdir(exist_ok=True)
-    _replace(LATEST, json.dumps(entries, indent=2) + "\n")
+    write_durably(LATEST, (json.dumps(entries, indent=2) + "\n").encode(), mode=0o644)
     write(entries)
 
 
@@ -47,10 +45,5 @@ def write(entries: dict[str, dict[str, Any]]) -> None:
         rest = " | ".join(str(entry.get(key, "")) for key in ("detail", "load", "at", "commit"))
         lines.append(f"| `{name}` | {value} | {rest} |")
     before, _, rest = PAGE.read_text("utf-8").partition(_BEGIN)
-    _replace(PAGE, "\n".join([f"{before}{_BEGIN}", *lines, _END]) + rest.partition(_END)[2])
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
+    text = "\n".join([f"{before}{_BEGIN}", *lines, _END]) + rest.partition(_END)[2]
+    write_durably(PAGE, text.encode(), mode=0o644)

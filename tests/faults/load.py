@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from tests.faults.outcomes import ROOT, commit
+from tests.faults.outcomes import ROOT
 from tests.faults.page import write_part
 from tests.integration.trust_fixtures import FREE_PORTS, new_site
+from tests.measured import commit
 
 from gaitkeeper_server.enrolment.example import example_study
 from gaitkeeper_server.enrolment.invitations import invite

@@ -6,13 +6,16 @@ import contextlib
 import fcntl
 import json
 import os
-import subprocess
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
+
+from tests.measured import commit
+
+from gaitkeeper_shared.durable import write_durably
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -68,13 +71,6 @@ def outcome(cell: Cell, measured: str, verdict: str, seconds: float) -> Outcome:
     return Outcome(cell.name, measured, verdict, seconds, at, commit(), os.getloadavg()[1])
 
 
-def commit() -> str:
-    """The commit that lies here, shortened."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
 def outcomes() -> dict[str, Outcome]:
     """The newest outcome of every cell that was run and is still in the matrix, by the cell's name."""
     try:
@@ -101,6 +97,5 @@ def keep(fresh: Sequence[Outcome]) -> None:
     with alone():
         merged = outcomes() | {item.cell: item for item in fresh}
         ordered = [merged[cell.name] for cell in cells() if cell.name in merged]
-        part = LATEST.with_name(".latest.json.part")
-        part.write_text(json.dumps([asdict(item) for item in ordered], indent=1) + "\n", "utf-8")
-        part.replace(LATEST)
+        text = json.dumps([asdict(item) for item in ordered], indent=1) + "\n"
+        write_durably(LATEST, text.encode(), mode=0o644)

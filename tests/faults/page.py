@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.faults.outcomes import HERE, ROOT, Cell, Outcome, alone, cells, outcomes
 
+from gaitkeeper_shared.durable import write_durably
+
 PAGE = ROOT / "docs" / "faults.md"
 _PARTS = ("matrix", "load", "soak", "watch")
 _MARKS = {"as expected": "ok", "WRONG": "**WRONG**", "not possible here": "not run"}
@@ -47,9 +49,7 @@ def write_part(name: str, text: str) -> None:
         for part in _PARTS:
             words = (HERE / f"{part}.md").read_text("utf-8").rstrip()
             pieces += [words, f"{_mark(part)}\n{parts[part] or 'Not measured yet.'}\n{_mark(part, end=True)}"]
-        fresh = PAGE.with_name(".faults.md.part")
-        fresh.write_text("\n\n".join(pieces) + "\n", "utf-8")
-        fresh.replace(PAGE)
+        write_durably(PAGE, ("\n\n".join(pieces) + "\n").encode(), mode=0o644)
 
 
 def _mark(part: str, *, end: bool = False) -> str:

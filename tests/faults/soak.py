@@ -15,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 from tests.faults.application import ledger_of
 from tests.faults.kills import victims
-from tests.faults.outcomes import commit
 from tests.faults.page import write_part
 from tests.faults.stage import SITES, Stage, Stages
 from tests.faults.words import summary
+from tests.measured import commit
 
 ROUNDS_A_RUN = 10
 ROUNDS_A_KILL = 4

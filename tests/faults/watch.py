@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.faults.outcomes import commit
 from tests.faults.page import write_part
+from tests.measured import commit
 
 from gaitkeeper_shared.ports import free_port
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import runpy
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from tests.learning.heads import People
 from tests.learning.nested import nested
 from tests.learning.ways import FOLDS, SEEDS, SITES, Way, measured, ways, without_calibration
+from tests.measured import commit
 
 from gaitkeeper_client.training.rehearsal import provider
 from gaitkeeper_client.vault.cohort import read_cohort
@@ -114,16 +114,7 @@ def _head() -> str:
 
 
 def _commit() -> str:
-    commit = "commit " + (_git("rev-parse", "--short", "HEAD") or "unknown")
-    changed = _git(
-        "status", "--porcelain", "--", "client/gaitkeeper_client/training", "shared", "examples", "tests/learning"
-    )
-    return commit + (" with changes that were not committed" if changed else "")
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False, timeout=10)
-    return done.stdout.strip()
+    return f"commit {commit('client/gaitkeeper_client/training', 'shared', 'examples', 'tests/learning')}"
 
 
 def _row(name: str, scores: Scores) -> list[str]:
