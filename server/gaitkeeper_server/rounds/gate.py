@@ -199,7 +199,7 @@ class FleetGate:
         elif scope["path"] not in FLEET_PATHS or scope["method"] != "POST":
             await _refuse(send, 404, b"Not found")
         elif (site := self._site(scope)) is None:
-            await _refuse(send, 401, b"This node is not enrolled, or its enrolment was revoked")
+            await _refuse(send, 401, b"This node is not enrolled, or its enrolment was revoked or has expired")
         elif (length := _content_length(scope)) > _largest(scope["path"]):
             await _refuse(send, 413, b"Too large")
         elif self._coming.get(site, 0) + length > _MOST_AT_ONCE:

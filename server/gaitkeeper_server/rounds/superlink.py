@@ -1,8 +1,9 @@
 """The Flower SuperLink as a process of its own: its state in memory, TLS and node authentication, on two ports.
 
 The public port speaks TLS and passes Fleet to enrolled nodes; the operator's port is on loopback (see ``gate``). Nodes
-are registered from the coordinator's list of enrolled sites, under the sites' names, and removed when revoked. The
-runtime installation of dependencies does not exist here: no bundle's code is ever run by this process' children.
+are registered from the coordinator's list of enrolled sites, under the sites' names, and removed when the site is
+revoked or its certificate has expired. The runtime installation of dependencies does not exist here: no bundle's code
+is ever run by this process' children.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.rounds.admitted import AdmittedNodes
 from gaitkeeper_server.rounds.gate import (
     Application,
     Bell,
@@ -63,7 +65,7 @@ class SuperLinkSettings:
 
 
 EnrolledSites = Callable[[], Mapping[str, bytes]]
-"""The enrolled sites' Flower node public keys (PEM), by site name; asked anew twice a second."""
+"""The Flower node public keys (PEM) of the sites that may take part, by site name; asked anew twice a second."""
 
 
 def serve(settings: SuperLinkSettings, enrolled_sites: EnrolledSites, on_ready: Callable[[], None]) -> None:
@@ -259,9 +261,6 @@ def main() -> None:
     store = CoordinatorStore(home.store)
     ready = Path(settings["ready"])
 
-    def enrolled() -> dict[str, bytes]:
-        return {site.name: site.node_public_key for site in store.enrolled_sites() if site.node_public_key}
-
     serve(
         SuperLinkSettings(
             host=config.bind,
@@ -271,7 +270,7 @@ def main() -> None:
             operator_port=config.control_port,
             operator_secret=settings["operator_secret"],
         ),
-        enrolled,
+        AdmittedNodes(store.enrolled_sites),
         lambda: write_durably(ready, b"ready\n"),
     )
 
