@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
+from gaitkeeper_client.agent.approval import check_approval
 from gaitkeeper_client.consortium import studies as consortium_studies
 from gaitkeeper_client.consortium.policy import default_policy, write_default_policy
 from gaitkeeper_client.training import app as client_app
@@ -63,6 +64,7 @@ sample_rate = 0.5
 patients_per_site = 8
 """
 HASH = study_hash(STUDY)
+OFFER = consortium_studies.Offer(parse_study(STUDY), HASH, None)
 
 
 def recording(seed: int) -> Recording:
@@ -93,8 +95,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteHome:
             raise GaitkeeperError("study-not-found", path=wanted)
         return parse_study(STUDY)
 
-    # Signing and approving have their own tests; everything behind the approval is real here.
+    # Signing has its own tests; everything behind it is real here.
     monkeypatch.setattr(consortium_studies, "approved_study", approved)
+    consortium_studies.approve(place, OFFER)
     return place
 
 
@@ -370,3 +373,24 @@ def test_counts_that_may_not_leave_are_of_nobody(home: SiteHome) -> None:
     assert HomeRuntime(home).dataset(HASH, study, "run").held_out
     _set_rule(home, "metrics", "may_leave", False)
     assert HomeRuntime(home).dataset(HASH, study, "run").held_out == ()
+
+
+def test_counts_of_too_few_do_not_leave_and_a_person_decides_that_not_a_round(home: SiteHome) -> None:
+    study = parse_study(STUDY)
+    study = dataclasses.replace(study, evaluation=dataclasses.replace(study.evaluation, holdout=0.99))
+    offer = dataclasses.replace(OFFER, study=study)
+    held_out = len(HomeRuntime(home).dataset(HASH, study, "run").held_out)
+    _set_rule(home, "metrics", "min_patients", held_out)
+    assert check_approval(home, lambda: unlock(home), offer)
+    _set_rule(home, "metrics", "min_patients", held_out + 1)
+    assert HomeRuntime(home).dataset(HASH, study, "run").held_out  # approved before the rule was changed
+    assert not check_approval(home, lambda: unlock(home), offer)
+    consortium_studies.withdraw(home, offer)
+    consortium_studies.approve(home, offer, counts_leave=False)
+    assert HomeRuntime(home).dataset(HASH, study, "run").held_out == ()
+    add(home, unlock(home), 99, "healthy")  # one more patient turns nothing
+    assert HomeRuntime(home).dataset(HASH, study, "run").held_out == ()
+    _set_rule(home, "studies", "min_patients", 8)
+    with pytest.raises(GaitkeeperError) as refusal:
+        check_approval(home, lambda: unlock(home), offer)
+    assert refusal.value.code == "policy-refuses"

@@ -64,7 +64,7 @@ def test_the_default_policy_is_read_and_allows_an_approved_study(tmp_path: Path)
     policy.check_coordinator("f" * 64, STUDY)
     policy.check_hours(NOON, STUDY)
     policy.check_patients(0, STUDY)
-    assert policy.metrics_leave
+    assert policy.counts_may_leave(0)
     assert len(in_plain_words(policy)) == 7
     home.policy_file.write_text("mine")
     write_default_policy(home)
@@ -142,7 +142,8 @@ def test_outside_of_the_hours_training_is_refused(tmp_path: Path) -> None:
         ("hours", "from", "20:00"),
         ("hours", "until", "late"),
         ("metrics", "may_leave", "no"),
-        ("metrics", "min_patients", 5),  # a threshold that one patient can turn is no rule that privacy survives
+        ("metrics", "min_patients", -1),
+        ("metrics", "least", 5),
         ("studies", "require_secure", 1),
     ],
 )

@@ -19,7 +19,7 @@ def policy(
     write: Annotated[bool, typer.Option("--write", help="Write the default policy where there is none.")] = False,
 ) -> None:
     """Check the site's policy (policy.toml), say it in plain words, and judge each approved study by it."""
-    from gaitkeeper_client.consortium.approval import study_verdicts
+    from gaitkeeper_client.agent.approval import study_verdicts
     from gaitkeeper_client.consortium.policy import in_plain_words, load_policy, write_default_policy
     from gaitkeeper_client.vault.home import SiteHome
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,8 +74,8 @@ def approve(
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the approval back instead.")] = False,
 ) -> None:
     """Agree that this site trains a study. Nothing is trained without it."""
+    from gaitkeeper_client.agent.approval import check_approval
     from gaitkeeper_client.consortium import studies as at_site
-    from gaitkeeper_client.consortium.approval import check_approval
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.keys import unlock
 
@@ -85,11 +86,11 @@ def approve(
         offer = at_site.withdraw(place, offer)
         typer.echo(f"Withdrawn: this site refuses {offer.study.name} from its next round on.")
     else:
-        _show(offer)
-        check_approval(place, lambda: unlock(place), offer)
+        counts_leave = check_approval(place, lambda: unlock(place), offer)
+        _show(offer if offer.approved_at is not None else replace(offer, counts_leave=counts_leave))
         if not yes and offer.approved_at is None:
             typer.confirm("Shall this site take part?", abort=True)
-        offer = at_site.approve(place, offer)
+        offer = at_site.approve(place, offer, counts_leave=counts_leave)
         typer.echo(f"Approved: {offer.study.name} ({offer.hash[:12]}). 'gaitkeeper site start' takes part.")
     try:
         if failure is None:
@@ -130,7 +131,7 @@ def _show(offer: Offer) -> None:
 
     state = f"approved {offer.approved_at[:10]}" if offer.approved_at else "NOT approved"
     typer.secho(f"{offer.study.name}  ({offer.hash[:12]})  {state}", bold=True)
-    for line in in_plain_words(offer.study):
+    for line in in_plain_words(offer.study, counts_leave=offer.counts_leave):
         typer.echo(f"  {line}")
 
 
@@ -145,6 +146,7 @@ def _as_json(offers: Offers, failure: GaitkeeperError | None) -> str:
             "epsilon": offer.study.privacy.epsilon,
             "delta": offer.study.privacy.delta,
             "approved_at": offer.approved_at,
+            "counts_leave": offer.counts_leave,
         }
         for offer in offers.offers
     ]

@@ -71,7 +71,8 @@ class Hours:
 class SitePolicy:
     """The whole policy. ``roots``: allowed roots' fingerprints, None: the enrolled one; ``hours``: None is always.
 
-    ``metrics_leave``: whether noised counts over held-out patients may leave. ``take_new_peers``: whether this site
+    ``metrics_leave``: whether noised counts over held-out patients may leave; ``metrics_min_patients``: of at least how
+    many, asked when a study is approved. ``take_new_peers``: whether this site
     masks with one that it never masked with before and that no approved study lists.
     """
 
@@ -79,6 +80,7 @@ class SitePolicy:
     roots: frozenset[str] | None
     hours: Hours | None
     metrics_leave: bool
+    metrics_min_patients: int = 0
     take_new_peers: bool = True
 
     def check_study(self, study: Study, study_hash: str) -> None:
@@ -111,6 +113,10 @@ class SitePolicy:
     def check_patients(self, count: int, study: Study) -> None:
         """For the approval: raises ``policy-refuses`` where fewer patients have a label that the study uses."""
         _require(count >= self.studies.min_patients, study, "studies.min_patients", "too few patients fit it")
+
+    def counts_may_leave(self, held_out: int) -> bool:
+        """For the approval: whether counts over so many held-out patients may leave, noised."""
+        return self.metrics_leave and held_out >= self.metrics_min_patients
 
 
 def default_policy() -> bytes:
@@ -165,9 +171,16 @@ def in_plain_words(policy: SitePolicy) -> tuple[str, ...]:
         say("rules.patients", count=rules.min_patients) if rules.min_patients else say("rules.any_patients"),
         say("rules.own_root") if policy.roots is None else say("rules.roots", count=len(policy.roots)),
         _hours_said(policy.hours) if policy.hours else say("rules.always"),
-        say("rules.counts" if policy.metrics_leave else "rules.no_counts"),
+        _counts_said(policy),
         f"{peers} {say('rules.members')}" if rules.require_members else peers,
     )
+
+
+def _counts_said(policy: SitePolicy) -> str:
+    if not policy.metrics_leave:
+        return say("rules.no_counts")
+    least = policy.metrics_min_patients
+    return say("rules.counts_of", count=least) if least else say("rules.counts")
 
 
 def _hours_said(hours: Hours) -> str:
@@ -187,8 +200,8 @@ def _policy(table: Mapping[str, Any]) -> SitePolicy:
     _known(studies, "studies.", {item.name for item in fields(StudyRules)})
     _known(table["coordinators"], "coordinators.", {"allowed"})
     _known(hours, "hours.", {"from", "until", "zone"})
-    _known(metrics, "metrics.", {"may_leave"})
-    # Not in the policies of earlier versions, which took every new peer and told so.
+    _known(metrics, "metrics.", {"may_leave", "min_patients"})
+    # Not in the policies of earlier versions, which took every new peer and told so, and knew no least number.
     peers, members = table.get("peers", {"new": "pin"}), studies.get("require_members", False)
     _known(peers, "peers.", {"new"})
     if peers["new"] not in ("pin", "refuse"):
@@ -212,7 +225,8 @@ def _policy(table: Mapping[str, Any]) -> SitePolicy:
         members,
     )
     roots = _hashes(table["coordinators"]["allowed"], "coordinators.allowed", "enrolled")
-    return SitePolicy(rules, roots, _hours(hours), metrics["may_leave"], peers["new"] == "pin")
+    least = _whole(metrics.get("min_patients", 0), "metrics.min_patients")
+    return SitePolicy(rules, roots, _hours(hours), metrics["may_leave"], least, peers["new"] == "pin")
 
 
 def _known(table: Any, prefix: str, names: set[str]) -> None:

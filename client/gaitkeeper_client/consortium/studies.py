@@ -23,11 +23,15 @@ MAX_STUDY_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A study whose signatures were checked. ``approved_at``: ISO 8601 in UTC, None where the site did not agree."""
+    """A study whose signatures were checked. ``approved_at``: ISO 8601 in UTC, None where the site did not agree.
+
+    ``counts_leave``: whether it was approved with noised counts of held-out patients leaving.
+    """
 
     study: Study
     hash: str
     approved_at: str | None
+    counts_leave: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,12 @@ def known_offers(home: SiteHome) -> Offers:
     for folder in folders:
         try:
             study = _read(home, consortium, folder.name)
-            approved_at = _approved_at(_Files(folder), folder.name)
+            approval = _approval(_Files(folder), folder.name)
         except GaitkeeperError as error:
             refused.append(Refusal(folder.name[:12], error.code, printable(error.message)))
             continue
-        offers.append(Offer(study, folder.name, approved_at))
+        decided = (approval.at, approval.counts_leave) if approval is not None else (None,)
+        offers.append(Offer(study, folder.name, *decided))
     return Offers(tuple(sorted(offers, key=lambda offer: offer.study.name)), tuple(refused))
 
 
@@ -116,9 +121,10 @@ def find_offer(home: SiteHome, which: str) -> Offer:
     return found[0]
 
 
-def approve(home: SiteHome, offer: Offer, *, clock: Clock = utc_now, by: str = "") -> Offer:
+def approve(home: SiteHome, offer: Offer, *, counts_leave: bool = True, clock: Clock = utc_now, by: str = "") -> Offer:
     """Record that the site agrees to this very study; durable before this returns.
 
+    ``counts_leave``: whether noised counts of held-out patients may leave, for as long as the approval stands;
     ``by``: who decided; the account that runs this where it is empty.
     """
     if offer.approved_at is not None:
@@ -130,10 +136,13 @@ def approve(home: SiteHome, offer: Offer, *, clock: Clock = utc_now, by: str = "
         "name": offer.study.name,
         "approved_at": approved_at,
         "approved_by": by or _person(),
+        "counts_leave": counts_leave,
     }
-    AuditLog(home.audit_log, clock=clock).append("study-approved", study=offer.study.name, study_hash=offer.hash)
+    AuditLog(home.audit_log, clock=clock).append(
+        "study-approved", study=offer.study.name, study_hash=offer.hash, counts_leave=counts_leave
+    )
     write_durably(_files(home, offer.hash).approval, (json.dumps(table, indent=2) + "\n").encode("utf-8"))
-    return Offer(offer.study, offer.hash, approved_at)
+    return Offer(offer.study, offer.hash, approved_at, counts_leave)
 
 
 def withdraw(home: SiteHome, offer: Offer, *, clock: Clock = utc_now) -> Offer:
@@ -168,9 +177,18 @@ def approved_study(home: SiteHome, study_hash: str) -> Study:
     Raises ``not-enrolled``, ``study-not-offered``, ``study-not-approved``, ``study-approval-damaged``, ``signature-*``.
     """
     study = _read(home, CoordinatorConnection.load(home).consortium, study_hash)
-    if _approved_at(_files(home, study_hash), study_hash) is None:
+    if _approval(_files(home, study_hash), study_hash) is None:
         raise GaitkeeperError("study-not-approved", name=study.name, hash=study_hash[:12])
     return study
+
+
+def counts_leave(home: SiteHome, study_hash: str) -> bool:
+    """Whether the site approved this study with noised counts leaving; False where it did not approve it.
+
+    Raises ``study-approval-damaged``.
+    """
+    approval = _approval(_files(home, study_hash), study_hash)
+    return approval is not None and approval.counts_leave
 
 
 def _files(home: SiteHome, wanted: str) -> _Files:
@@ -210,12 +228,21 @@ def _check(consortium: Consortium, data: bytes, signatures: bytes) -> Study:
     return parse_study(data, origin=what)
 
 
-def _approved_at(files: _Files, wanted: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Approval:
+    at: str
+    counts_leave: bool
+
+
+def _approval(files: _Files, wanted: str) -> _Approval | None:
     try:
         table = json.loads(files.approval.read_bytes())
         if table["schema"] != APPROVAL_SCHEMA or table["study_hash"] != wanted:
             raise ValueError("it is of another study")
-        return str(table["approved_at"])
+        counts_leave = table.get("counts_leave", True)  # approvals of earlier versions do not say it
+        if type(counts_leave) is not bool:
+            raise ValueError("counts_leave must be true or false")
+        return _Approval(str(table["approved_at"]), counts_leave)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

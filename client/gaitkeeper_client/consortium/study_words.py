@@ -11,13 +11,13 @@ from gaitkeeper_shared.study import Study
 _LONGEST = 4_000
 
 
-def in_plain_words(study: Study) -> tuple[str, ...]:
+def in_plain_words(study: Study, *, counts_leave: bool = True) -> tuple[str, ...]:
     """Sentences for the people at the site who decide."""
-    return tuple(say("study.line", term=term, text=text) for term, text in terms(study))
+    return tuple(say("study.line", term=term, text=text) for term, text in terms(study, counts_leave=counts_leave))
 
 
-def terms(study: Study) -> tuple[tuple[str, str], ...]:
-    """Each term with what is agreed on it."""
+def terms(study: Study, *, counts_leave: bool = True) -> tuple[tuple[str, str], ...]:
+    """Each term with what is agreed on it. ``counts_leave``: whether this site's rules let noised counts leave."""
     told = {
         "question": study.title or study.name,
         "learned": say(
@@ -32,7 +32,7 @@ def terms(study: Study) -> tuple[tuple[str, str], ...]:
             trained=_trained(study),
         ),
         "stays": say("study.stays_text"),
-        "leaves": _leaves(study),
+        "leaves": _leaves(study, counts_leave),
         "price": say(
             "study.price_text",
             epsilon=study.privacy.epsilon,
@@ -68,9 +68,11 @@ def _trained(study: Study) -> str:
     return words
 
 
-def _leaves(study: Study) -> str:
+def _leaves(study: Study, counts_leave: bool) -> str:
     if not study.evaluation.holdout:
         return say("study.leaves_text", masked=_masked(study))
+    if not counts_leave:
+        return say("study.leaves_noise", masked=_masked(study))
     counted = say("study.counted_grades" if study.task.kind == "severity" else "study.counted_right")
     return say("study.leaves_counts", masked=_masked(study), counted=counted)
 

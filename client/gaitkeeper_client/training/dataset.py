@@ -11,6 +11,9 @@ from gaitkeeper_shared.models.windows import windows_of_person
 from gaitkeeper_shared.recording import Signals
 from gaitkeeper_shared.study import Study
 
+HELD_OUT_KEY = "training/held-out"
+"""The name of the site's key that decides who is held out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gaitkeeper_client.training.dataset import Person, SiteDataset, person_of, split
+from gaitkeeper_client.training.dataset import HELD_OUT_KEY, Person, SiteDataset, person_of, split
 from gaitkeeper_client.vault.events import record
 from gaitkeeper_client.vault.home import SiteHome, read_table
 from gaitkeeper_client.vault.keys import SiteKey, unlock
@@ -66,9 +66,11 @@ class HomeRuntime:
     def dataset(self, study_hash: str, study: Study, run: str) -> SiteDataset:
         """The people of the vault whom the study can use, who agreed to training, as far as the policy goes.
 
-        Where the policy lets no counts leave, nobody is there to judge the model: what is sent then is noise alone.
+        Where the policy or the approval lets no counts leave, nobody is there to judge the model: what is sent then is
+        noise alone.
         """
         from gaitkeeper_client.consortium.policy import load_policy
+        from gaitkeeper_client.consortium.studies import counts_leave
         from gaitkeeper_client.training.frozen import forget_features
 
         del run
@@ -78,7 +80,8 @@ class HomeRuntime:
             forget_features()
             self._cached = _Cached(study_hash, state, self._load(study))
         dataset = self._cached.dataset
-        return dataset if load_policy(self.home).metrics_leave else SiteDataset(dataset.train, ())
+        judged = load_policy(self.home).metrics_leave and counts_leave(self.home, study_hash)
+        return dataset if judged else SiteDataset(dataset.train, ())
 
     def everybody(self, study: Study) -> tuple[Person, ...]:
         """All whom :meth:`dataset` knows, held out or not: for what stays at this site."""
@@ -123,7 +126,7 @@ class HomeRuntime:
                 if (person := person_of(patient.pseudonym, label, signals, study)) is not None:
                     people.append(person)
         record(self.home, "vault-read", purpose="training", study=study.name, patients=len(people))
-        dataset = split(people, study, self._key.identify("training/held-out"))
+        dataset = split(people, study, self._key.identify(HELD_OUT_KEY))
         if not dataset.train:
             # Not a refusal: that nobody is here would be told to the coordinator, and of one patient it would tell all.
             _LOG.warning("study %s finds no patient to train on here; this site sends noise only", study.name)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
 
 from gaitkeeper_client.agent import spending
+from gaitkeeper_client.agent.approval import check_approval, study_verdicts
 from gaitkeeper_client.agent.doctor import diagnose
 from gaitkeeper_client.agent.status import site_status
 from gaitkeeper_client.console.access import Posted, Served, needs
@@ -21,7 +22,6 @@ from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.rendering import page
 from gaitkeeper_client.console.rights import Principal
 from gaitkeeper_client.consortium import studies as at_site
-from gaitkeeper_client.consortium.approval import check_approval, study_verdicts
 from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.consortium.policy import in_plain_words as policy_words
 from gaitkeeper_client.consortium.policy import load_policy
@@ -92,10 +92,10 @@ def approve(console: Served, who: Decider, _: Posted, study_hash: str) -> Respon
     """Agree that this site trains a study; the site's own rules are asked first, as by ``site approve``."""
     offer = _offer(console, study_hash)
     try:
-        check_approval(console.home, lambda: console.key, offer)
+        counts_leave = check_approval(console.home, lambda: console.key, offer)
     except GaitkeeperError as error:
         return _studies(console, who, error)
-    offer = at_site.approve(console.home, offer, clock=console.clock, by=who.name)
+    offer = at_site.approve(console.home, offer, counts_leave=counts_leave, clock=console.clock, by=who.name)
     return _decided(console, who, offer, "study-decided")
 
 
@@ -175,7 +175,7 @@ def _studies(console: Console, who: Principal, problem: GaitkeeperError | None) 
     if enrolled:
         offers = at_site.known_offers(console.home)
         refused = offers.refused
-        cards = [StudyCard(offer, _words(offer), _refusal(console, offer)) for offer in offers.offers]
+        cards = [_card(console, offer) for offer in offers.offers]
     shown: dict[str, Any] = {"cards": cards, "refused": refused, "enrolled": enrolled, "problem": problem}
     return page("studies.html.j2", who=who, site=console.name, title="studies.title", **shown)
 
@@ -186,7 +186,7 @@ def _words(offer: at_site.Offer) -> tuple[tuple[str, str], ...]:
     epsilon = offer.study.privacy.epsilon
     sure, masked = 1.0 / (1.0 + math.exp(-min(epsilon, 700.0))), offer.study.privacy.trust == "distributed"
     meaning = words("studies.meaning_masked" if masked else "studies.meaning_sent", sure=_percent(sure))
-    return (*terms(offer.study), (words("studies.price_means"), meaning))
+    return (*terms(offer.study, counts_leave=offer.counts_leave), (words("studies.price_means"), meaning))
 
 
 def _percent(share: float) -> str:
@@ -195,14 +195,14 @@ def _percent(share: float) -> str:
     return f"{100.0 * share:.{digits}f} %"
 
 
-def _refusal(console: Console, offer: at_site.Offer) -> str:
-    if offer.approved_at is not None:
-        return ""
-    try:
-        check_approval(console.home, lambda: console.key, offer)
-    except GaitkeeperError as error:
-        return error.message
-    return ""
+def _card(console: Console, offer: at_site.Offer) -> StudyCard:
+    refusal = ""
+    if offer.approved_at is None:
+        try:
+            offer = replace(offer, counts_leave=check_approval(console.home, lambda: console.key, offer))
+        except GaitkeeperError as error:
+            refusal = error.message
+    return StudyCard(offer, _words(offer), refusal)
 
 
 def _offer(console: Console, study_hash: str) -> at_site.Offer:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from gaitkeeper_client.consortium.connection import CoordinatorConnection
 from gaitkeeper_client.consortium.policy import check_training, load_policy
 from gaitkeeper_client.consortium.studies import Offer, known_offers
+from gaitkeeper_client.training.dataset import HELD_OUT_KEY, is_held_out
 from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.keys import SiteKey
+    from gaitkeeper_shared.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +29,32 @@ class StudyVerdict:
     detail: str = ""
 
 
-def check_approval(home: SiteHome, key: Callable[[], SiteKey], offer: Offer) -> None:
+def check_approval(home: SiteHome, key: Callable[[], SiteKey], offer: Offer) -> bool:
     """What the site's own rules do not allow is not approved either: raises ``policy-refuses``.
 
-    ``key``: opens the vault; asked for only where the rules want patients counted.
+    Returns whether noised counts of held-out patients may leave, which the approval keeps. ``key``: opens the vault;
+    asked for only where the rules want patients counted.
     """
     policy = load_policy(home)
     policy.check_study(offer.study, offer.hash)
-    if policy.studies.min_patients:
-        with Vault.open(home, key()) as vault:
-            labels = [patient.training_label for patient in vault.patients() if patient.allows("training")]
-        fitting = [label for label in labels if label and offer.study.task.class_of(label) is not None]
-        policy.check_patients(len(fitting), offer.study)
+    if not (policy.studies.min_patients or policy.metrics_min_patients):
+        return policy.metrics_leave
+    fitting = _fitting(home, key(), offer.study)
+    policy.check_patients(len(fitting), offer.study)
+    secret, share = key().identify(HELD_OUT_KEY), offer.study.evaluation.holdout
+    return policy.counts_may_leave(sum(is_held_out(patient, share, secret) for patient in fitting))
+
+
+def _fitting(home: SiteHome, key: SiteKey, study: Study) -> tuple[str, ...]:
+    """The pseudonyms of those who agreed to training and have a label that the study uses."""
+    with Vault.open(home, key) as vault:
+        return tuple(
+            patient.pseudonym
+            for patient in vault.patients()
+            if patient.allows("training")
+            and patient.training_label
+            and study.task.class_of(patient.training_label) is not None
+        )
 
 
 def study_verdicts(home: SiteHome) -> tuple[StudyVerdict, ...]:
