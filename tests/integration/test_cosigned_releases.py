@@ -17,6 +17,7 @@ from gaitkeeper_server.cli import app as coordinator_app
 from gaitkeeper_server.enrolment.example import example_study
 from gaitkeeper_server.enrolment.studies import SignedStudy, sign_study
 from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.registry import Registry
 from gaitkeeper_server.releases.cosigned import hand_out, take_back
 from gaitkeeper_server.releases.deployments import deploy, roll_back
 from gaitkeeper_server.releases.publish import publish
@@ -24,6 +25,7 @@ from gaitkeeper_server.store import OrderRecord, StudyRecord
 from gaitkeeper_shared.cosign.cli import app as cosign_app
 from gaitkeeper_shared.cosign.documents import cosign, read_document
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.trust.keys import SigningKey
 from gaitkeeper_shared.trust.release import Order
 from gaitkeeper_shared.trust.signatures import ORDER_CONTEXT, STUDY_CONTEXT, sign
@@ -176,6 +178,37 @@ def test_the_commands_tell_a_cosigner_what_is_signed(consortium: Consortium, tmp
     wrong = runner.invoke(cosign_app, ["sign", str(manifest), "--key", str(key), "--model", str(other), "--yes"])
     assert isinstance(wrong.exception, GaitkeeperError)
     assert wrong.exception.code == "cosign-other-model"
+
+
+def test_a_registered_version_is_promoted_by_two_people(
+    consortium: Consortium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    site, study = consortium.site("north"), cosigned_study(consortium)
+    model = ModelBundle.from_bytes(model_of(study))
+    version = str(
+        Registry(consortium.home).register(model, (consortium.folder / "walks.toml").read_bytes(), run="run-1")
+    )
+    runner, key, out = CliRunner(), tmp_path / "anna.key", tmp_path / "out"
+    ANNA.save(key)
+    promote = ["promote", version, "--home", str(consortium.home.path)]
+    alone = runner.invoke(coordinator_app, promote)
+    assert isinstance(alone.exception, GaitkeeperError)
+    assert alone.exception.code == "release-needs-signatures"
+    handed = runner.invoke(coordinator_app, [*promote, "--hand-out", str(out)])
+    assert handed.exit_code == 0, handed.output
+    # What the command prints is what the co-signer types, in the folder that was handed out.
+    words = handed.output.strip().splitlines()[-1].replace("KEY", str(key)).split()
+    monkeypatch.chdir(out)
+    signed = runner.invoke(cosign_app, words[2:], input="y\n")
+    assert signed.exit_code == 0, signed.output
+    beside = next(out.glob("*.sig"))
+    ordered = runner.invoke(coordinator_app, [*promote, "--signatures", str(beside)])
+    assert ordered.exit_code == 0, ordered.output
+    assert pull_once(site).state == "activated"
+    active = active_release(site)
+    assert active is not None
+    assert active.model == model.to_bytes()
 
 
 def test_a_consortium_is_founded_with_cosigners(tmp_path: Path) -> None:
