@@ -56,8 +56,13 @@ class Errand:
 
 def main(words: Sequence[str]) -> int:
     """Measure, print, and write the page's part."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults load")
-    parser.add_argument("--sites", type=int, default=200)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults load",
+        description="Many sites enrol with a coordinator, and fetch a release from it, at the same time.",
+    )
+    parser.add_argument(
+        "--sites", type=int, default=200, help="that enrol first, and as many later (default: %(default)d)"
+    )
     sites = parser.parse_args(words).sites
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: processes and folders go

@@ -1,4 +1,4 @@
-"""``docs/faults.md``: matrix, load, soak and watch, each written by what measured it; the others' parts stay."""
+"""``docs/faults.md``: matrix, load, crowd, soak and watch, each written by what measured it; the others' parts stay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.faults.outcomes import HERE, ROOT, Cell, Outcome, alone, cells, outco
 from gaitkeeper_shared.durable import write_durably
 
 PAGE = ROOT / "docs" / "faults.md"
-_PARTS = ("matrix", "load", "soak", "watch")
+PARTS = ("matrix", "load", "crowd", "soak", "watch")
 _MARKS = {"as expected": "ok", "WRONG": "**WRONG**", "not possible here": "not run"}
 
 
@@ -44,9 +44,9 @@ def write_part(name: str, text: str) -> None:
     """Put ``text`` in the place of one part of the page."""
     with alone():
         present = PAGE.read_text("utf-8") if PAGE.exists() else ""
-        parts = {part: _between(present, part) for part in _PARTS} | {name: text.strip()}
+        parts = {part: _between(present, part) for part in PARTS} | {name: text.strip()}
         pieces = [(HERE / "head.md").read_text("utf-8").rstrip()]
-        for part in _PARTS:
+        for part in PARTS:
             words = (HERE / f"{part}.md").read_text("utf-8").rstrip()
             pieces += [words, f"{_mark(part)}\n{parts[part] or 'Not measured yet.'}\n{_mark(part, end=True)}"]
         write_durably(PAGE, ("\n\n".join(pieces) + "\n").encode(), mode=0o644)

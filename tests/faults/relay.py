@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Literal
 
-Mode = Literal["pass", "cut", "slow", "half-open", "corrupt", "truncate"]
+Mode = Literal["pass", "cut", "slow", "half-open", "held", "corrupt", "truncate"]
 _CHUNK = 16384
 _SLOW_BYTES_A_SECOND, _SLOW_DELAY_S = 48_000, 0.15
 
@@ -17,13 +17,14 @@ class Relay:
     """Listens on a port of loopback and passes bytes on to ``target``. ``mode`` may be changed at any time.
 
     ``corrupt`` flips a bit of the next bytes from the site, ``truncate`` ends the connection in the middle of them;
-    both happen once and then pass. ``half-open`` keeps connections open and passes nothing.
+    both happen once and then pass. ``half-open`` keeps connections open and passes nothing; ``held`` holds back what
+    comes from the site, and ``held`` counts its bytes.
     """
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
         self.mode: Mode = "pass"
-        self.connections = 0
+        self.held = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -32,6 +33,7 @@ class Relay:
 
     def set(self, mode: Mode) -> None:
         """Change what happens on the link; ``cut`` also ends what is open."""
+        self.held = 0
         self.mode = mode
         if mode == "cut":
             self.drop()
@@ -54,7 +56,6 @@ class Relay:
                 site, _ = self._listener.accept()
             except OSError:
                 return
-            self.connections += 1
             if self.mode == "cut":
                 _close(site)
                 continue
@@ -72,7 +73,9 @@ class Relay:
     def _pump(self, source: socket.socket, sink: socket.socket, upward: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
-                while self.mode == "half-open":
+                if upward and self.mode == "held":
+                    self.held += len(data)
+                while self.mode == "half-open" or (upward and self.mode == "held"):
                     time.sleep(0.05)
                 if self.mode == "slow":
                     time.sleep(_SLOW_DELAY_S + len(data) / _SLOW_BYTES_A_SECOND)

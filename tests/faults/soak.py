@@ -56,10 +56,15 @@ class Diary:
 
 def main(words: Sequence[str]) -> int:
     """Play, print, and write the page's part."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults soak")
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=60.0, help="no new run begins after this")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults soak",
+        description="Many rounds on the stage of the matrix, with a SIGKILL of something every few of them.",
+    )
+    parser.add_argument("--rounds", type=int, default=200, help="in runs of ten (default: %(default)d)")
+    parser.add_argument("--seed", type=int, default=1, help="of what is killed, and when (default: %(default)d)")
+    parser.add_argument(
+        "--minutes", type=float, default=120.0, help="no new run begins after this (default: %(default).0f)"
+    )
     asked = parser.parse_args(words)
     console, diary, chance = Console(), Diary(), random.Random(asked.seed)
     charged: dict[str, int] = {}
@@ -67,7 +72,7 @@ def main(words: Sequence[str]) -> int:
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    started = time.monotonic()
+    started, interrupted = time.monotonic(), False
     try:
         with Stages(say) as stages:
             stage = stages.present()
@@ -85,11 +90,13 @@ def main(words: Sequence[str]) -> int:
                 charged = _charged(stage)
                 stages.strike(keep=bool(diary.broken))
     except KeyboardInterrupt:
+        interrupted = True
         say("interrupted: the page tells what was run")
     text = _words(diary, charged, asked.seed)
     say(text)
     write_part("soak", text)
-    return int(bool(diary.broken) or set(diary.ends) - {"succeeded"} != set())
+    good = not diary.broken and set(diary.ends) == {"succeeded"} and diary.rounds >= asked.rounds
+    return 130 if interrupted else int(not good)
 
 
 def _run(stage: Stage, diary: Diary, chance: random.Random) -> str:

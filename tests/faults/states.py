@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.stage import MOMENT_S, SITES, Stage, Unavailable
+from tests.faults.stage import BACK_S, MOMENT_S, SITES, Stage, Unavailable
 from tests.faults.words import summary
 
 SITE = SITES[0]
@@ -106,6 +106,47 @@ def store_locked(stage: Stage) -> str:
         with _locked(stage.home.store):
             trap.release()
             stage.pause(5.0)
+    finally:
+        trap.release()
+    return summary(stage.end_of(run))
+
+
+def store_lost(stage: Stage, seconds: str) -> str:
+    """The coordinator's list of sites is not there for a while; then it is put back as it was."""
+    files = [stage.home.store.with_name(stage.home.store.name + end) for end in ("", "-wal", "-shm")]
+    safe = stage.folder / "store-elsewhere"
+    safe.mkdir(exist_ok=True)
+    trap = stage.trap(SITE, "charged")
+    run = stage.begin()
+    try:
+        stage.wait(trap.hit, MOMENT_S)
+        taken = [file for file in files if file.exists()]
+        for file in taken:
+            shutil.move(file, safe / file.name)
+        stage.pause(float(seconds))
+        for file in files:
+            file.unlink(missing_ok=True)  # whoever asked for it meanwhile made an empty one
+        for file in taken:
+            shutil.move(safe / file.name, file)
+    finally:
+        trap.release()
+    return summary(stage.end_of(run))
+
+
+def superlink_files_lost(stage: Stage, when: str) -> str:
+    """All files beside store, journal, keys and settings are gone: the folder of what runs, logs, temporary ones.
+
+    ``when``: ``running``, or ``dead``, where the SuperLink is killed first.
+    """
+    trap = stage.trap(SITE, "charged")
+    run = stage.begin(grace_s=BACK_S)
+    try:
+        stage.wait(trap.hit, MOMENT_S)
+        if when == "dead":
+            stage.kill("superlink")
+        for folder in (stage.home.run, stage.home.logs, stage.temporary):
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     finally:
         trap.release()
     return summary(stage.end_of(run))

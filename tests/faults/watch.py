@@ -29,6 +29,16 @@ from gaitkeeper_shared.ports import free_port
 
 PYTHON = "/usr/bin/python3"
 """Debian's, which has GStreamer's bindings."""
+PACKAGES = "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good"
+_PROBE = """
+import gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer
+Gst.init(None)
+for part in ("appsrc", "rtpjpegpay"):
+    assert Gst.ElementFactory.find(part), f"GStreamer has no {part}"
+"""
 SIZE, RATE_HZ, HEIGHT_M = (640, 360), 30, 1.7
 WALK_S, EMPTY_S = 5.0, 20.0
 LOOK_S = 5.0
@@ -57,11 +67,14 @@ class Diary:
 
 def main(words: Sequence[str]) -> int:
     """Watch, print, and write the page's part. Exit status 1: it did not come back, or grew; 2: no RTSP server."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults watch")
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults watch",
+        description="'gaitkeeper site watch' on a camera that breaks off and comes back, and on a folder that fills.",
+    )
+    parser.add_argument("--minutes", type=float, default=15.0, help="for so long (default: %(default).0f)")
     asked = parser.parse_args(words)
-    if subprocess.run([PYTHON, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"], check=False).returncode:
-        print("No RTSP server here: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good")
+    if (missing := missing_packages()) is not None:
+        print(f"Not measured: no RTSP server here ({missing}).\nIt needs Debian's packages: apt-get install {PACKAGES}")
         return 2
     with tempfile.TemporaryDirectory(prefix="gaitkeeper-watch-") as folder:
         diary = Watched(Path(folder)).run(asked.minutes * 60.0)
@@ -69,6 +82,17 @@ def main(words: Sequence[str]) -> int:
     write_part("watch", text)
     print(text)
     return int(not good)
+
+
+def missing_packages() -> str | None:
+    """Why this machine cannot play a camera, in the words of its own Python; None where it can."""
+    try:
+        done = subprocess.run([PYTHON, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{PYTHON}: {error}"
+    if done.returncode == 0:
+        return None
+    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
 
 
 class Watched:

@@ -17,6 +17,8 @@ from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_server.doctor import diagnose as diagnose_coordinator
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.doctor import Finding, check_disk, check_reach, examine
+from gaitkeeper_shared.trust.certificates import Authority, new_request, pem, read_request
+from gaitkeeper_shared.trust.keys import new_tls_key
 
 HOUR = timedelta(hours=1)
 
@@ -73,6 +75,14 @@ def test_certificates_that_end_are_named(site: SiteHome) -> None:
     expired = by_name(diagnose(site, clock=lambda: datetime.now(UTC) + timedelta(days=91)))
     assert expired["certificate"].verdict == "ill"
     assert "invitation" in expired["certificate"].remedy
+
+
+def test_a_certificate_of_another_authority_is_named(site: SiteHome) -> None:
+    request = read_request(new_request(new_tls_key(), "north"))
+    (site.keys / "site.crt").write_bytes(pem(Authority.create("another").issue_site(request, "north")))
+    found = by_name(diagnose(site))["certificate"]
+    assert (found.verdict, "another authority" in found.detail) == ("ill", True)
+    assert "invitation" in found.remedy
 
 
 def test_a_revoked_site_is_told_so(consortium: Consortium, site: SiteHome) -> None:

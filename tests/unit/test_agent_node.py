@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
+import httpx
 import pytest
+from flwr.supercore.retry import RetryInvoker
+from flwr.supernode import fleet_http_connection
 
 from gaitkeeper_client.agent import node
 
@@ -87,3 +90,48 @@ def test_a_message_right_after_another_reaches_the_executor(monkeypatch: pytest.
     now += 2 * node._REMIND_S
     pace.sleep(0.5)
     assert told == ["message", "message"]
+
+
+def persistent(monkeypatch: pytest.MonkeyPatch) -> RetryInvoker:
+    """What the site's node tries with; flwr's own way is put back after the test."""
+    name = "make_simple_http_retry_invoker"
+    monkeypatch.setattr(fleet_http_connection, name, getattr(fleet_http_connection, name))
+    node.try_for_ever()
+    made: RetryInvoker = getattr(fleet_http_connection, name)()
+    return made
+
+
+@pytest.mark.parametrize(
+    "why", ["_ssl.c:989: The handshake operation timed out", "[SSL] certificate verify failed", ""]
+)
+def test_a_reply_is_not_given_up_whatever_the_line_says_of_tls(
+    why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    invoker = persistent(monkeypatch)
+    invoker.wait_function = lambda _: None
+    tries: list[str] = []
+
+    def send(reply: str) -> str:
+        tries.append(reply)
+        if len(tries) < 4:
+            raise httpx.ConnectTimeout(why)
+        return "taken"
+
+    assert invoker.invoke(send, "reply") == "taken"
+    assert tries == ["reply"] * 4
+    (said,) = (message for message in caplog.messages if "not reached" in message)
+    assert said.endswith(why or "ConnectTimeout")
+
+
+def test_what_the_coordinator_itself_refuses_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    invoker = persistent(monkeypatch)
+    request = httpx.Request("POST", "https://coordinator")
+    tries: list[int] = []
+
+    def send() -> None:
+        tries.append(1)
+        raise httpx.HTTPStatusError("too large", request=request, response=httpx.Response(413, request=request))
+
+    with pytest.raises(httpx.HTTPStatusError):
+        invoker.invoke(send)
+    assert len(tries) == 1

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 from tests.faults import __main__ as command
-from tests.faults import outcomes, page
+from tests.faults import everything, outcomes, page
 from tests.faults.outcomes import cells, keep, outcome
 
 
 def test_every_cell_can_be_run_and_has_a_name_of_its_own() -> None:
     matrix = cells()
-    assert len(matrix) >= 60
+    assert len(matrix) >= 90
+    known = command.functions()
     assert len({cell.name for cell in matrix}) == len(matrix)
     for cell in matrix:
-        assert cell.does[0] in command._DOES
+        assert cell.does[0] in known
         assert cell.expected
 
 
@@ -42,4 +43,48 @@ def test_one_cell_run_again_replaces_its_row_only(tmp_path: Path, monkeypatch: p
     assert f"2 of {len(cells())} cells" in text
     page.write_matrix()
     assert "200 rounds" in page.PAGE.read_text("utf-8")
-    assert page.PAGE.read_text("utf-8").count("Not measured yet.") == 2  # the load, the watch
+    assert page.PAGE.read_text("utf-8").count("Not measured yet.") == len(page.PARTS) - 2
+
+
+def test_words_choose_the_cells_that_hold_them_all_and_what_is_not_understood_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(command, "run_cells", lambda chosen, **_: ran.append(tuple(cell.name for cell in chosen)) or 0)
+    assert command.main(["kill_at_state", "superlink", "invited"]) == 0
+    assert command.main([]) == 0
+    assert ran == [("kill_at_state superlink invited",), tuple(cell.name for cell in cells())]
+    for words, status in ((["--help"], 0), (["--lift"], 2), (["no such cell"], 2), (["soak", "--round", "x"], 2)):
+        with pytest.raises(SystemExit) as left:
+            command.main(words)
+        assert left.value.code == status
+    assert command.main(["--list", "certificate"]) == 0
+    assert "site_certificate expired" in capsys.readouterr().out
+    assert len(ran) == 2
+
+
+def test_every_measurement_of_the_page_can_be_asked_for_and_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"all", *page.PARTS} == {"matrix", *command.MEASURES}
+    for name in command.MEASURES:
+        with pytest.raises(SystemExit) as left:
+            command.main([name, "--help"])
+        assert left.value.code == 0
+        assert f"python -m tests.faults {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"), [({}, 0), ({"watch": 2}, 0), ({"soak": 1}, 1), ({"matrix": 1, "watch": 2}, 1)]
+)
+def test_all_fails_where_a_part_does_and_not_where_one_cannot_be_measured_here(
+    ends: dict[str, int], status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    def run(part: tuple[str, ...]) -> int:
+        ran.append(part)
+        return ends.get(part[0] if part else "matrix", 0)
+
+    monkeypatch.setattr(everything, "_run", run)
+    assert everything.main(["--watch-minutes", "90"]) == status
+    assert ran == [(), ("load",), ("crowd",), ("soak",), ("watch", "--minutes", "90")]
+    assert capsys.readouterr().out.count("NOT as it should be") == sum(end == 1 for end in ends.values())

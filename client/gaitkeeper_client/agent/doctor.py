@@ -85,6 +85,8 @@ def _enrolment(home: SiteHome) -> Iterable[Finding]:
 
 
 def _certificate(home: SiteHome, clock: Clock) -> Iterable[Finding]:
+    from cryptography.exceptions import InvalidSignature
+
     from gaitkeeper_shared.trust.certificates import load_certificate
 
     files = KeyFiles(home.keys)
@@ -93,6 +95,10 @@ def _certificate(home: SiteHome, clock: Clock) -> Iterable[Finding]:
         renews = _RENEWED_BY if what == "certificate" else timedelta(0)
         span = found.not_valid_before_utc, found.not_valid_after_utc
         yield check_certificate(what, *span, clock(), renews=renews, remedy=_ENROL)
+    try:
+        load_certificate(files.site_certificate).verify_directly_issued_by(load_certificate(files.root_certificate))
+    except (ValueError, TypeError, InvalidSignature):
+        yield Finding("certificate", "ill", f"another authority than {files.root_certificate} issued it", _ENROL)
 
 
 def _coordinator(home: SiteHome, clock: Clock) -> Iterable[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import threading
 import time
@@ -26,6 +27,7 @@ from gaitkeeper_shared.proxies import heed_range
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
+_log = logging.getLogger("gaitkeeper.node")
 _IDLE_POLL_S = 1.0
 _REPLY_POLL_S = 0.01
 _HOLD_S = 2.0
@@ -137,6 +139,37 @@ def load_node_key(path: Path) -> EllipticCurvePrivateKey:
     return key
 
 
+def try_for_ever() -> None:
+    """Let flwr try again after whatever goes wrong on the line, its reply in hand.
+
+    By itself it gives up where the error's words name TLS, also where a handshake only took too long: it then forgets
+    the reply that it was sending and goes on asking for messages, and the coordinator waits for the reply in vain.
+    A coordinator with a wrong certificate is told nothing, however often it is tried; the log has each new reason.
+    """
+    import httpx
+    from flwr.supernode import fleet_http_connection
+    from flwr.supernode.fleet_http_connection import make_simple_http_retry_invoker as of_flwr
+
+    def persistent() -> Any:
+        invoker, told = of_flwr(), None
+        gives_up = invoker.should_giveup
+
+        def should_giveup(error: Exception) -> bool:
+            nonlocal told
+            if not isinstance(error, httpx.TransportError):
+                return gives_up is not None and gives_up(error)
+            if (why := str(error) or type(error).__name__) != told:
+                told = why
+                _log.warning("the coordinator is not reached, and tried again: %s", why)
+            return False
+
+        invoker.should_giveup = should_giveup
+        return invoker
+
+    # By name, as the clock below.
+    vars(fleet_http_connection)["make_simple_http_retry_invoker"] = persistent
+
+
 def run_node(settings: NodeSettings) -> None:
     """Run until SIGTERM. flwr ends the process by itself where the coordinator refuses this node."""
     import uvicorn
@@ -150,6 +183,7 @@ def run_node(settings: NodeSettings) -> None:
     states = NodeStateFactory(objectstore_factory=ObjectStoreFactory())
     key = load_node_key(Path(settings.node_key))
     _sign_off(settings, key)
+    try_for_ever()
     gate = RuntimeGate(create_app(state_factory=states, superexec_auth_secret=secret))
     server = uvicorn.Server(
         uvicorn.Config(
