@@ -23,8 +23,9 @@ from insight_fixtures import (
 )
 
 from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.insight.charts.heatmap import heatmap_charts
 from gaitkeeper_client.insight.explanation import explain
-from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight
+from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight, findings_of
 from gaitkeeper_client.insight.findings_view import _sentence
 from gaitkeeper_client.insight.heatmap import heatmap, place
 from gaitkeeper_client.insight.inference import FEWEST_WINDOWS, card_of, judge
@@ -64,6 +65,38 @@ def test_the_heatmap_finds_the_planted_joint_and_phase() -> None:
     assert explanation.residual < 0.01
     assert explanation.deletion is not None
     assert explanation.deletion.marked_drop > 3 * abs(explanation.deletion.random_drop)
+
+
+def test_the_heatmap_lies_over_the_mean_curves_of_this_walk_and_of_the_reference() -> None:
+    explanation = planted_findings().explanations[0]
+    knee = next(row.curve for row in explanation.rows if (row.joint, row.side) == ("knee", "left"))
+    assert knee is not None
+    assert (knee.channel, knee.unit) == ("knee_flexion_left", "deg")
+    bins = range(PHASE_BINS)
+    planted_at = [number for number in bins if PLANTED_PHASE[0] <= number / PHASE_BINS < PLANTED_PHASE[1]]
+    away = {number: (knee.walk[number] or 0.0) - (knee.reference[number] or 0.0) for number in bins}
+    inside = np.mean([away[number] for number in planted_at])
+    assert inside == pytest.approx(PLANTED_DEGREES, abs=10)
+    assert abs(np.mean([away[number] for number in bins if number not in planted_at])) < 10
+    left, right, trunk = (str(chart) for chart in heatmap_charts(explanation, {"left": 62.0, "right": 62.0}))
+    assert left.count('class="walked"') == sum(row.side == "left" for row in explanation.rows)
+    assert left.count('class="healthy"') == left.count('class="walked"')
+    assert explanation.rescaled is not None
+    assert "left knee, 65–70 %: log-odds" in left.lower()
+    assert "; knee flexion " in left
+    # A tenth of all cells, by the rescaled map and nothing else.
+    assert (left + right + trunk).count('class="relevant"') == round(0.1 * PHASE_BINS * len(explanation.rows))
+
+
+def test_a_heatmap_that_was_kept_before_curves_were_is_still_shown() -> None:
+    found = planted_findings()
+    table = found.to_json()
+    for row in table["explanations"][0]["rows"]:
+        del row["curve"]
+    older = findings_of(table)
+    assert all(row.curve is None for row in older.explanations[0].rows)
+    charts = heatmap_charts(older.explanations[0], {"left": None, "right": None})
+    assert all('class="walked"' not in str(chart) and 'class="cell' in str(chart) for chart in charts)
 
 
 def test_an_untrained_model_marks_the_planted_cell_no_more_than_chance_would() -> None:
@@ -191,3 +224,4 @@ def test_a_stretch_is_said_to_lie_where_all_of_it_lies() -> None:
     assert "55 to 80 % of the cycle, in stance and swing:" in told(55.0, 80.0)
     assert "90 % over the foot strike to 20 % of the cycle, in stance and swing:" in told(90.0, 20.0)
     assert "85 to 100 % of the cycle, in swing:" in told(85.0, 100.0)
+    assert told(55.0, 50.0).startswith("Left knee, nearly all of the cycle: ")

@@ -14,12 +14,14 @@ import pytest
 from insight_fixtures import planted_findings, walk_analysis
 
 from gaitkeeper_client.gait.analysis import Analysis, Parameter, Reason
+from gaitkeeper_client.insight.departures import departures
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import verdict
 from gaitkeeper_client.insight.report import render_report, write_report
 from gaitkeeper_client.insight.standing import Decided, Standing
 from gaitkeeper_client.insight.summary import in_short
 from gaitkeeper_client.insight.view import PatientContext
+from gaitkeeper_client.insight.wording import FACTS
 from gaitkeeper_shared.errors import GaitkeeperError
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)> & \u202e</style>'
@@ -225,3 +227,29 @@ def test_in_short_a_clinicians_word_stands_before_what_it_took_away() -> None:
     short = in_short(analysis, findings, who, "", Standing("signed", decided=decided))
     assert short[0] == "Overruled by the clinician: the measurements What holds instead: the left knee is stiff"
     assert short[1:] == told[-1:]
+
+
+def test_every_fact_of_a_video_has_a_name_and_its_unit() -> None:
+    source = {"width_px": 960, "height_px": 540, "rotation_deg": 0, "frames": 271, "height_m": 1.57, "notes": []}
+    page = re.sub(r"<[^>]+>", " ", full_report(source=source))
+    for told in ("Picture, width 960 px", "Picture, height 540 px", "Picture, turned by 0°", "Frames 271"):
+        assert told in re.sub(r"\s+", " ", page)
+    assert set(source) <= set(FACTS)
+
+
+def test_a_departure_of_the_leg_behind_says_that_it_is_behind() -> None:
+    walk = walk_analysis("healthy", 3)
+    bump = np.where(np.arange(101) < 30, 45.0, 0.0)
+    cycles = tuple(
+        dataclasses.replace(one, curves={**one.curves, "knee_flexion_left": one.curves["knee_flexion_left"] + bump})
+        if one.side == "left"
+        else one
+        for one in walk.cycles
+    )
+    told = departures(dataclasses.replace(walk, cycles=cycles))[0]
+    assert (told.deviation.angle, told.deviation.side, told.hidden) == ("knee_flexion", "left", False)
+    noted = dataclasses.replace(walk.parameters["knee_range_left"], notes=(Reason("far-limb", "behind"),))
+    parameters = {**walk.parameters, "knee_range_left": noted}
+    hidden = departures(dataclasses.replace(walk, cycles=cycles, parameters=parameters))[0]
+    assert "the one behind" in hidden.told
+    assert hidden.sentence == told.sentence == told.told  # what is signed does not change

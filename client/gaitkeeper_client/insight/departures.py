@@ -18,10 +18,12 @@ _OF_A_SIDE = 2
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """One departure from the norm; ``phase``: ``stance``, ``swing``, or empty where the foot off is not known."""
+    """One departure from the norm; ``phase``: ``stance``, ``swing``, or empty where the foot off is not known.
+    ``hidden``: the side is the one behind, away from the camera."""
 
     deviation: Deviation
     phase: str
+    hidden: bool = False
 
     @property
     def name(self) -> str:
@@ -37,9 +39,12 @@ class Departure:
     @property
     def told(self) -> str:
         """The sentence, and what else has to be known before it is believed."""
-        if not self.mostly_offset:
-            return self.sentence
-        return f"{self.sentence} {say('departure.offset', degrees=abs(self.deviation.offset))}"
+        told = [self.sentence]
+        if self.mostly_offset:
+            told.append(say("departure.offset", degrees=abs(self.deviation.offset)))
+        if self.hidden:
+            told.append(say("departure.hidden"))
+        return " ".join(told)
 
     @property
     def sentence(self) -> str:
@@ -70,9 +75,16 @@ def departures(analysis: Analysis) -> tuple[Departure, ...]:
             continue
         for side, curve in side_curves(analysis.cycles, angle).items():
             largest = deviations(angle, side, curve, norm)[:_OF_A_SIDE]
-            found += [Departure(item, _phase(item, curve.foot_off)) for item in largest]
+            hidden = _hidden(analysis, angle, side)
+            found += [Departure(item, _phase(item, curve.foot_off), hidden) for item in largest]
     found.sort(key=lambda one: -abs(one.deviation.spreads))
     return tuple(found[:MOST])
+
+
+def _hidden(analysis: Analysis, angle: str, side: str) -> bool:
+    """Whether the range of this very joint carries the caution of the limb behind."""
+    found = analysis.parameters.get(f"{angle.partition('_')[0]}_range_{side}")
+    return found is not None and any(note.code == "far-limb" for note in found.notes)
 
 
 def _phase(item: Deviation, foot_off: float | None) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from gaitkeeper_client.insight.attribution import LogOdds, complete_attributions, evaluate, log_odds_of
 from gaitkeeper_client.insight.findings import DeletionCheck, Explanation, HeatmapRow
-from gaitkeeper_client.insight.heatmap import Placement, heatmap, highlights, place
+from gaitkeeper_client.insight.heatmap import Placement, heatmap, highlights, place, with_curves
 from gaitkeeper_client.insight.phases import SidePhases, side_phases
 from gaitkeeper_client.insight.reference import reference_values
 from gaitkeeper_client.insight.rescaling import rescaling
@@ -58,7 +58,8 @@ def explain(
     odds = log_odds_of(model, label_index)
     patient_odds, reference_odds = evaluate(odds, windows), evaluate(odds, reference)
     attributions, residual = complete_attributions(odds, windows, reference, patient_odds - reference_odds)
-    rows = heatmap(attributions, placement)
+    plain = heatmap(attributions, placement)
+    rows = with_curves(plain, placement, window.channels, attributions, windows, reference)
     difference = (windows - reference).astype(np.float64)
     return Explanation(
         label=label,

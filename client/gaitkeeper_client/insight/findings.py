@@ -47,17 +47,33 @@ class SeverityEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class MeanCurve:
+    """Mean over the gait cycles of the feature channel that contributes most in a row of the heatmap.
+
+    ``walk``, ``reference``: (:data:`PHASE_BINS`,) of the patient and of the reference walk, in ``unit``; None where
+    nothing is known.
+    """
+
+    channel: str
+    unit: str
+    walk: tuple[float | None, ...]
+    reference: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HeatmapRow:
     """One joint of one side over the gait cycle (``side`` is empty for the trunk, which is laid on the left cycle).
 
     ``contribution``: (:data:`PHASE_BINS`,) log-odds that one gait cycle adds to the label in each phase; positive
     speaks for it. ``standard_error``: over cycles, None where fewer than two cycles were seen in that phase.
+    ``curve``: what the contributions are laid over; None in reports that were made before it was kept.
     """
 
     joint: str
     side: str
     contribution: tuple[float, ...]
     standard_error: tuple[float | None, ...]
+    curve: MeanCurve | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,25 @@ from gaitkeeper_client.insight.cycle_figures import foot_off_percent
 from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, Findings, Highlight, LabelProbability
 from gaitkeeper_client.insight.measured_view import LARGEST_RESIDUAL, MeasuredView, measured_view
 from gaitkeeper_client.insight.severity import severity_words
-from gaitkeeper_client.insight.wording import CHANNELS, moment, number, place
+from gaitkeeper_client.insight.wording import channel_name, moment, number, place
 from gaitkeeper_client.language.texts import say
-from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 from gaitkeeper_shared.skeleton import SIDES
 
+NEARLY_ALL = 90.0
+"""Percent of the cycle from which a stretch is no stretch any more."""
 LEAST_AGREEMENT = 0.3
 """Rank correlation of the contributions with the rescaled map below which the two tell different stories."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplanationView:
-    """One label's explanation: sentences, charts, checks in words, and the numbers as a table."""
+    """One label's explanation: sentences, charts, checks in words, and the numbers as a table. ``curves``: which curves
+    lie over the heatmap; empty where none was kept."""
 
     label: str
     sentences: tuple[str, ...]
     charts: tuple[Markup, ...]
+    curves: str
     checks: tuple[tuple[str, bool], ...]
     columns: tuple[str, ...]
     table: tuple[tuple[str, tuple[str, ...]], ...]
@@ -144,6 +147,7 @@ def _explanation(item: Explanation, foot_off: dict[str, float | None]) -> Explan
         label=item.label,
         sentences=tuple(_sentence(highlight, foot_off) for highlight in item.highlights),
         charts=heatmap_charts(item, foot_off),
+        curves=_curves(item),
         checks=_checks(item),
         columns=tuple(f"{column * step}–{(column + 1) * step}" for column in range(PHASE_BINS)),
         table=tuple(
@@ -152,9 +156,22 @@ def _explanation(item: Explanation, foot_off: dict[str, float | None]) -> Explan
     )
 
 
+def _curves(item: Explanation) -> str:
+    """Which curve each joint's row shows, both sides in one where they show the same."""
+    shown: dict[str, dict[str, str]] = {}
+    for row in item.rows:
+        if row.curve is not None:
+            shown.setdefault(row.joint, {})[row.side] = channel_name(row.curve.channel)
+    told = []
+    for joint, names in shown.items():
+        same = len(set(names.values())) == 1
+        places = [("", next(iter(names.values())))] if same else list(names.items())
+        told += [say("findings.curve_of", joint=place(side, joint), name=name) for side, name in places]
+    return say("findings.curves", names="; ".join(told)) if told else ""
+
+
 def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
-    channel = CHANNEL_BY_NAME[item.channel]
-    name = CHANNELS.get(item.channel.removesuffix(f"_{channel.side}"), item.channel)
+    name = channel_name(item.channel)
     amount = _amount(abs(item.deviation), item.unit)
     direction = say("findings.less" if item.deviation < 0 else "findings.more")
     where = place(item.side, item.joint)
@@ -173,6 +190,8 @@ def _sentence(item: Highlight, foot_off: dict[str, float | None]) -> str:
 
 def _stretch(item: Highlight) -> str:
     """From where to where; one that goes over the foot strike says so, as 90 to 20 % reads like a slip."""
+    if _length(item) >= NEARLY_ALL:
+        return say("findings.nearly_all")
     over = item.to_percent % 100 < item.from_percent and item.to_percent % 100 > 0
     name = "findings.over_strike" if over else "findings.stretch"
     return say(name, from_percent=item.from_percent, to_percent=item.to_percent)
@@ -180,13 +199,18 @@ def _stretch(item: Highlight) -> str:
 
 def _phase(item: Highlight, foot_off: float | None) -> str:
     """The phase that all of a stretch lies in; where it lies in both, both."""
-    if foot_off is None:
+    length = _length(item)
+    if foot_off is None or length >= NEARLY_ALL:
         return ""
-    length = (item.to_percent - item.from_percent) % 100 or 100
     inside = {(item.from_percent + step) % 100 >= foot_off for step in range(round(length))}
     return say(
         "findings.in_both" if len(inside) > 1 else "findings.in_swing" if True in inside else "findings.in_stance"
     )
+
+
+def _length(item: Highlight) -> float:
+    """Percent of the cycle that a stretch takes."""
+    return (item.to_percent - item.from_percent) % 100 or 100.0
 
 
 def _interval(item: Highlight) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t as student_t
 
-from gaitkeeper_client.insight.findings import PHASE_BINS, HeatmapRow, Highlight
+from gaitkeeper_client.insight.findings import PHASE_BINS, HeatmapRow, Highlight, MeanCurve
 from gaitkeeper_client.insight.phases import SidePhases
-from gaitkeeper_shared.arrays import FloatArray, IntArray
+from gaitkeeper_shared.arrays import Float32Array, FloatArray, IntArray
 from gaitkeeper_shared.models.channels import CHANNEL_BY_NAME
 
 ROW_ORDER: tuple[tuple[str, str], ...] = (
@@ -77,6 +77,46 @@ def heatmap(attributions: FloatArray, placement: Placement) -> tuple[HeatmapRow,
         errors = tuple(None if np.isnan(value) else float(value * scale) for value in error)
         result.append(HeatmapRow(joint, side, tuple(float(value * scale) for value in mean), errors))
     return tuple(result)
+
+
+def with_curves(
+    rows: Sequence[HeatmapRow],
+    placement: Placement,
+    channels: Sequence[str],
+    attributions: FloatArray,
+    windows: Float32Array,
+    reference: Float32Array,
+) -> tuple[HeatmapRow, ...]:
+    """The rows with the mean curves that they are laid over: of the channel that contributes most in each.
+
+    ``windows``, ``reference``: (N, T, C) scaled values of the patient and of the reference walk.
+    """
+    result = []
+    for index, row in enumerate(rows):
+        own = np.flatnonzero(placement.row_of_channel == index)
+        column = int(own[np.abs(attributions[..., own]).sum(axis=(0, 1)).argmax()])
+        channel = CHANNEL_BY_NAME[channels[column]]
+        # Zero is what an unknown value was filled with.
+        bins = np.where(windows[..., column] != 0.0, placement.bins[..., column], -1)
+        cycles = placement.cycles[..., column]
+        walk, healthy = (
+            _known(channel.center + channel.spread * _mean_of(values[..., column], bins, cycles))
+            for values in (windows, reference)
+        )
+        result.append(replace(row, curve=MeanCurve(channel.name, channel.unit, walk, healthy)))
+    return tuple(result)
+
+
+def _mean_of(values: Float32Array, bins: IntArray, cycles: IntArray) -> FloatArray:
+    """(bins,) mean over cycles in each column; NaN where none has a value."""
+    table = _over_cycles(values.astype(np.float64), bins, cycles)
+    mean, _ = _mean_and_error(table)
+    known: FloatArray = np.where(np.isfinite(table).any(axis=0), mean, np.nan)
+    return known
+
+
+def _known(values: FloatArray) -> tuple[float | None, ...]:
+    return tuple(float(value) if np.isfinite(value) else None for value in values)
 
 
 def _over_cycles(values: FloatArray, bins: IntArray, cycles: IntArray) -> FloatArray:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.findings import Findings
-from gaitkeeper_client.insight.parameter_view import Headline
+from gaitkeeper_client.insight.parameter_view import Headline, SideValue
 from gaitkeeper_client.insight.pdf import Sheet
 from gaitkeeper_client.insight.report import UNNAMED
 from gaitkeeper_client.insight.standing import DRAFT, Standing
@@ -80,23 +80,36 @@ def _parameters(sheet: Sheet, view: ReportView, words: Texts) -> None:
             wide = f" {words('pdf.wide')}" if row.wide else ""
             interval = f"{row.interval} (n = {row.n}){wide}"
             norm = f"{row.norm} ({row.mark})" if row.mark else row.norm
-            rows.append([[row.title, *notes], [f"{row.value} {row.unit}".strip()], interval, norm])
+            title = f"{row.title} †" if row.far else row.title
+            rows.append([[title, *notes], [f"{row.value} {row.unit}".strip()], interval, norm])
         sheet.table(header, rows, (34, 30, 22, 14))
     if view.parameters.pairs:
         sheet.heading(words("pdf.sides"), 3)
         header = (words("pdf.parameter"), words("pdf.left"), words("pdf.right"), words("pdf.left_right"))
         rows = [
             [
-                [f"{pair.title}{f' ({pair.unit})' if pair.unit else ''}", *pair.notes],
-                *(f"{side.value} ({side.interval})" if side.value else "–" for side in (pair.left, pair.right)),
+                [f"{pair.title}{f' ({pair.unit})' if pair.unit else ''}{' †' if pair.far else ''}", *pair.notes],
+                *(_side(side, words) for side in (pair.left, pair.right)),
                 pair.difference,
             ]
             for pair in view.parameters.pairs
         ]
         sheet.table(header, rows, (34, 26, 26, 14))
+    if view.parameters.far:
+        sheet.paragraph(f"† {view.parameters.far}", "note")
     for item in view.parameters.withheld:
         sheet.paragraph(words("pdf.also_withheld", names=item.titles, why=item.reason), "note")
-    sheet.paragraph(words("pdf.norms", sources="; ".join(view.parameters.norm_sources)), "note")
+    sheet.paragraph(words("report.parameters_note"), "note")
+    sheet.paragraph(view.parameters.norm_choice, "note")
+    if view.parameters.norm_sources:
+        sheet.paragraph(words("pdf.norms", sources="; ".join(view.parameters.norm_sources)), "note")
+
+
+def _side(side: SideValue, words: Texts) -> str:
+    if not side.value:
+        return "–"
+    wide = f" {words('pdf.wide')}" if side.wide else ""
+    return f"{side.value} ({side.interval}; n = {side.n}){wide}"
 
 
 def _angles(sheet: Sheet, view: ReportView, words: Texts) -> None:
@@ -105,9 +118,14 @@ def _angles(sheet: Sheet, view: ReportView, words: Texts) -> None:
     sheet.heading(words("pdf.angles"))
     sheet.paragraph(words("pdf.angles_legend"), "note")
     sheet.charts([(angle.title, str(angle.chart)) for angle in view.angles], columns=3)
-    sheet.bullets(view.deviations)
+    sheet.heading(words("report.departures"), 3)
+    if view.deviations:
+        sheet.bullets(view.deviations)
+    else:
+        sheet.paragraph(words("report.no_departures"))
     if view.profile is not None:
         sheet.charts([(words("pdf.profile"), str(view.profile))], columns=1 if view.figures is None else 2)
+        sheet.paragraph(words("report.profile_note"), "note")
     sheet.paragraph(words("pdf.curve_norm", norm=view.curve_norm), "note")
 
 
@@ -117,6 +135,7 @@ def _walk(sheet: Sheet, view: ReportView, words: Texts) -> None:
     if shown:
         sheet.heading(words("pdf.walk"))
         sheet.charts(shown, columns=1)
+        sheet.paragraph(words("report.figures_note"), "note")
 
 
 def _model(sheet: Sheet, view: ReportView, words: Texts) -> None:
@@ -126,12 +145,17 @@ def _model(sheet: Sheet, view: ReportView, words: Texts) -> None:
     sheet.bullets(found.reasons, "care")
     if found.bars is not None:
         sheet.charts([("", str(found.bars))])
-        sheet.paragraph(found.range_note, "note")
+        sheet.paragraph(f"{found.range_note} {words('report.score_note')}", "note")
+    if found.certificate is not None and found.certificate.warning:
+        sheet.paragraph(found.certificate.verdict, "care")
     for one in found.explanations:
         sheet.heading(words("pdf.explanation", label=one.label), 3)
         sheet.bullets(one.sentences)
         sheet.charts([("", str(chart)) for chart in one.charts])
+        sheet.paragraph(words("pdf.heatmap", label=one.label, curves=one.curves), "note")
         _checks(sheet, one.checks, words)
+        if not all(good for _, good in one.checks):
+            sheet.paragraph(words("report.check_failed_heatmap"), "care")
     for other in found.measured:
         sheet.heading(words("pdf.measured", label=other.label), 3)
         rows = [
@@ -141,6 +165,8 @@ def _model(sheet: Sheet, view: ReportView, words: Texts) -> None:
         names = ("pdf.parameter", "pdf.value", "pdf.interval", "pdf.compared", "pdf.adds")
         sheet.table([words(name) for name in names], rows, (34, 18, 22, 14, 12))
         _checks(sheet, other.checks, words)
+        if not all(good for _, good in other.checks):
+            sheet.paragraph(words("report.check_failed"), "care")
         sheet.paragraph(other.method, "note")
     if found.certificate is not None:
         sheet.heading(words("pdf.certificate"), 3)
@@ -150,6 +176,8 @@ def _model(sheet: Sheet, view: ReportView, words: Texts) -> None:
         sheet.paragraph(found.unexplained, "care")
     sheet.bullets(found.limits, "note")
     sheet.facts(found.model)
+    if found.explanations:
+        sheet.paragraph(words("report.method"), "note")
 
 
 def _checks(sheet: Sheet, checks: Sequence[tuple[str, bool]], words: Texts) -> None:

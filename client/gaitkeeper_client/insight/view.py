@@ -211,4 +211,4 @@ def _timeline(analysis: Analysis) -> Markup | None:
 def _method(analysis: Analysis) -> tuple[Fact, ...]:
     method = analysis.quality.get("event_method")
     facts = [Fact("Gaitkeeper", __version__)]
-    return tuple(facts + ([Fact(say("view.events"), str(method))] if method else []))
+    return tuple(facts + ([Fact(title_of("event_method"), str(method))] if method else []))

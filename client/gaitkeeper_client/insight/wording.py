@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gaitkeeper_client.language.texts import say, say_all, worded
+from gaitkeeper_shared.skeleton import SIDES
 
 _DECIMALS: dict[str, int] = {
     "cadence": 1,
@@ -218,6 +219,13 @@ def span(low: str, high: str) -> str:
     return say("facts_words.range", low=low, high=high)
 
 
+def channel_name(channel: str) -> str:
+    """A feature channel in words, without its side."""
+    for side in SIDES:
+        channel = channel.removesuffix(f"_{side}")
+    return CHANNELS.get(channel, channel.replace("_", " "))
+
+
 def moment(text: str) -> str:
     """A moment in UTC, ISO 8601, as people read it; anything else as it is."""
     return (
@@ -248,7 +256,13 @@ def title_of(key: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-_ENDINGS = (("_hz", "Hz"), ("_px", "px"), ("_deg", "°"), ("_m", "m"), ("_s", "s"))
+_ENDINGS = (("_hz", "Hz"), ("_px", "px"), ("_deg", "°"), ("_m_s", "m/s"), ("_m", "m"), ("_s", "s"))
+
+
+def _unit_of(key: str) -> str:
+    """The unit that a fact's key carries."""
+    unit = next((unit for ending, unit in _ENDINGS if key.endswith(ending)), "")
+    return unit if unit in ("", "°") else f" {unit}"
 
 
 def fact(key: str, value: object) -> str:
@@ -262,8 +276,10 @@ def fact(key: str, value: object) -> str:
             return f"{100.0 * value:.1f}%"
         if key.endswith("share"):
             return f"{value:.0%}"
-        suffix = next((f" {unit}" for ending, unit in _ENDINGS if key.endswith(ending)), "")
-        return number(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2) + suffix
+        decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 or key.endswith("_deg") else 2
+        return number(value, decimals) + _unit_of(key)
+    if isinstance(value, int):
+        return f"{value}{_unit_of(key)}"
     if isinstance(value, list | tuple):
         if not value:
             return say("facts_words.none")

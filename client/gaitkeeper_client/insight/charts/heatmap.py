@@ -1,32 +1,55 @@
-"""The explanation as a picture: joints down, the gait cycle across, colour for what each cell adds to the label."""
+"""The explanation as a picture: joints down, the gait cycle across, colour for what each cell adds to the label.
+
+Over the cells of a joint lie the mean curves of what the model reads of it there: the patient's, and the reference
+walk's, both in the row's own scale. Dots mark the tenth of the cells with most relevance after temporal saliency
+rescaling.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
-from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, HeatmapRow, Highlight
-from gaitkeeper_client.insight.wording import joint_name, place
+from gaitkeeper_client.insight.findings import PHASE_BINS, Explanation, HeatmapRow, Highlight, MeanCurve, Rescaling
+from gaitkeeper_client.insight.wording import channel_name, joint_name, number, place
 from gaitkeeper_client.language.texts import say
 
 WIDTH = 400.0
-LEFT, RIGHT, TOP, ROW = 48.0, 386.0, 24.0, 26.0
+LEFT, RIGHT, TOP, ROW = 48.0, 386.0, 24.0, 36.0
+MARGIN = 5.0
+"""Between a row's curves and its edges."""
 STEP = 100.0 / PHASE_BINS
+RELEVANT_SHARE = 0.1
+_UNITS = {"deg": ("°", 0), "leg": (f" {say('measures.legs')}", 2), "leg/s": (f" {say('measures.legs_s')}", 2)}
 HEADINGS = {"left": say("charts.left_cycle"), "right": say("charts.right_cycle"), "": say("charts.trunk_cycle")}
 
 
 def heatmap_charts(explanation: Explanation, foot_off: Mapping[str, float | None]) -> tuple[Markup, ...]:
     """One chart per side, and one for the trunk; one colour scale. ``foot_off``: percent of the cycle by side."""
     largest = max((abs(value) for row in explanation.rows for value in row.contribution), default=0.0) or 1.0
+    relevant = _relevant(explanation.rescaled)
     charts = []
     for side, heading in HEADINGS.items():
-        rows = [row for row in explanation.rows if row.side == side]
-        if rows:
+        numbers = [index for index, row in enumerate(explanation.rows) if row.side == side]
+        if numbers:
+            rows = [explanation.rows[index] for index in numbers]
             marked = [item for item in explanation.highlights if item.side == side]
-            charts.append(_panel(explanation.label, heading, rows, marked, largest, foot_off.get(side or "left")))
+            dots = [relevant[index] if relevant is not None else () for index in numbers]
+            charts.append(_panel(explanation.label, heading, rows, marked, dots, largest, foot_off.get(side or "left")))
     return tuple(charts)
+
+
+def _relevant(rescaled: Rescaling | None) -> list[tuple[int, ...]] | None:
+    """By row, the columns among the tenth of all cells with most relevance after rescaling."""
+    if rescaled is None:
+        return None
+    shares = np.array(rescaled.shares)
+    count = max(1, round(RELEVANT_SHARE * shares.size))
+    least = np.sort(shares, axis=None)[-count]
+    return [tuple(int(column) for column in np.flatnonzero((row >= least) & (row > 0.0))) for row in shares]
 
 
 def _panel(
@@ -34,6 +57,7 @@ def _panel(
     heading: str,
     rows: Sequence[HeatmapRow],
     marked: Sequence[Highlight],
+    dots: Sequence[Sequence[int]],
     largest: float,
     foot_off: float | None,
 ) -> Markup:
@@ -48,6 +72,10 @@ def _panel(
         canvas.text(LEFT - 6, top + ROW / 2 + 4, joint_name(row.joint), "label", "end")
         for column, value in enumerate(row.contribution):
             _cell(canvas, x, top, row, column, value, value / largest)
+        if row.curve is not None:
+            _curves(canvas, x, top, row.curve)
+        for column in dots[index]:
+            canvas.add("circle", cx=x((column + 0.5) * STEP), cy=top + ROW - 4.5, r=2.1, cls="relevant")
     for item in marked:
         index = next(number for number, row in enumerate(rows) if row.joint == item.joint)
         _outline(canvas, x, TOP + ROW * index, item)
@@ -61,7 +89,8 @@ def _cell(canvas: Canvas, x: Axis, top: float, row: HeatmapRow, column: int, val
     where, stretch = place(row.side, row.joint), f"{column * STEP:.0f}–{(column + 1) * STEP:.0f} %"
     canvas.add(
         "rect",
-        title=say("charts.cell", where=where.capitalize(), stretch=stretch, value=f"{value:+.3f}{spread}"),
+        title=say("charts.cell", where=where.capitalize(), stretch=stretch, value=f"{value:+.3f}{spread}")
+        + _values(row.curve, column),
         x=x(column * STEP) + 0.4,
         y=top + 1,
         width=(RIGHT - LEFT) / PHASE_BINS - 0.8,
@@ -70,6 +99,41 @@ def _cell(canvas: Canvas, x: Axis, top: float, row: HeatmapRow, column: int, val
         # A cell at zero keeps a trace of ink, so that the grid can be seen.
         fill_opacity=round(0.04 + 0.96 * abs(share), 3),
     )
+
+
+def _values(curve: MeanCurve | None, column: int) -> str:
+    """What the curves are in a column, in words."""
+    walk, reference = (None, None) if curve is None else (curve.walk[column], curve.reference[column])
+    if curve is None or walk is None:
+        return ""
+    unit, decimals = _UNITS.get(curve.unit, (f" {curve.unit}", 2))
+    name = channel_name(curve.channel)
+    told = (f"{number(value, decimals)}{unit}" for value in (walk, reference))
+    return say("charts.cell_curve", name=name, walk=next(told), reference=next(told))
+
+
+def _curves(canvas: Canvas, x: Axis, top: float, curve: MeanCurve) -> None:
+    """Both mean curves in the row, upwards being more; ``top`` is the row's upper edge."""
+    known = [value for value in (*curve.walk, *curve.reference) if value is not None]
+    if not known or max(known) == min(known):
+        return
+    y = Axis(min(known), max(known), top + ROW - MARGIN, top + MARGIN)
+    for values, kinds in ((curve.reference, ("healthy",)), (curve.walk, ("under", "walked"))):
+        for part in _unbroken(values):
+            points = [(x((column + 0.5) * STEP), y(value)) for column, value in part]
+            for kind in kinds:
+                canvas.path(points, kind)
+
+
+def _unbroken(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
+    """The stretches of two known values and more."""
+    parts: list[list[tuple[int, float]]] = [[]]
+    for column, value in enumerate(values):
+        if value is None:
+            parts.append([])
+        else:
+            parts[-1].append((column, value))
+    return [part for part in parts if len(part) > 1]
 
 
 def _outline(canvas: Canvas, x: Axis, top: float, item: Highlight) -> None:
