@@ -117,7 +117,7 @@ def store_lost(stage: Stage, seconds: str) -> str:
     safe = stage.folder / "store-elsewhere"
     safe.mkdir(exist_ok=True)
     trap = stage.trap(SITE, "charged")
-    run = stage.begin()
+    run = stage.begin(grace_s=BACK_S)  # after long enough, sites' nodes are refused, end and start anew
     try:
         stage.wait(trap.hit, MOMENT_S)
         taken = [file for file in files if file.exists()]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.faults import __main__ as command
 from tests.faults import everything, outcomes, page
-from tests.faults.outcomes import cells, keep, outcome
+from tests.faults.outcomes import Cell, cells, keep, outcome
 
 
 def test_every_cell_can_be_run_and_has_a_name_of_its_own() -> None:
@@ -50,7 +51,12 @@ def test_words_choose_the_cells_that_hold_them_all_and_what_is_not_understood_ru
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(command, "run_cells", lambda chosen, **_: ran.append(tuple(cell.name for cell in chosen)) or 0)
+
+    def run(chosen: Sequence[Cell], *, verbose: bool) -> int:
+        ran.append(tuple(cell.name for cell in chosen))
+        return 0
+
+    monkeypatch.setattr(command, "run_cells", run)
     assert command.main(["kill_at_state", "superlink", "invited"]) == 0
     assert command.main([]) == 0
     assert ran == [("kill_at_state superlink invited",), tuple(cell.name for cell in cells())]
