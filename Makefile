@@ -51,8 +51,8 @@ learning: setup ## what the example studies learn, with and without privacy, int
 audit: setup ## what a canary patient betrays, against what the ledger claims, and five planted faults; minutes
 	$(BIN)/gaitkeeper privacy audit --output audit
 
-faults: setup ## kill, cut, fill and forge in a real deployment, into docs/faults.md; an hour or two
-	$(BIN)/python -m tests.faults
+faults: setup ## kill, cut, fill, forge, crowd and soak a real deployment, into docs/faults.md; about four hours
+	$(BIN)/python -m tests.faults all
 
 browser-test: setup ## the console in a real chromium: what people do, accessibility, hostile requests; minutes
 	$(BIN)/python -m tests.browser
