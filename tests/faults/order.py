@@ -22,6 +22,9 @@ from tests.faults.stage import MOMENT_S, SITES, Stage
 from tests.faults.words import summary
 
 from gaitkeeper_client.agent.node import load_node_key
+from gaitkeeper_server.rounds.states import Outcome
+
+_UNANSWERED = (Outcome.INVITED, Outcome.DISPATCHED)
 
 
 def replies_reversed(stage: Stage) -> str:
@@ -55,7 +58,8 @@ def _await_further(stage: Stage, run: str, known: tuple[str, ...]) -> list[str]:
     """Wait until the journal has the word of further sites in round 1: who they are."""
 
     def further() -> list[str]:
-        return [outcome.site for outcome in stage.journal.outcomes(run, 1) if outcome.site not in known]
+        words = stage.journal.outcomes(run, 1)
+        return [word.site for word in words if word.outcome not in _UNANSWERED and word.site not in known]
 
     stage.wait(lambda: bool(further()), MOMENT_S)
     return further()
