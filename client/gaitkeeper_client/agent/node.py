@@ -172,7 +172,6 @@ def try_for_ever() -> None:
 
 def run_node(settings: NodeSettings) -> None:
     """Run until SIGTERM. flwr ends the process by itself where the coordinator refuses this node."""
-    import uvicorn
     from flwr.common.constant import Status, SubStatus
     from flwr.supercore.object_store import ObjectStoreFactory
     from flwr.supernode import start_client_internal as worker
@@ -185,17 +184,7 @@ def run_node(settings: NodeSettings) -> None:
     _sign_off(settings, key)
     try_for_ever()
     gate = RuntimeGate(create_app(state_factory=states, superexec_auth_secret=secret))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            gate,
-            host="127.0.0.1",
-            port=settings.runtime_port,
-            access_log=False,
-            log_level="warning",
-        )
-    )
-    # Daemon: flwr leaves the process by sys.exit, and nothing here has to outlive it.
-    threading.Thread(target=server.run, name="runtime-api", daemon=True).start()
+    _serve_runtime(gate, settings.runtime_port)
 
     def connected() -> None:
         if settings.identity:
@@ -223,6 +212,14 @@ def run_node(settings: NodeSettings) -> None:
         superexec_auth_secret=secret,
         runtime_dependency_install=False,
     )
+
+
+def _serve_runtime(gate: RuntimeGate, port: int) -> None:
+    import uvicorn
+
+    settings = uvicorn.Config(gate, host="127.0.0.1", port=port, access_log=False, log_level="warning")
+    # Daemon: flwr leaves the process by sys.exit, and nothing here has to outlive it.
+    threading.Thread(target=uvicorn.Server(settings).run, name="runtime-api", daemon=True).start()
 
 
 def _sign_off(settings: NodeSettings, key: EllipticCurvePrivateKey) -> None:
