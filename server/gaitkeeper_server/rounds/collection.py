@@ -135,13 +135,17 @@ class Collector:
             if moment >= looked + (self._pace.look_again_s if everybody else self._pace.look_s):
                 self._ask(desk, weights)
                 looked = moment
+            came = False
             if desk.pending or self._late:
                 for message in self._grid.pull_messages([*desk.pending, *self._late]):
                     self._receive(desk, message, weights)
+                    came = True
             self._heed_policies(desk, moment)
             if self._over(desk, moment - desk.started):
                 return
-            time.sleep(self._pace.poll_s)
+            # A few are unpacked at a time: where some came, more may be there.
+            if not came:
+                time.sleep(self._pace.poll_s)
 
     def _over(self, desk: Desk, elapsed: float) -> bool:
         missing = set(self._record.sites) - set(desk.settled)

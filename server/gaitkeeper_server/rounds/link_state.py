@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from flwr.app import Error, Message, Metadata
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from flwr.superlink.federation import FederationManager
 
 _log = logging.getLogger("gaitkeeper.superlink")
+_SWEEP_EVERY_S = 10.0
 
 
 class LinkStateInMemory(InMemoryLinkState):
@@ -41,6 +43,9 @@ class LinkStateInMemory(InMemoryLinkState):
     def __init__(self, federation_manager: FederationManager, object_store: ObjectStore) -> None:
         super().__init__(federation_manager, object_store)
         self.quota = ReplyQuota(object_store)
+        self._undelivered: dict[int, dict[str, None]] = {}
+        """By node, the messages that it has not fetched, in order."""
+        self._swept_at = 0.0
 
     def create_node(
         self,
@@ -74,10 +79,29 @@ class LinkStateInMemory(InMemoryLinkState):
             info = self.nodes.get(node_id)
             if info is not None and info.status == NodeStatus.REGISTERED:
                 self.acknowledge_node_heartbeat(node_id, info.heartbeat_interval)
-            # Flower looks at every message of everybody anew; most questions are answered by a glance.
-            if not any(message.metadata.dst_node_id == node_id for message in self.message_ins_store.values()):
-                return []
-            return super().get_message_ins(node_id, limit, run_id=run_id)
+            # Flower looks at every message of everybody for each node that asks: with ever more of both, at ever more.
+            found: list[Message] = []
+            waiting = self._undelivered.get(node_id, {})
+            for message_id in list(waiting):
+                self._check_stored_messages({message_id})
+                message = self.message_ins_store.get(message_id)
+                if message is None or (run_id is not None and message.metadata.run_id != run_id):
+                    continue
+                del waiting[message_id]
+                message.metadata.delivered_at = now().isoformat()
+                found.append(message)
+                if len(found) == limit:
+                    break
+            return found
+
+    def store_message_ins(self, message: Message) -> str | None:
+        """Store a message to a node; None where that is not possible."""
+        with self.lock:
+            known = message.metadata.message_id in self.message_ins_store
+            stored = super().store_message_ins(message)
+            if stored and not known:
+                self._undelivered.setdefault(message.metadata.dst_node_id, {})[stored] = None
+            return stored
 
     def store_message_and_object_tree(
         self, message: Message, object_tree: ObjectTree, session_id: str
@@ -87,6 +111,7 @@ class LinkStateInMemory(InMemoryLinkState):
         order = metadata.reply_to_message_id
         with self.lock:
             if not order:
+                self._sweep()
                 self.quota.order(metadata.run_id, metadata.message_id, object_tree)
                 return super().store_message_and_object_tree(message, object_tree, session_id)
             why = self.quota.refuses(metadata.src_node_id, metadata.run_id, order, object_tree)
@@ -126,9 +151,27 @@ class LinkStateInMemory(InMemoryLinkState):
         self.quota.over(session_id)
 
     def delete_messages(self, message_ins_ids: set[str]) -> None:
-        """Delete messages and the replies to them."""
-        super().delete_messages(message_ins_ids)
-        self.quota.orders_gone(message_ins_ids)
+        """Delete messages and the replies to them, with what lies here of them but for a reply that is being read.
+
+        Flower leaves the objects to the end of the run: of each round in which a site stayed away, a whole model.
+        """
+        with self.lock:
+            for message_id in message_ins_ids:
+                asked = self.message_ins_store.get(message_id)
+                if asked is not None:
+                    self._undelivered.get(asked.metadata.dst_node_id, {}).pop(message_id, None)
+                    self.object_store.delete(message_id)
+                reply = self.message_res_store.get(self.message_ins_id_to_message_res_id.get(message_id, ""))
+                if reply is not None and not reply.metadata.delivered_at:
+                    self.object_store.delete(reply.metadata.message_id)
+            super().delete_messages(message_ins_ids)
+            self.quota.orders_gone(message_ins_ids)
+
+    def _sweep(self) -> None:
+        """Delete the messages that are too old to be answered; nobody may ever ask for them again."""
+        if time.monotonic() - self._swept_at > _SWEEP_EVERY_S:
+            self._swept_at = time.monotonic()
+            self._check_stored_messages(set(self.message_ins_store))
 
     def cleanup_run(self, run_id: int) -> None:
         """Forget what lies here of a run that is over."""

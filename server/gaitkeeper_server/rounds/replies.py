@@ -50,7 +50,7 @@ class ReplyGrid(HttpGrid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Replies to ``message_ids``. What is asked for no longer is forgotten."""
-        wanted = list(message_ids)
+        wanted = dict.fromkeys(message_ids)
         arriving = {key: reply for key, reply in (self._arriving or {}).items() if key in wanted}
         self._arriving = arriving
         open_ids = [item for item in wanted if item not in arriving]
