@@ -74,7 +74,11 @@ def functions() -> Mapping[str, Callable[..., str]]:
 def main(words: Sequence[str]) -> int:
     """Run what is asked for."""
     if words and words[0] in MEASURES:
-        return int(import_module(f"tests.faults.{MEASURES[words[0]]}").main(words[1:]))
+        try:
+            return int(import_module(f"tests.faults.{MEASURES[words[0]]}").main(words[1:]))
+        except KeyboardInterrupt:
+            print("interrupted: nothing of it was written", file=sys.stderr)
+            return 130
     parser = _parser()
     asked = parser.parse_args(words)
     chosen = select(asked.words, left=asked.left)

@@ -66,7 +66,7 @@ class Diary:
 
 
 def main(words: Sequence[str]) -> int:
-    """Watch, print, and write the page's part. Exit status 1: it did not come back, or grew; 2: no RTSP server."""
+    """Watch, print, and write the page's part. Exit status 1: it did not come back, or grew; 2: not measured here."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults watch",
         description="'gaitkeeper site watch' on a camera that breaks off and comes back, and on a folder that fills.",
@@ -76,10 +76,11 @@ def main(words: Sequence[str]) -> int:
     if (missing := missing_packages()) is not None:
         print(f"Not measured: no RTSP server here ({missing}).\nIt needs Debian's packages: apt-get install {PACKAGES}")
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: processes and folders go
     with tempfile.TemporaryDirectory(prefix="gaitkeeper-watch-") as folder:
         diary = Watched(Path(folder)).run(asked.minutes * 60.0)
     text, good = _page(diary, asked.minutes)
-    write_part("watch", text)
+    write_part("watch", text if good else f"{text}\n\n**WRONG**: not all of this is as it should be.")
     print(text)
     return int(not good)
 
