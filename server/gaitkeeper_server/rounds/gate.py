@@ -27,6 +27,8 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from google.protobuf.message import DecodeError
 
+from gaitkeeper_server.rounds.room import Room
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -80,17 +82,28 @@ class Bell:
         self._event = asyncio.Event()
         self._heard: dict[str, int] = {}
         self._missing: dict[str, tuple[int, float]] = {}
+        self._cleared_at = 0.0
 
     def expect(self, sender: str, parts: int) -> None:
         """A message of ``sender`` came; ``parts`` of it are still to come."""
-        self._missing[sender] = (self._missing.get(sender, (0, 0.0))[0] + parts, time.monotonic() + _PARTS_WITHIN_S)
-        self._ring_if_whole()
+        self._set(sender, self._missing.get(sender, (0, 0.0))[0] + parts)
 
     def part(self, sender: str) -> None:
         """One part came."""
-        left, until = self._missing.get(sender, (0, 0.0))
-        self._missing[sender] = (left - 1, until)
-        self._ring_if_whole()
+        self._set(sender, self._missing.get(sender, (0, 0.0))[0] - 1)
+
+    def _set(self, sender: str, left: int) -> None:
+        moment = time.monotonic()
+        if left > 0:
+            self._missing[sender] = (left, moment + _PARTS_WITHIN_S)
+        else:
+            self._missing.pop(sender, None)
+        if self._missing and moment >= self._cleared_at + _PARTS_WITHIN_S:
+            # Not at each part: there may be as many senders as sites.
+            self._cleared_at = moment
+            self._missing = {who: (parts, until) for who, (parts, until) in self._missing.items() if until > moment}
+        if not self._missing:
+            self.ring()
 
     def again(self, who: str) -> None:
         """Let ``who`` pass the next time without waiting."""
@@ -108,14 +121,6 @@ class Bell:
         self._rings += 1
         self._event.set()
         self._event = asyncio.Event()
-
-    def _ring_if_whole(self) -> None:
-        moment = time.monotonic()
-        self._missing = {
-            sender: (left, until) for sender, (left, until) in self._missing.items() if left > 0 and until > moment
-        }
-        if not self._missing:
-            self.ring()
 
 
 class InTurn:
@@ -188,8 +193,9 @@ class EnrolledKeys:
 class FleetGate:
     """The ASGI application of the public port: Fleet for enrolled nodes; everything else does not exist there."""
 
-    def __init__(self, application: InTurn, enrolled: EnrolledKeys, orders: Bell, replies: Bell) -> None:
+    def __init__(self, application: InTurn, enrolled: EnrolledKeys, orders: Bell, replies: Bell, room: Room) -> None:
         self._application, self._enrolled, self._orders, self._replies = application, enrolled, orders, replies
+        self._room = room
         self._coming: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -222,7 +228,13 @@ class FleetGate:
             if len(answer) > _EMPTY_ANSWER:
                 self._orders.again(site)
         elif scope["path"] == "/v1/fleet/push-messages":
-            answer = await self._application.serve(scope, receive, send, is_own_reply)
+            if not await self._room.enter():
+                await _refuse(send, 503, b"Many replies are waiting to be read; try again")
+                return
+            try:
+                answer = await self._application.serve(scope, receive, send, is_own_reply)
+            finally:
+                self._room.entered()
             self._replies.expect(site, _parts_to_come(PushMessagesResponse(), answer))
         else:
             await self._application.serve(scope, receive, send)
@@ -243,8 +255,8 @@ class FleetGate:
 class OperatorGate:
     """The ASGI application of the operator's port: everything, and the bells of both directions."""
 
-    def __init__(self, application: InTurn, orders: Bell, replies: Bell) -> None:
-        self._application, self._orders, self._replies = application, orders, replies
+    def __init__(self, application: InTurn, orders: Bell, replies: Bell, room: Room) -> None:
+        self._application, self._orders, self._replies, self._room = application, orders, replies, room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -262,6 +274,8 @@ class OperatorGate:
             self._orders.expect(_conductor(scope), _parts_to_come(PushAppMessagesResponse(), answer))
         elif path == "/v1/runtime/push-object":
             self._orders.part(_conductor(scope))
+        elif path == "/v1/runtime/confirm-message-received":
+            self._room.look()
 
 
 class OperatorAuthn(NoOpControlAuthnPlugin):

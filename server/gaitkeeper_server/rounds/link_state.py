@@ -150,6 +150,11 @@ class LinkStateInMemory(InMemoryLinkState):
         super()._cleanup_push_session(session_id, cleanup_messages=cleanup_messages)
         self.quota.over(session_id)
 
+    def places_for_replies(self) -> int:
+        """How many more replies may come (``room``)."""
+        with self.lock:
+            return self.quota.places()
+
     def delete_messages(self, message_ins_ids: set[str]) -> None:
         """Delete messages and the replies to them, with what lies here of them but for a reply that is being read.
 

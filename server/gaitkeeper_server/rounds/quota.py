@@ -4,10 +4,13 @@ Flower stores whatever tree of objects a node announces as its reply, of any num
 refers to until the run ends. A site that is hostile, or broken, could fill the memory that all sites' rounds are in. So
 a node has a quota, for a single reply and for all that lies there of its replies: a multiple of the orders of its run,
 since an update has the arrays that came with the order, and what goes beside them does not depend on a site's data.
+And all of them together have so many places that memory does not grow with their number (``room``).
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,15 +25,21 @@ MOST_OBJECTS = 4096
 LEAST_BYTES = 32 * 1024 * 1024
 TIMES_ORDER = 8
 """A masked update has twice the bytes of the weights of its order; three of them may wait for a coordinator."""
+MOST_UNREAD_BYTES = 128 * 1024 * 1024
+"""Of replies that may lie there or be on their way at a time; each is taken for as large as the weights of an order."""
+LEAST_PLACES = 8
+_STALLED_S = 30.0
+"""A reply of which nothing came for so long keeps nobody else waiting."""
 
 
 @dataclass(slots=True)
 class _Push:
-    """A reply that a node is sending: to which message of which run."""
+    """A reply that a node is sending: to which message of which run. ``at``: when the last of it came."""
 
     node: int
     run: int
     order: str
+    at: float
 
 
 @dataclass(slots=True)
@@ -107,7 +116,7 @@ class ReplyQuota:
 
     def reply(self, session: str, node: int, run: int, order: str, missing: Iterable[str]) -> None:
         """A reply is stored, and its ``missing`` objects are to come."""
-        self._pushes[session] = _Push(node, run, order)
+        self._pushes[session] = _Push(node, run, order, time.monotonic())
         held = self._held.setdefault(node, _Held())
         for item in missing:
             held.sizes.setdefault(item, 0)
@@ -124,6 +133,7 @@ class ReplyQuota:
     def too_much(self, session: str, size: int) -> str:
         """Why an object of so many bytes may not be stored; empty where it may. Of a node's session."""
         push = self._pushes[session]
+        push.at = time.monotonic()
         return self._beyond(push.node, push.run, push.order, size)
 
     def stored(self, node: int | None, run: int, item: str, size: int) -> None:
@@ -142,6 +152,27 @@ class ReplyQuota:
         held = self._held.setdefault(node, _Held())
         held.keep(self._store)
         return len(held.sizes), held.total
+
+    def places(self) -> int:
+        """How many more replies may come."""
+        for run in self._orders.values():
+            if run.waiting:
+                run.sized(next(reversed(run.waiting)))
+        largest = max((run.largest for run in self._orders.values()), default=0)
+        return max(LEAST_PLACES, MOST_UNREAD_BYTES // max(1, largest)) - self._lying()
+
+    def _lying(self) -> int:
+        """How many nodes' replies lie there or are on their way."""
+        stalled = time.monotonic() - _STALLED_S
+        sending = {push.node: push.at for push in self._pushes.values()}
+        lying = 0
+        for node, held in list(self._held.items()):
+            held.keep(self._store)
+            if not held.sizes:
+                del self._held[node]
+            elif sending.get(node, math.inf) > stalled:
+                lying += 1
+        return lying
 
     def _beyond(self, node: int, run: int, order: str, further: int) -> str:
         largest = self._orders[run].sized(order) if run in self._orders else 0

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import threading
 import time
+from asyncio import sslproto
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,7 @@ from gaitkeeper_server.rounds.gate import (
     OperatorGate,
 )
 from gaitkeeper_server.rounds.link_state import use_memory
+from gaitkeeper_server.rounds.room import Room
 from gaitkeeper_server.rounds.short_road import ShortRoad
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.cli import quiet_environment
@@ -50,6 +53,10 @@ _UNKNOWN_FOR_S = 10.0
 """For so long the last list of enrolled sites counts while it cannot be read; then nobody is let in."""
 _IDLE = {"ControlLicenseMiddleware", "ControlEventLogMiddleware", "FleetEventLogMiddleware", "RuntimeTracingMiddleware"}
 _HOLD_NODES_S, _HOLD_CONDUCTOR_S = 5.0, 1.0
+_MOST_CONNECTIONS, _OTHER_FILES = 10_000, 200
+"""A site has one connection that waits for an order, beside it one for its heartbeat, and two while it sends."""
+_CONNECTION_BUFFER = 32 * 1024
+"""Bytes. asyncio gives each TLS connection 256 KiB for as long as it lasts: with 1,000 sites, most of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,8 @@ def _application(settings: SuperLinkSettings) -> FastAPI:
     from flwr.superlink.main import create_app
 
     use_memory()
+    # A class attribute without a setting for it.
+    sslproto.SSLProtocol.max_size = _CONNECTION_BUFFER
     config = SuperLinkLifespanConfig(
         control_address="",
         health_server_address=None,
@@ -186,14 +195,15 @@ async def _serve_both(
 ) -> None:
     in_turn = InTurn(application, ShortRoad(application).answer)
     orders, replies = Bell(_HOLD_NODES_S), Bell(_HOLD_CONDUCTOR_S)
+    room = Room(application.state.linkstate_factory.state().places_for_replies)
     public = _server(
-        FleetGate(in_turn, keys, orders, replies),
+        FleetGate(in_turn, keys, orders, replies, room),
         ssl_certfile=str(settings.certificate),
         ssl_keyfile=str(settings.key),
         lifespan="off",
-        limit_concurrency=1_000,
+        limit_concurrency=_most_connections(),
     )
-    operator = _server(OperatorGate(in_turn, orders, replies), lifespan="on")
+    operator = _server(OperatorGate(in_turn, orders, replies, room), lifespan="on")
     servers = (public, operator)
     loop = asyncio.get_running_loop()
 
@@ -231,6 +241,16 @@ def _server(application: Application, **options: Any) -> _Server:
         "timeout_graceful_shutdown": 1,
     }
     return _Server(uvicorn.Config(application, **common, **options))
+
+
+def _most_connections() -> int:
+    """As many as files may be open, which a service manager limits to 1,024 unless a process asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_CONNECTIONS + _OTHER_FILES
+    if most != resource.RLIM_INFINITY:
+        files = min(files, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return files - _OTHER_FILES
 
 
 class _Server(uvicorn.Server):
