@@ -6,6 +6,7 @@ What is no word of ours (names, labels, reasons of clinicians) is written withou
 from __future__ import annotations
 
 import dataclasses
+import html
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
@@ -14,10 +15,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from console_fixtures import browser, make_console, signed_in, small_recording
+from console_fixtures import browser, csrf_of, make_console, signed_in, small_recording, tie_of
 from followup_fixtures import report as visit
 from insight_fixtures import INPUT
 
+from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.consortium.policy import Hours, SitePolicy, StudyRules, load_policy, write_default_policy
 from gaitkeeper_client.consortium.policy import in_plain_words as rules_said
 from gaitkeeper_client.consortium.study_words import in_plain_words
@@ -144,6 +146,33 @@ def consoles(folder: Path) -> Iterator[tuple[str, str]]:
             answer = client.get(place)
             assert answer.status_code == 200, (place, answer.text)
             yield f"console{place.replace('/', '-')}.html", answer.text
+    yield from mistakes(console, kept, pseudonym)
+
+
+def mistakes(console: Console, report: str, pseudonym: str) -> Iterator[tuple[str, str]]:
+    """What a clinician is told who does something wrong."""
+    stranger, anna = browser(console), signed_in(console, "anna")
+    csrf, decide = csrf_of(anna), f"/reports/{report}/decide"
+    nowhere = {"name": "anna", "password": "xx", "tie": tie_of(stranger)}
+    kind = {"patient": "p", "file_name": "x.exe", "size": 5}
+    answers = {
+        "password": stranger.post("/sign-in", data=nowhere),
+        "nothing": anna.post(decide, data={"csrf": csrf, "passphrase": "xx"}),
+        "passphrase": anna.post(decide, data={"csrf": csrf, "passphrase": "xx", "verdict-0": "agreed"}),
+        "allowed": anna.get("/site"),
+        "report": anna.get("/reports/r-0123456789abcdef"),
+        "form": anna.post(decide, data={}),
+        "forged": anna.post(decide, data={"csrf": "x"}),
+        "note": anna.post(f"/patients/{pseudonym}/note", data={"csrf": csrf, "note": "x" * 5000}),
+        "kind": anna.post("/api/v1/uploads", json=kind, headers={"x-csrf-token": csrf}),
+    }
+    for name, answer in answers.items():
+        assert 400 <= answer.status_code < 500, (name, answer.text)
+        text = answer.text
+        if "json" in answer.headers["content-type"]:
+            problem = answer.json()
+            text = f'<html lang="qps"><p>{html.escape(problem["title"])} {html.escape(problem["remedy"])}</p></html>'
+        yield f"mistake-{name}.html", text
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time as clock
+import zipfile
 
 import pytest
 from console_fixtures import (
@@ -23,14 +25,19 @@ from console_fixtures import (
     small_recording,
     upload,
 )
+from exchange_fixtures import fhir_double
+from fastapi.testclient import TestClient
 from insight_walk_file import write_walk
+from pyarrow import parquet
 
 from gaitkeeper_client.console.child import told
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.jobs import MOST_ATTEMPTS
+from gaitkeeper_client.console.results import KINDS
 from gaitkeeper_client.console.serve import tidy
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES
 from gaitkeeper_client.console.worker import work
+from gaitkeeper_client.exchange.server import FhirServer, name_server
 from gaitkeeper_client.signing.clinicians import add_clinician
 from gaitkeeper_client.vault.consent import Consent
 from gaitkeeper_client.vault.erasure import erase
@@ -138,6 +145,8 @@ def test_a_report_is_read_decided_on_and_exported(console: Console, done: dict[s
     assert "two crutches" in page.text
     assert 'value="agreed" checked' not in page.text  # what is signed was chosen
     csrf = csrf_of(client)
+    _every_file_of_a_draft_says_so(client, report)
+    _a_page_hands_the_report_to_the_record(console, client, report, csrf)
     items = len(re.findall(r'class="decision"', page.text))
     fields = {f"verdict-{number}": "agreed" for number in range(items)} | {"passphrase": SIGNING}
     assert client.post(f"/reports/{report}/decide", data=fields).status_code == 403  # no token
@@ -168,9 +177,59 @@ def test_a_report_is_read_decided_on_and_exported(console: Console, done: dict[s
         answer = client.get(f"/reports/{report}/download/{kind}")
         assert answer.content.lstrip(b"\xef\xbb\xbf").lower().startswith(begins.lower()), kind
         assert answer.headers["content-disposition"] == f'attachment; filename="{report}.{kind}"'
+    for kind in ("c3d", "trc", "mot", "motion-csv", "motion-bids"):  # no measurement of the walk stands any more
+        answer = client.get(f"/reports/{report}/download/{kind}")
+        assert (answer.status_code, "let no measurement" in answer.text) == (409, True), kind
     told = [facts for event, facts in events(console) if event in ("report-exported", "report-read")]
     assert all(facts["by"] == "anna" for facts in told)
     assert "console-signing-failed" in [event for event, _ in events(console)]
+
+
+def _every_file_of_a_draft_says_so(client: TestClient, report: str) -> None:
+    inside = {
+        "pdf": b"%PDF-",
+        "html": b"DRAFT",
+        "fhir": b'"preliminary"',
+        "dicom": b"UNVERIFIED",
+        "csv": b"\ndraft,",
+        "json": b'"draft"',
+        "csv-tables": b"parameters.csv",
+        "parquet": b"curves.parquet",
+        "c3d": b"draft",
+        "trc": b".draft.trc",
+        "mot": b"gaitkeeper draft",
+        "motion-csv": b"\ndraft,",
+        "motion-bids": b"dataset_description.json",
+    }
+    page = client.get(f"/reports/{report}").text
+    assert set(inside) == set(KINDS)
+    for kind, has in inside.items():
+        assert f'href="/reports/{report}/download/{kind}"' in page, kind
+        answer = client.get(f"/reports/{report}/download/{kind}")
+        assert answer.status_code == 200, kind
+        assert has in answer.content, kind
+        assert f'filename="{report}.draft.' in answer.headers["content-disposition"], kind
+    bids = zipfile.ZipFile(io.BytesIO(client.get(f"/reports/{report}/download/motion-bids").content))
+    assert b"draft" in bids.read("README")
+    tables = zipfile.ZipFile(io.BytesIO(client.get(f"/reports/{report}/download/parquet").content))
+    assert parquet.read_table(io.BytesIO(tables.read("cycles.parquet")))["report_status"][0].as_py() == "draft"
+
+
+def _a_page_hands_the_report_to_the_record(console: Console, client: TestClient, report: str, csrf: str) -> None:
+    place = f"/reports/{report}/send"
+    assert place not in client.get(f"/reports/{report}").text  # no server is named: there is nothing to press
+    assert client.post(place, data={"csrf": csrf}).status_code == 422
+    with fhir_double() as record:
+        name_server(console.home, FhirServer(record.url))
+        assert "Not sent to" in client.get(f"/reports/{report}").text
+        assert client.post(place, data={"csrf": "x" * 20}).status_code == 403  # no token
+        record.answers.append((503, {}, b""))
+        assert client.post(place, data={"csrf": csrf}).status_code == 303
+        assert "Waits for" in client.get(f"/reports/{report}").text
+        assert client.post(place, data={"csrf": csrf}).status_code == 303
+        assert "with the status of that moment" in client.get(f"/reports/{report}").text
+        assert record.stored
+    assert [facts["by"] for event, facts in events(console) if event == "report-queued"] == ["anna", "anna"]
 
 
 def test_a_programs_key_gets_results_and_nobody_gets_a_foreign_report(console: Console, done: dict[str, str]) -> None:

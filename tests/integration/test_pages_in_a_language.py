@@ -67,7 +67,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
@@ -95,10 +95,14 @@ def _sources() -> list[str]:
 
 
 def _english_in(text: str) -> set[str]:
-    """Words with a vowel that has no accent; hashes, names of records and codes are none."""
+    """Words with a vowel that has no accent; hashes, names of records, codes, paths and endings of files are none."""
     for source in _sources():
         text = text.replace(source, " ")
-    text = re.sub(r"\b[0-9a-f]{16,}\b|\b[pr]-[0-9a-f]{16}\b|doi:\S*|\([a-z]+(-[a-z]+)+\)", " ", text)
+    text = re.sub(
+        r"\b[0-9a-f]{16,}\b|\b[pr]-[0-9a-f]{16}\b|doi:\S*|\([a-z]+(-[a-z]+)+\)|(/[\w.-]+){2,}|\.[a-z0-9]{2,4}\b",
+        " ",
+        text,
+    )
     words = re.findall(r"[^\W\d_]{3,}", text)
     return {word for word in words if re.search(r"[aeiouAEIOU]", word)} - OWN - EVENTS
 

@@ -19,6 +19,7 @@ from gaitkeeper_server.backup import relocate_registry
 from gaitkeeper_server.cli.rehearse import _register
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.registry import Registry
+from gaitkeeper_server.releases.promotion import validation_of
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.publish import pooled_accuracy, publish_run
 from gaitkeeper_server.rounds.rehearsal import RehearsalReport
@@ -28,6 +29,7 @@ from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.ports import free_port
 from gaitkeeper_shared.study import parse_study, study_hash
+from gaitkeeper_shared.trust.release import Validation
 
 STUDY = b"""
 name = "registered"
@@ -113,7 +115,9 @@ def test_a_run_of_the_journal_becomes_metrics_and_a_version(
     assert registry.bundle_bytes(version) == bundle.to_bytes()
     assert registry.version(version).metrics == {
         "rounds": 2.0, "sites": 2.0, "epsilon_spent": 1.0, "delta": 1e-5, "noised_accuracy": 0.75,
+        "evaluating_sites": 2.0,
     }  # fmt: skip
+    assert validation_of(registry.version(version).metrics) == Validation(sites=2, rounds=2, accuracy=0.75)
     made = registry.open_run("run-journal", STUDY)
     assert made.data.metrics["epsilon_spent.a"] == 1.0
     assert made.data.metrics["delta"] == 1e-5
@@ -162,9 +166,13 @@ def test_versions_lie_on_an_mlflow_server_that_exists(
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait(timeout=30)
-    with pytest.raises(GaitkeeperError) as error:
-        remote.versions()
-    assert error.value.code == "registry-failed"
+    for name, hidden in ((f"http://127.0.0.1:{port}", ""), (f"http://anna:s3cr@t@127.0.0.1:{port}", "s3cr")):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", name)
+        with pytest.raises(GaitkeeperError) as error:
+            remote.versions()
+        assert error.value.code == "registry-failed"
+        assert f"127.0.0.1:{port}" in error.value.message.replace("', port=", ":")
+        assert not hidden or hidden not in str(error.value)
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], *, deadline_s: float) -> None:

@@ -8,15 +8,19 @@ import io
 import json
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft6Validator
+from jsonschema.exceptions import best_match
 
 from gaitkeeper_client.exchange import codes
 from gaitkeeper_client.exchange.dicom import dicom_pdf
 from gaitkeeper_client.exchange.facts import Decision, ReportFacts, Signed, Signer, Subject
 from gaitkeeper_client.exchange.fhir import check, code_system, fhir_document
+from gaitkeeper_client.exchange.retraction import retraction
 from gaitkeeper_client.exchange.tables import STATUS, table_bytes, tables_of
 from gaitkeeper_client.gait.analysis import Analysis, Cycle, Parameter, Reason
 from gaitkeeper_client.gait.definitions import DEFINITIONS
@@ -206,6 +210,42 @@ def test_what_is_no_fhir_is_a_defect_with_its_place() -> None:
     entry = {"resource": {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "colour": 1}}
     with pytest.raises(GaitkeeperError, match=r"resource\.colour"):
         check({"resourceType": "Bundle", "type": "collection", "entry": [entry]})
+
+
+@cache
+def r4() -> Draft6Validator:
+    """HL7's own JSON schema of R4 (4.0.1), as far as reports need it."""
+    return Draft6Validator(json.loads((Path(__file__).parent / "fhir_r4_schema.json").read_text("utf-8")))
+
+
+def test_every_state_of_a_report_is_valid_by_the_schemas_of_r4() -> None:
+    agreed = signed(on_model("agreed", "planted"), Decision("a finding", "amended", "x", "y"))
+    states = {
+        "draft": fhir_document(walk_analysis(), FINDINGS, DRAFT).data,
+        "draft with a pdf": fhir_document(walk_analysis(), FINDINGS, dataclasses.replace(DRAFT, pdf=PDF)).data,
+        "signed": fhir_document(walk_analysis(), FINDINGS, agreed).data,
+        "amended": fhir_document(walk_analysis(), FINDINGS, dataclasses.replace(agreed, amended=True)).data,
+        "overruled": fhir_document(walk_analysis(), FINDINGS, dataclasses.replace(agreed, overruled="no")).data,
+        "without a model": fhir_document(walk_analysis(), None, DRAFT).data,
+        "refused": fhir_document(nobody({"kind": "video"}), None, DRAFT).data,
+        "nobody's": fhir_document(walk_analysis(), FINDINGS, dataclasses.replace(DRAFT, subject=None)).data,
+        "taken back": retraction("r-1", "walk,proposal", MADE).data,
+        "codes": code_system(),
+    }
+    for state, data in states.items():
+        wrong = best_match(r4().iter_errors(json.loads(data)))
+        assert wrong is None, f"{state}: {wrong.json_path}: {wrong.message[:300]}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "element", "value"),
+    [("Observation", "status", "done"), ("Observation", "valueQuantitiy", {}), ("DiagnosticReport", "conclusion", 7)],
+)
+def test_what_is_no_r4_would_be_found(kind: str, element: str, value: object) -> None:
+    bundle = json.loads(fhir_document(walk_analysis(), FINDINGS, DRAFT).data)
+    resource = next(one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == kind)
+    resource[element] = value
+    assert not r4().is_valid(bundle)
 
 
 def test_the_code_system_names_every_parameter_once() -> None:

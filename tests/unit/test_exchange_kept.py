@@ -16,6 +16,7 @@ from vault_fixtures import everything, facts_of, make_recording, make_site, some
 from gaitkeeper_client.exchange.outbox import Outbox
 from gaitkeeper_client.exchange.sending import kept_document, outdated, queue
 from gaitkeeper_client.exchange.server import FhirServer, name_server
+from gaitkeeper_client.exchange.traces import traces
 from gaitkeeper_client.signing.clinicians import unlock_clinician
 from gaitkeeper_client.signing.decide import agree_with_the_rest, decide
 from gaitkeeper_client.signing.statements import Decision
@@ -125,6 +126,13 @@ def test_the_commands_write_what_they_say(site: Any, tmp_path: Path) -> None:
     done = run("site", "report", "dicom", report.id, "--home", home.path, "--output", tmp_path / "x.dcm")
     assert done.exit_code == 0, done.output
     assert b"%PDF-" in (tmp_path / "x.dcm").read_bytes()
+    motion = ("site", "report", "motion", report.id, "--home", home.path)
+    done = run(*motion, "--to", "mot", "--output", tmp_path / "x.mot")
+    assert (done.exit_code, "(draft)" in done.output) == (0, True), done.output
+    assert (tmp_path / "x.mot").read_text().startswith("gaitkeeper draft\n")
+    done = run(*motion, "--to", "xyz")
+    assert "c3d, trc, mot" in str(done.exception)
+    assert any(one.what == "file (the walk)" for one in traces(home, report.pseudonym))
     done = run("site", "exchange", "codes", tmp_path / "codes.json")
     assert json.loads((tmp_path / "codes.json").read_bytes())["resourceType"] == "CodeSystem"
     assert run("site", "report", "fhir", "r-0", "--home", home.path).exit_code != 0

@@ -12,10 +12,12 @@ from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.findings import Findings, findings_of
 from gaitkeeper_client.insight.findings_view import findings_view
 from gaitkeeper_client.insight.inference import card_of, judge
+from gaitkeeper_client.insight.limits import limits_of
 from gaitkeeper_client.insight.severity import estimated, unclear
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.study import Input
+from gaitkeeper_shared.trust.release import Manifest, Validation
 
 CHANNELS = ("hip_flexion_left", "hip_flexion_right", "pelvis_speed")
 
@@ -81,3 +83,31 @@ def test_a_severity_that_ranges_over_more_than_half_its_scale_is_unclear(walk: A
     assert found.severity.lowest is not None
     assert found.severity.highest is not None
     assert found.severity.lowest < found.severity.value < found.severity.highest
+
+
+def test_a_report_says_on_whom_the_release_was_validated_and_not_more() -> None:
+    card = card_of(severity_model(0.0, 0.0), "7")
+    assert any("how often it is right is not known" in text for text in limits_of(card))
+    told = dataclasses.replace(card, validation=Validation(3, 40, accuracy=0.8349))
+    text = next(text for text in limits_of(told) if "validated" in text)
+    assert "patients of 3 clinic(s)" in text
+    assert "its 40 rounds 83% of them" in text
+    assert "this site's" not in text
+    graded = Validation(2, 10, mean_absolute_error=0.41, rank_correlation=0.62)
+    own = dataclasses.replace(card, validation=graded, personal_people=4)
+    text = next(text for text in limits_of(own) if "validated" in text)
+    assert "off by 0.41" in text
+    assert "rank correlation of 0.62" in text
+    assert text.endswith("not with this site's.")
+
+
+def test_a_manifest_carries_its_validation_and_one_from_before_is_still_whole() -> None:
+    plain = Manifest(3, "walks", "a" * 64, "b" * 64, 10, "2026-05-04T09:00:00+00:00")
+    assert b"validated" not in plain.to_bytes()  # the bytes of releases that were signed before stay what they were
+    assert Manifest.from_bytes(plain.to_bytes()) == plain
+    assert plain.validation is None
+    found = Validation(3, 40, accuracy=0.8349)
+    full = dataclasses.replace(plain, validated=found.lines())
+    assert Manifest.from_bytes(full.to_bytes()).validation == found
+    for lines in (("accuracy=0.8 people",), ("sites=3",), ("accuracy=nan", "sites=1"), ("praise=1",), ()):
+        assert Validation.of(lines) is None

@@ -36,7 +36,7 @@ SENTENCE = re.compile(r"[A-Za-z]{2,} [A-Za-z(]|[a-z]{3} $|^ [a-z]{3}|^[A-Z][a-z]
 NO_WORDS = re.compile(
     r"^(its schema is not |label strong|bar named|cell (for|against)|a page of ours has no main part|Vera|VeraBd"
     r"|Gaitkeeper|PatientContext|ReportView|NormChoice|NormCurve|NormRange|Source"
-    r"|The note|it is longer than | characters|signs as |<svg|svg |(curve|band|foot-off|point|event|bone|stance|whole"
+    r"|signs as |<svg|svg |(curve|band|foot-off|point|event|bone|stance|whole"
     r"|shape) ?(open)?$)"
 )
 """Classes of style sheets, names of ours, errors of ours, and what goes into the audit log."""

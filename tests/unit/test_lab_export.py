@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import ezc3d
@@ -16,7 +18,7 @@ from lab_fixtures import pixels, walk
 from gaitkeeper_client.lab.c3d import read_c3d, read_c3d_angles
 from gaitkeeper_client.lab.coordinates import walk_of_coordinates
 from gaitkeeper_client.lab.export.content import MARKERS, ExportContent, content_of
-from gaitkeeper_client.lab.export.formats import FORMATS, export
+from gaitkeeper_client.lab.export.formats import FORMATS, export, exported
 from gaitkeeper_client.lab.mot import joint_angles, read_mot
 from gaitkeeper_client.lab.trc import read_trc, read_trc_markers
 from gaitkeeper_shared.arrays import FloatArray
@@ -209,3 +211,34 @@ def test_markers_have_names_that_readers_know(tmp_path: Path) -> None:
     markers = read_trc_markers(written(tmp_path, "trc", recording()))
     assert set(markers.names) <= set(MARKERS.values())
     assert markers.metres_per_unit == 1.0
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_the_walk_of_a_draft_says_so_in_every_format(tmp_path: Path, name: str) -> None:
+    plain, draft = exported(recording(), name, "r-1"), exported(recording(), name, "r-1.draft", "draft")
+    assert draft == exported(recording(), name, "r-1.draft", "draft")  # the same walk makes the same file
+    if name == "motion-bids":
+        with zipfile.ZipFile(io.BytesIO(draft)) as archive:
+            assert archive.testzip() is None
+            assert json.loads(archive.read("dataset_description.json"))["Name"] == "Gait (draft)"
+            export(recording(), name, tmp_path / "set", "draft")
+            files = {
+                str(path.relative_to(tmp_path / "set")) for path in (tmp_path / "set").rglob("*") if path.is_file()
+            }
+            assert set(archive.namelist()) == files
+        return
+    assert b"draft" not in plain
+    if name == "c3d":
+        (tmp_path / "x.c3d").write_bytes(draft)
+        assert ezc3d.c3d(str(tmp_path / "x.c3d"))["parameters"]["GAITKEEPER"]["REPORT_STATUS"]["value"] == ["draft"]
+        np.testing.assert_allclose(read_c3d(tmp_path / "x.c3d").trajectories.time_s, TRUTH.time_s, atol=1e-6)
+    elif name == "trc":
+        assert draft.splitlines()[0].endswith(b"\tr-1.draft.trc")
+    elif name == "mot":
+        path = tmp_path / "x.mot"
+        path.write_bytes(draft)
+        assert draft.startswith(b"gaitkeeper draft\n")
+        assert joint_angles(read_mot(path), path)
+    else:
+        rows = list(csv.DictReader(draft.decode().splitlines()))
+        assert {row["report_status"] for row in rows} == {"draft"}

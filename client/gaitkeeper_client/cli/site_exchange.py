@@ -1,4 +1,4 @@
-"""``gaitkeeper site`` exchange, and report fhir, dicom, tables: kept reports for the clinic's other systems."""
+"""``gaitkeeper site`` exchange, and report fhir, dicom, tables, motion: kept reports for the clinic's other systems."""
 
 from __future__ import annotations
 
@@ -87,6 +87,29 @@ def tables(
     chosen = next(one for one in FORMATS if one == form)
     for path in write_tables(report.analysis, output or Path(report_id), chosen, facts):
         typer.echo(f"{path} ({report.state})")
+
+
+@report_app.command()
+def motion(
+    report_id: ReportId,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="c3d, trc, mot, csv or motion-bids.")],
+    home: Home = None,
+    output: Output = None,
+) -> None:
+    """Write the walk of a report as C3D, TRC, MOT, CSV or Motion-BIDS (a ZIP archive); it says how the report stands.
+
+    Exit status 3: a clinician let no measurement of the walk stand, or it was not measured.
+    """
+    from gaitkeeper_client.exchange.files import write_file
+    from gaitkeeper_client.exchange.motion import motion_bytes, motion_suffix
+    from gaitkeeper_client.exchange.sending import verified_report
+
+    suffix = motion_suffix(to)
+    with opened_vault(home) as (place, vault):
+        report = verified_report(place, vault, report_id, "motion")
+    path = output or Path(f"{report_id}{suffix}")
+    write_file(path, motion_bytes(report, to))
+    typer.echo(f"{path} ({report.state})")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.rights import Principal, Right
 from gaitkeeper_client.console.settings import ConsoleSettings
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.errors import GaitkeeperError
 
 CSRF_FIELD, CSRF_HEADER, POLL_HEADER = "csrf", "x-csrf-token", "x-gaitkeeper-poll"
@@ -99,8 +100,8 @@ def known_query(request: Request) -> None:
     route = request.scope.get("route")
     known = {item.alias for item in route.dependant.query_params} if isinstance(route, APIRoute) else set()
     if set(request.query_params) - known:
-        detail = f"this address has {', '.join(sorted(known)) or 'none'}"
-        raise GaitkeeperError("console-bad-input", field="A query parameter", detail=detail)
+        detail = say("details.known_query", known=", ".join(sorted(known)) or "–")
+        raise GaitkeeperError("console-bad-input", field=say("details.query"), detail=detail)
 
 
 async def posted(request: Request, who: Asking) -> Mapping[str, str]:
@@ -114,7 +115,7 @@ async def fields_of(request: Request) -> dict[str, str]:
     """The text fields of a form. Raises ``console-bad-input`` for anything else."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise GaitkeeperError("console-bad-input", field="The form", detail="it is not sent as a form of this console")
+        raise GaitkeeperError("console-bad-input", field=say("details.the_form"), detail=say("details.no_form"))
     async with request.form(max_files=0, max_fields=_MOST_FIELDS) as form:
         return {name: value for name, value in form.items() if isinstance(value, str)}
 

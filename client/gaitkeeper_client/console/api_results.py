@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel
@@ -14,7 +14,21 @@ from gaitkeeper_client.console.rights import Principal
 
 ReportId = Annotated[str, Path(pattern=REPORT_ID, description="The id that the job's status names.")]
 Reader = Annotated[Principal, Depends(needs("results"))]
-_FILES = ("pdf", "html", "csv", "json")
+Kind = Literal[
+    "pdf",
+    "html",
+    "csv",
+    "json",
+    "dicom",
+    "csv-tables",
+    "parquet",
+    "c3d",
+    "trc",
+    "mot",
+    "motion-csv",
+    "motion-bids",
+]
+_FILES = get_args(Kind)
 
 
 class ReportStatus(BaseModel):
@@ -40,7 +54,7 @@ def create_router() -> APIRouter:
     router.add_api_route(
         "/fhir", report_fhir, methods=["GET"], response_class=Response, responses=_file("application/fhir+json")
     )
-    types = [KINDS[kind][1].partition(";")[0] for kind in _FILES]
+    types = dict.fromkeys(KINDS[kind][1].partition(";")[0] for kind in _FILES)
     router.add_api_route("/{kind}", report_file, methods=["GET"], response_class=Response, responses=_file(*types))
     return router
 
@@ -71,10 +85,9 @@ def report_fhir(console: Served, who: Annotated[Principal, Depends(needs("fhir")
     return as_file(console, who, report_id, "fhir")
 
 
-def report_file(
-    console: Served, who: Reader, report_id: ReportId, kind: Literal["pdf", "html", "csv", "json"]
-) -> Response:
-    """The report as a file: ``json`` holds the results (docs/analysis-schema.md), ``csv`` the parameters."""
+def report_file(console: Served, who: Reader, report_id: ReportId, kind: Kind) -> Response:
+    """The report as a file: ``json`` holds the results (docs/analysis-schema.md), ``csv`` the parameters,
+    ``csv-tables`` and ``parquet`` parameters, cycles and curves, ``c3d`` to ``motion-bids`` the walk itself."""
     return as_file(console, who, report_id, kind)
 
 

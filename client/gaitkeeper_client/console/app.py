@@ -10,7 +10,7 @@ from starlette.responses import Response
 from gaitkeeper_client.console import api, api_results, description
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.guard import Guard
-from gaitkeeper_client.console.pages import assets, entrance, patients, provider, recordings, reports, site
+from gaitkeeper_client.console.pages import assets, entrance, patients, provider, recordings, reports, sending, site
 from gaitkeeper_client.console.problems import answer_of
 from gaitkeeper_shared import __version__
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -20,7 +20,7 @@ def create_app(console: Console) -> FastAPI:
     """The application of one console."""
     app = FastAPI(title="Gaitkeeper site API", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = console
-    for part in (entrance, provider, assets, recordings, patients, reports, site):
+    for part in (entrance, provider, assets, recordings, patients, reports, sending, site):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(api.create_router())
     app.include_router(api_results.create_router())

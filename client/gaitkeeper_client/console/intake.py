@@ -11,6 +11,7 @@ from gaitkeeper_client.console.jobs import Job, Room
 from gaitkeeper_client.console.kinds import check_head, suffix_of
 from gaitkeeper_client.console.uploads import SEGMENT_BYTES, UploadFacts
 from gaitkeeper_client.lab.options import LONGEST_AID, check_aid
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_client.vault.cohort import AID, check_age, parse_consent, parse_height, parse_moment, parse_sex
 from gaitkeeper_client.vault.consent import unless_said
 from gaitkeeper_client.vault.records import PatientFacts
@@ -68,8 +69,8 @@ def append(console: Console, job: Job, offset: int, data: bytes) -> Job:
         if job.state != "receiving" or offset != job.received:
             raise GaitkeeperError("console-upload-offset", expected=job.received, offset=offset)
         if offset + len(data) > job.size:
-            detail = f"{offset + len(data)} bytes came where {job.size} were announced"
-            raise GaitkeeperError("console-bad-input", field="The upload", detail=detail)
+            detail = say("details.more_bytes", came=offset + len(data), size=job.size)
+            raise GaitkeeperError("console-bad-input", field=say("details.the_upload"), detail=detail)
         if not data:
             return job
         if len(data) > SEGMENT_BYTES:
@@ -87,7 +88,7 @@ def cancel(console: Console, job: Job, by: str) -> None:
     """End an upload that is not whole, and forget its bytes. Raises ``console-upload-offset`` where it is whole."""
     if job.state != "receiving":
         raise GaitkeeperError("console-upload-offset", expected=job.received, offset=job.received)
-    console.queue.conclude(job.id, "abandoned", None, None, "Taken back by who sent it.")
+    console.queue.conclude(job.id, "abandoned", None, None, say("details.taken_back"))
     console.uploads.remove(job)
     console.record("upload-cancelled", by, patient=job.pseudonym, job=job.id)
 
@@ -106,10 +107,10 @@ def _facts(console: Console, asked: Asked) -> UploadFacts:
     for name, longest in _LONGEST.items():
         value = getattr(asked, name)
         if len(value) > longest or "\0" in value:
-            detail = f"it is longer than {longest} characters, or holds a character that no text has"
-            raise GaitkeeperError("console-bad-input", field=name, detail=detail)
+            detail = say("details.longer_or_foreign", most=longest)
+            raise GaitkeeperError("console-bad-input", field=say(f"details.{name}"), detail=detail)
     if not asked.patient.strip():
-        raise GaitkeeperError("console-bad-input", field="patient", detail="it is empty")
+        raise GaitkeeperError("console-bad-input", field=say("details.patient"), detail=say("details.empty"))
     try:
         patient = PatientFacts(
             asked.patient.strip(),
@@ -121,8 +122,8 @@ def _facts(console: Console, asked: Asked) -> UploadFacts:
         )
         moment = parse_moment(asked.recorded_at.strip())
     except ValueError as error:
-        detail = str(error).rstrip(".")
-        raise GaitkeeperError("console-bad-input", field="What was said of the recording", detail=detail) from error
+        detail, field = str(error).rstrip("."), say("details.of_the_recording")
+        raise GaitkeeperError("console-bad-input", field=field, detail=detail) from error
     return UploadFacts(patient, asked.file_name, suffix_of(asked.file_name), moment or iso(console.clock()))
 
 
@@ -131,15 +132,15 @@ def _extra(asked: Asked) -> dict[str, str]:
     try:
         aid = check_aid(asked.aid.strip() or None)
     except GaitkeeperError as error:
-        detail = f"it is longer than {LONGEST_AID} characters, or holds a character that no text has"
-        raise GaitkeeperError("console-bad-input", field="aid", detail=detail) from error
+        detail = say("details.longer_or_foreign", most=LONGEST_AID)
+        raise GaitkeeperError("console-bad-input", field=say("details.aid"), detail=detail) from error
     said = {"note": asked.note.strip(), AID: aid or ""}
     return {name: text for name, text in said.items() if text}
 
 
 def _check_size(console: Console, size: int) -> None:
     if size < 1:
-        raise GaitkeeperError("console-bad-input", field="size", detail="a recording has at least one byte")
+        raise GaitkeeperError("console-bad-input", field=say("details.size"), detail=say("details.no_byte"))
     if size > console.settings.upload_bytes:
         raise GaitkeeperError("console-upload-too-large", size=size, most=console.settings.upload_bytes)
 

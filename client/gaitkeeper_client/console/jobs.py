@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 from gaitkeeper_client.console.database import Database
 from gaitkeeper_client.console.words import SealedWords
+from gaitkeeper_client.language.errors import told
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.single import is_held
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
@@ -177,7 +178,7 @@ class Queue:
         self, job_id: str, state: State, *, report: str | None = None, error: GaitkeeperError | None = None
     ) -> None:
         """The job's end, durable before this returns. An end is the end: a second one changes nothing."""
-        code, message = (error.code, str(error)) if error is not None else (None, None)
+        code, message = (error.code, told(error)) if error is not None else (None, None)
         self.conclude(job_id, state, report, code, message)
 
     def conclude(self, job_id: str, state: State, report: str | None, code: str | None, message: str | None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from gaitkeeper_client.console.rendering import page
+from gaitkeeper_client.language.errors import message_of, remedy_of
 from gaitkeeper_shared.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_REFUSED, GaitkeeperError
 
 API = "/api/"
@@ -47,10 +48,10 @@ def problem_of(error: GaitkeeperError) -> dict[str, object]:
     """The error as ``application/problem+json`` says it; ``code`` is stable, ``remedy`` says what to do."""
     return {
         "type": f"urn:gaitkeeper:error:{error.code}",
-        "title": error.message,
+        "title": message_of(error),
         "status": status_of(error),
         "code": error.code,
-        "remedy": error.remedy,
+        "remedy": remedy_of(error),
     }
 
 

@@ -12,6 +12,8 @@ from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.intake import check_patient
 from gaitkeeper_client.console.jobs import Job
 from gaitkeeper_client.console.uploads import UploadFacts
+from gaitkeeper_client.language.errors import told
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.errors import EXIT_BAD_INPUT, GaitkeeperError
 from gaitkeeper_shared.trust.clock import iso
 
@@ -43,7 +45,7 @@ def process(console: Console, job: Job) -> None:
             except GaitkeeperError as error:
                 if error.code in PASSING or error.exit_status != EXIT_BAD_INPUT:
                     raise
-                message = str(error).replace(str(path), "the recording")
+                message = told(error).replace(str(path), say("details.the_recording"))
                 console.queue.conclude(job.id, "refused", None, error.code, message)
                 console.record("analysis-failed", BY, patient=job.pseudonym, job=job.id, code=error.code)
                 _let_go(console, job, kept=False)

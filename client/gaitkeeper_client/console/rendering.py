@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from gaitkeeper_client.insight.wording import UNITS
+from gaitkeeper_client.language.errors import message_of, remedy_of
 from gaitkeeper_client.language.texts import texts, worded
 from gaitkeeper_shared import __version__
 
@@ -28,6 +29,8 @@ def _environment() -> Environment:
     environment.filters["moment"] = moment
     environment.filters["size"] = size
     environment.filters["worded"] = worded
+    environment.filters["message"] = message_of
+    environment.filters["remedy"] = remedy_of
     environment.filters["unit"] = lambda unit: UNITS.get(unit, unit)
     words = texts()
     environment.globals.update(version=__version__, words=words, script_words=json.dumps(words.group("script")))

@@ -14,19 +14,21 @@ from markupsafe import Markup
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.exchange.fhir import fhir_document
 from gaitkeeper_client.exchange.kept import facts_of
-from gaitkeeper_client.exchange.tables import table_bytes, tables_of
+from gaitkeeper_client.exchange.motion import motion_bytes
+from gaitkeeper_client.exchange.tables import table_bytes, tables_archive, tables_of
 from gaitkeeper_client.insight.report import render_report
 from gaitkeeper_client.insight.standing import Standing
 from gaitkeeper_client.signing.kept import KeptReport
 from gaitkeeper_client.signing.standing import verified_standing
 from gaitkeeper_shared.errors import GaitkeeperError
 
+_Make = Callable[[Console, KeptReport, Standing], bytes]
 REPORT_ID = r"^r-[0-9a-f]{16}$"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A report as a file. ``name``: holds the report's id, nothing of the patient."""
+    """A report as a file. ``name``: holds the report's id and whether it is a draft, nothing of the patient."""
 
     name: str
     media_type: str
@@ -52,7 +54,8 @@ def document_of(console: Console, report_id: str, kind: str, by: str) -> Documen
     suffix, media_type, make = KINDS[kind]
     data = make(console, report, standing)
     console.record("report-exported", by, patient=report.pseudonym, report=report.id, kind=kind, state=report.state)
-    return Document(f"{report.id}{suffix}", media_type, data)
+    mark = ".draft" if report.state == "draft" else ""
+    return Document(f"{report.id}{mark}{suffix}", media_type, data)
 
 
 def _html(console: Console, report: KeptReport, standing: Standing) -> bytes:
@@ -74,18 +77,45 @@ def _parameters(console: Console, report: KeptReport, standing: Standing) -> byt
     return table_bytes(tables_of(report.analysis, facts_of(report, console.name))[0], "csv")
 
 
+def _csv_tables(console: Console, report: KeptReport, standing: Standing) -> bytes:
+    return tables_archive(report.analysis, "csv", facts_of(report, console.name))
+
+
+def _parquet(console: Console, report: KeptReport, standing: Standing) -> bytes:
+    return tables_archive(report.analysis, "parquet", facts_of(report, console.name))
+
+
+def _dicom(console: Console, report: KeptReport, standing: Standing) -> bytes:
+    from gaitkeeper_client.exchange.dicom import dicom_pdf
+
+    return dicom_pdf(_pdf(console, report, standing), facts_of(report, console.name))
+
+
+def _motion(form: str) -> _Make:
+    """What makes the walk in a laboratory's format."""
+    return lambda _console, report, _standing: motion_bytes(report, form)
+
+
 def _pdf(console: Console, report: KeptReport, standing: Standing) -> bytes:
     from gaitkeeper_client.insight.pdf_report import render_report_pdf
 
     return render_report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing)
 
 
-KINDS: Mapping[str, tuple[str, str, Callable[[Console, KeptReport, Standing], bytes]]] = {
+KINDS: Mapping[str, tuple[str, str, _Make]] = {
     "pdf": (".pdf", "application/pdf", _pdf),
     "html": (".html", "text/html; charset=utf-8", _html),
     "fhir": (".fhir.json", "application/fhir+json", _fhir),
+    "dicom": (".dcm", "application/dicom", _dicom),
     "csv": (".csv", "text/csv; charset=utf-8", _parameters),
     "json": (".json", "application/json", _json),
+    "csv-tables": (".csv.zip", "application/zip", _csv_tables),
+    "parquet": (".parquet.zip", "application/zip", _parquet),
+    "c3d": (".c3d", "application/octet-stream", _motion("c3d")),
+    "trc": (".trc", "text/plain; charset=utf-8", _motion("trc")),
+    "mot": (".mot", "text/plain; charset=utf-8", _motion("mot")),
+    "motion-csv": (".motion.csv", "text/csv; charset=utf-8", _motion("csv")),
+    "motion-bids": (".motion-bids.zip", "application/zip", _motion("motion-bids")),
 }
 """By the word in an address: the file's suffix, its type, and what makes it."""
 

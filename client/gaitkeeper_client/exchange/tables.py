@@ -89,6 +89,13 @@ def write_tables(
     return tuple(written)
 
 
+def tables_archive(analysis: Analysis, form: TableFormat, facts: ReportFacts | None = None) -> bytes:
+    """All of :func:`tables_of` as one ZIP archive."""
+    from gaitkeeper_client.lab.export.formats import zipped
+
+    return zipped({f"{table.name}.{form}": table_bytes(table, form) for table in tables_of(analysis, facts)})
+
+
 def _parameters(analysis: Analysis, notes: Mapping[str, str], overruled: str) -> Table:
     rows = [
         (name, _withheld(one, overruled) if overruled and one.refused is None else one)

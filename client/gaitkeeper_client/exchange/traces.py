@@ -10,7 +10,7 @@ from gaitkeeper_shared.trust.audit import AuditEntry, AuditLog
 if TYPE_CHECKING:
     from gaitkeeper_client.vault.home import SiteHome
 
-_FILES = {"fhir": "FHIR", "dicom": "DICOM", "tables": "tables", "report-file": "a page or a PDF"}
+_FILES = {"fhir": "FHIR", "dicom": "DICOM", "tables": "tables", "motion": "the walk", "report-file": "a page or a PDF"}
 """Purposes of a look into the vault that wrote a file."""
 
 

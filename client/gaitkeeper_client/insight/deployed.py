@@ -48,6 +48,7 @@ def released_findings(
         notes=manifest.notes,
         study=_study_facts(manifest.study, study),
         personal_people=0 if head is None else len(head.facts.people),
+        validation=manifest.validation,
     )
     return judge(analysis, bundle, card)
 

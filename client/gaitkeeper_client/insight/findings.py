@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from gaitkeeper_client.gait.analysis import Reason
 from gaitkeeper_client.insight.certificate import Certificate
+from gaitkeeper_shared.trust.release import Validation
 from gaitkeeper_shared.typed_json import from_json
 
 PHASE_BINS = 20
@@ -208,6 +209,7 @@ class ModelCard:
     ``calibrated``: whether its scores were made probabilities in the study. ``certain_from``: least probability at
     which the study lets a label be proposed. ``values``: what the labels are worth, of a model that tells a severity.
     ``personal_people``: patients of this site to whom its own head was fitted; 0 for the release's head.
+    ``validation``: on whom the release was validated, as its signed manifest says; None where it does not.
     """
 
     version: str
@@ -225,6 +227,7 @@ class ModelCard:
     certain_from: float = 0.0
     values: tuple[float, ...] = ()
     personal_people: int = 0
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True, slots=True)

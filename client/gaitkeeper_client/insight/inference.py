@@ -42,6 +42,7 @@ from gaitkeeper_shared.recording import Recording
 if TYPE_CHECKING:
     from gaitkeeper_client.insight.measured import Measured
     from gaitkeeper_shared.models.registry import GaitModel
+    from gaitkeeper_shared.trust.release import Validation
 
 __all__ = ["FEWEST_WINDOWS", "card_of", "judge", "limits_of"]
 
@@ -65,6 +66,7 @@ def card_of(
     notes: str = "",
     study: StudyFacts | None = None,
     personal_people: int = 0,
+    validation: Validation | None = None,
 ) -> ModelCard:
     """What a report says about a model, from its bundle and its release."""
     spec = bundle.spec
@@ -84,6 +86,7 @@ def card_of(
         certain_from=spec.certain_from,
         values=spec.values,
         personal_people=personal_people,
+        validation=validation,
     )
 
 

@@ -14,6 +14,24 @@ def _score(card: ModelCard) -> str:
     return f"{words} {say('limits.personal', people=card.personal_people)}" if card.personal_people else words
 
 
+def _validated(card: ModelCard) -> str:
+    """On whom the release was validated, as its manifest says."""
+    found = card.validation
+    if found is None:
+        return say("limits.not_validated")
+    if found.accuracy is not None:
+        told = say("limits.validated", sites=found.sites, rounds=found.rounds, accuracy=found.accuracy)
+    else:
+        told = say(
+            "limits.validated_severity",
+            sites=found.sites,
+            rounds=found.rounds,
+            error=found.mean_absolute_error or 0.0,
+            correlation=found.rank_correlation or 0.0,
+        )
+    return f"{told} {say('limits.validated_without_head')}" if card.personal_people else told
+
+
 def _origin(study: StudyFacts | None) -> str:
     if study is None:
         return say("limits.origin")
@@ -33,6 +51,7 @@ def limits_of(card: ModelCard) -> tuple[str, ...]:
         say("limits.no_diagnosis"),
         say("limits.labels", labels=", ".join(card.labels)),
         _score(card),
+        _validated(card),
         say("limits.unlike_sensors" if force else "limits.unlike_cameras", origin=_origin(study)),
         say("limits.noise", price=price),
         say("limits.sees_force" if force else "limits.sees_movement"),

@@ -18,10 +18,12 @@ from pathlib import Path
 from markupsafe import Markup
 
 from gaitkeeper_client.language.checked import checked
-from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.errors import GaitkeeperError, catalogue
 
 LANGUAGE_VARIABLE = "GAITKEEPER_LANGUAGE"
 DEFAULT = "en"
+MESSAGES, REMEDIES = "messages", "remedies"
+"""Tables of the errors' texts, by their codes; the English ones are those of the catalogue."""
 _FILE = ".toml"
 
 
@@ -87,18 +89,27 @@ def languages() -> frozenset[str]:
 
 @cache
 def _texts(language: str) -> Texts:
-    return Texts(language, {**_read(DEFAULT), **_read(language)})
+    return Texts(language, {**_english(), **_read(language)})
 
 
 @cache
 def _texts_of(file: Path) -> Texts:
-    english = _read(DEFAULT)
+    english = _english()
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
         found = checked(file.name.removesuffix(_FILE), tables, english)
     except (OSError, ValueError) as error:
         raise GaitkeeperError("language-file", path=file, detail=error) from error
     return Texts(file.name.split(".")[0].split("_")[0].lower(), {**english, **found})
+
+
+@cache
+def _english() -> dict[str, str]:
+    """What stands in the files, and the errors' texts."""
+    found = _read(DEFAULT)
+    for code, entry in catalogue().items():
+        found |= {f"{MESSAGES}.{code}": entry.message, f"{REMEDIES}.{code}": entry.remedy}
+    return found
 
 
 def _read(language: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_client.signing.items import MODEL
 from gaitkeeper_client.signing.kept import KeptReport, load
 from gaitkeeper_client.signing.log import DECIDED, DECIDING
@@ -91,22 +92,21 @@ def _check(report: KeptReport, decisions: Sequence[Decision]) -> None:
     for decision in decisions:
         detail = ""
         if decision.item not in known:
-            detail = f"the report has no finding {decision.item!r}; it has {', '.join(sorted(known))}"
+            detail = say("details.no_finding", item=decision.item, known=", ".join(sorted(known)))
         elif decision.verdict != "agreed" and not decision.reason.strip():
-            detail = "a reason is needed"
+            detail = say("details.reason_needed")
         elif decision.verdict == "amended" and not decision.text.strip():
-            detail = "an amendment says what holds instead"
+            detail = say("details.amendment_needed")
         elif decision.label is not None and (decision.item, decision.verdict) != (MODEL, "overruled"):
-            detail = f"a label is given where the model's answer ({MODEL}) is overruled"
+            detail = say("details.label_alone", item=MODEL)
         elif max(map(len, (decision.text, decision.reason, decision.label or ""))) > _MOST_TEXT:
-            detail = f"a text is longer than {_MOST_TEXT} characters"
+            detail = say("details.text_too_long", most=_MOST_TEXT)
         if detail:
             raise GaitkeeperError("decision-bad", report=report.id, detail=detail)
     if not decisions:
-        detail = "nothing was decided: agree with, amend or overrule at least one finding"
-        raise GaitkeeperError("decision-bad", report=report.id, detail=detail)
+        raise GaitkeeperError("decision-bad", report=report.id, detail=say("details.nothing_decided"))
     if len({decision.item for decision in decisions}) != len(decisions):
-        raise GaitkeeperError("decision-bad", report=report.id, detail="each finding is decided on once")
+        raise GaitkeeperError("decision-bad", report=report.id, detail=say("details.decided_twice"))
 
 
 def _correct_label(vault: Vault, report: KeptReport) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from gaitkeeper_server.enrolment.studies import signed_study
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.releases.publish import LARGEST_VERSION, publish
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.trust.release import Manifest
+from gaitkeeper_shared.trust.release import Manifest, Validation
 
 
 class ModelSource(Protocol):
@@ -31,11 +32,14 @@ def release_from_registry(
     if version > LARGEST_VERSION:
         raise GaitkeeperError("model-version-unknown", version=version)
     parents: tuple[str, ...] = ()
+    validated: Validation | None = None
     if source is None:
         from gaitkeeper_server.registry import Registry
 
         registry = Registry(home)
-        parents = tuple(str(parent) for parent in registry.version(version).parents)
+        known = registry.version(version)
+        parents = tuple(str(parent) for parent in known.parents)
+        validated = validation_of(known.metrics)
         source = registry
     model = source.bundle_bytes(version)
     try:
@@ -43,4 +47,26 @@ def release_from_registry(
     except GaitkeeperError as error:
         raise GaitkeeperError("release-model-unusable", version=version, detail=error.message) from error
     study = signed_study(home, spec.study_hash)
-    return publish(home, version, model, study=study.study.name, study_hash=study.hash, parents=parents, notes=notes)
+    return publish(
+        home,
+        version,
+        model,
+        study=study.study.name,
+        study_hash=study.hash,
+        parents=parents,
+        notes=notes,
+        validated=validated,
+    )
+
+
+def validation_of(metrics: Mapping[str, float]) -> Validation | None:
+    """What a version's metrics tell of its validation; None where nothing was evaluated."""
+    made = Validation(
+        sites=round(metrics.get("evaluating_sites", 0.0)),
+        rounds=round(metrics.get("rounds", 0.0)),
+        accuracy=metrics.get("noised_accuracy"),
+        mean_absolute_error=metrics.get("noised_mean_absolute_error"),
+        rank_correlation=metrics.get("noised_rank_correlation"),
+    )
+    told = made.accuracy is not None or made.mean_absolute_error is not None
+    return made if made.sites and told else None

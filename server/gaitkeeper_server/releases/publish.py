@@ -11,7 +11,7 @@ from gaitkeeper_shared.durable import make_private_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
-from gaitkeeper_shared.trust.release import MAX_MODEL_BYTES, Manifest
+from gaitkeeper_shared.trust.release import MAX_MODEL_BYTES, Manifest, Validation
 from gaitkeeper_shared.trust.signatures import RELEASE_CONTEXT, Signatures, sign, verify
 
 LARGEST_VERSION = 2**63 - 1
@@ -32,6 +32,7 @@ def publish(
     study_hash: str,
     parents: tuple[str, ...] = (),
     notes: str = "",
+    validated: Validation | None = None,
     clock: Clock = utc_now,
 ) -> Manifest:
     """Sign ``model`` as release ``version``; releasing the same bytes again gives the release that is there.
@@ -49,7 +50,15 @@ def publish(
         _place(home, version, model)
         return manifest
     manifest = Manifest(
-        version, study, study_hash, hashlib.sha256(model).hexdigest(), len(model), iso(clock()), parents, notes[:1000]
+        version,
+        study,
+        study_hash,
+        hashlib.sha256(model).hexdigest(),
+        len(model),
+        iso(clock()),
+        parents,
+        notes[:1000],
+        () if validated is None else validated.lines(),
     )
     data = manifest.to_bytes()
     signatures = sign(data, RELEASE_CONTEXT, home.signer(), clock=clock)

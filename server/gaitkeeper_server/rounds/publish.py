@@ -88,9 +88,11 @@ def final_metrics(journal: Journal, run: str) -> dict[str, float]:
         metrics["delta"] = max(o.delta for o in included)
         if (accuracy := pooled_accuracy(included)) is not None:
             metrics["noised_accuracy"] = accuracy
+            metrics["evaluating_sites"] = float(sum("evaluated" in o.metrics for o in included))
         if (graded := grade_scores(included, study.task.values)) is not None:
             metrics["noised_mean_absolute_error"] = graded.mean_absolute_error
             metrics["noised_rank_correlation"] = graded.rank_correlation
+            metrics["evaluating_sites"] = float(sum("noise_std" in o.metrics for o in included))
     metrics["rounds"] = float(journal.run(run).committed)
     return metrics
 

@@ -14,6 +14,7 @@ from gaitkeeper_client.console.results import inside
 from gaitkeeper_client.console.rights import Principal
 from gaitkeeper_client.followup.course import Course, course_in
 from gaitkeeper_client.followup.page import render_course
+from gaitkeeper_client.language.texts import say
 from gaitkeeper_client.signing.kept import list_for
 from gaitkeeper_client.vault.records import PatientFacts
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -81,9 +82,8 @@ def keep_note(console: Served, who: Clinician, fields: Posted, pseudonym: Pseudo
     """Replace the note on a patient; it is sealed with the patient's record."""
     note = fields.get("note", "").replace("\r\n", "\n").strip()
     if len(note) > LONGEST_NOTE or "\0" in note:
-        raise GaitkeeperError(
-            "console-bad-input", field="The note", detail=f"it is longer than {LONGEST_NOTE} characters"
-        )
+        detail = say("details.longer", most=LONGEST_NOTE)
+        raise GaitkeeperError("console-bad-input", field=say("details.the_note"), detail=detail)
     with console.vault() as vault:
         found = vault.named(pseudonym)
         if not found.allows("care"):

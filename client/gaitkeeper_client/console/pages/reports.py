@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from gaitkeeper_client.console.access import Posted, Served, needs
 from gaitkeeper_client.console.api_results import as_file
 from gaitkeeper_client.console.context import Console
+from gaitkeeper_client.console.pages.sending import record_words
 from gaitkeeper_client.console.problems import status_of
 from gaitkeeper_client.console.rendering import page
 from gaitkeeper_client.console.results import REPORT_ID, body_of, open_report
@@ -28,6 +29,8 @@ router = APIRouter()
 Reading = Annotated[Principal, Depends(needs("patients", person=True))]
 Signing = Annotated[Principal, Depends(needs("sign", person=True))]
 ReportId = Annotated[str, Path(pattern=REPORT_ID)]
+MORE_KINDS = ("csv-tables", "parquet", "c3d", "trc", "mot", "motion-csv", "motion-bids", "json")
+"""Files that are for research and other programs."""
 _VERDICTS: Mapping[str, Verdict] = {"agreed": "agreed", "amended": "amended", "overruled": "overruled"}
 
 
@@ -85,6 +88,8 @@ def _page(
         "body": body_of(report, standing),
         "decided": report.decisions,
         "signer": _signer(console, who),
+        "record": record_words(console, report),
+        "more_kinds": MORE_KINDS if report.analysis.recording is not None else ("csv-tables", "parquet", "json"),
         "labels": [] if report.findings is None else [item.label for item in report.findings.probabilities],
         "model_item": MODEL,
         "problem": problem,

@@ -27,6 +27,7 @@ from gaitkeeper_client.consortium.policy import in_plain_words as policy_words
 from gaitkeeper_client.consortium.policy import load_policy
 from gaitkeeper_client.consortium.release_store import active_release, read_refusal
 from gaitkeeper_client.consortium.study_words import terms
+from gaitkeeper_client.language.errors import message_of
 from gaitkeeper_client.language.texts import texts
 from gaitkeeper_client.training.home_runtime import budget_cap
 from gaitkeeper_client.vault.ledger import open_ledger
@@ -201,7 +202,7 @@ def _card(console: Console, offer: at_site.Offer) -> StudyCard:
         try:
             offer = replace(offer, counts_leave=check_approval(console.home, lambda: console.key, offer))
         except GaitkeeperError as error:
-            refusal = error.message
+            refusal = message_of(error)
     return StudyCard(offer, _words(offer), refusal)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,29 +20,29 @@ are sagittal, in degrees, positive in flexion; they are known during the straigh
 """
 
 
-def write_bids(content: ExportContent, folder: Path) -> None:
-    """Write a data set of one participant and one run into a folder that does not exist yet."""
-    motion = folder / _SUBJECT / "motion"
-    motion.mkdir(parents=True)
-    stem = f"{_SUBJECT}_task-{_TASK}"
+def bids_files(content: ExportContent) -> dict[str, bytes]:
+    """A data set of one participant and one run: its files by their paths."""
+    motion, stem = f"{_SUBJECT}/motion", f"{_SUBJECT}_task-{_TASK}"
     system = f"{stem}_tracksys-{_SYSTEM}"
     names, table, channels = _channels(content)
     rows = ["\t".join(_cell(value) for value in row) for row in table]
-    (motion / f"{system}_motion.tsv").write_text("\n".join(rows) + "\n", "utf-8")
-    (motion / f"{system}_channels.tsv").write_text("\n".join(channels) + "\n", "utf-8")
-    (motion / f"{stem}_events.tsv").write_text(_events(content), "utf-8")
-    _json(motion / f"{system}_motion.json", _sidecar(content, len(names)))
-    _json(
-        folder / "dataset_description.json",
-        {
-            "Name": "Gait",
-            "BIDSVersion": BIDS_VERSION,
-            "DatasetType": "derivative",
-            "GeneratedBy": [{"Name": "Gaitkeeper", "Version": __version__}],
-        },
-    )
-    (folder / "participants.tsv").write_text(f"participant_id\n{_SUBJECT}\n", "utf-8")
-    (folder / "README").write_text(_README, "utf-8")
+    description = {
+        "Name": f"Gait ({content.status})" if content.status else "Gait",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "Gaitkeeper", "Version": __version__}],
+    }
+    status = f"\nThe report of this walk: {content.status}.\n" if content.status else ""
+    texts = {
+        f"{motion}/{system}_motion.tsv": "\n".join(rows) + "\n",
+        f"{motion}/{system}_channels.tsv": "\n".join(channels) + "\n",
+        f"{motion}/{stem}_events.tsv": _events(content),
+        f"{motion}/{system}_motion.json": _json(_sidecar(content, len(names))),
+        "dataset_description.json": _json(description),
+        "participants.tsv": f"participant_id\n{_SUBJECT}\n",
+        "README": _README + status,
+    }
+    return {path: text.encode("utf-8") for path, text in texts.items()}
 
 
 def _channels(content: ExportContent) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]], list[str]]:
@@ -85,8 +84,8 @@ def _sidecar(content: ExportContent, channels: int) -> dict[str, Any]:
     }
 
 
-def _json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2) + "\n"
 
 
 def _cell(value: float) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gaitkeeper_client.lab.export.content import MARKERS, ExportContent
 from gaitkeeper_shared.skeleton import JOINTS
 
+_MEMORY = "/dev/shm"  # noqa: S108 - a private folder is made in it
 _ANGLES = {"hip_flexion": "HipAngles", "knee_flexion": "KneeAngles", "ankle_dorsiflexion": "AnkleAngles"}
 _LABELS = {"foot_strike": "Foot Strike", "foot_off": "Foot Off"}
 
 
-def write_c3d(content: ExportContent, path: Path) -> None:
-    """Write one C3D file. Of an angle, x is the flexion in degrees; y and z are 0, being unknown in one plane."""
+def c3d_bytes(content: ExportContent) -> bytes:
+    """One C3D file. Of an angle, x is the flexion in degrees; y and z are 0, being unknown in one plane."""
     import ezc3d
 
     tracks = {MARKERS[JOINTS[number]]: content.joints[:, number] * 1000.0 for number in content.seen()}
@@ -40,4 +44,14 @@ def write_c3d(content: ExportContent, path: Path) -> None:
         if event.time_s >= 0.0:
             minutes, seconds = divmod(event.time_s, 60.0)
             file.add_event([minutes, seconds], event.side.title(), _LABELS[event.type])
-    file.write(str(path))
+    if content.status:
+        file.add_parameter("GAITKEEPER", "REPORT_STATUS", [content.status])
+    return _written(file)
+
+
+def _written(file: Any) -> bytes:
+    """The library writes to a path alone: one that only this account can open, in memory where the system has that."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as folder:
+        path = Path(folder) / "walk.c3d"
+        file.write(str(path))
+        return path.read_bytes()

@@ -40,7 +40,8 @@ MARKERS: Mapping[str, str] = {
 class ExportContent:
     """``time_s``: (T,) even, from 0. ``joints``: (T, J, 3) metres, z up, NaN where not seen; of a video's walk the
     second horizontal axis is 0 throughout. ``angles``: (T,) degrees by name, NaN outside the straight walk that they
-    are known of. ``planar``: whether the joints come from one picture.
+    are known of. ``planar``: whether the joints come from one picture. ``status``: of the report that the walk is of
+    (``draft``, ``signed``, ``amended``), which every file says; empty where it is of none.
     """
 
     time_s: FloatArray
@@ -48,6 +49,7 @@ class ExportContent:
     angles: Mapping[str, FloatArray]
     events: tuple[GaitEvent, ...]
     planar: bool
+    status: str = ""
 
     @property
     def rate_hz(self) -> float:
@@ -59,8 +61,8 @@ class ExportContent:
         return [number for number in range(len(JOINTS)) if np.isfinite(self.joints[:, number]).any()]
 
 
-def content_of(recording: Recording) -> ExportContent:
-    """What can be written of a recording.
+def content_of(recording: Recording, status: str = "") -> ExportContent:
+    """What can be written of a recording; ``status``: see :class:`ExportContent`.
 
     Raises ``export-no-points`` for a series of forces and ``export-no-scale`` for a picture whose size of a pixel
     nobody knows.
@@ -79,7 +81,7 @@ def content_of(recording: Recording) -> ExportContent:
     start = float(tracks.time_s[0])
     even = np.arange(tracks.time_s.size) / tracks.sample_rate_hz
     events = tuple(GaitEvent(e.time_s - start, e.side, e.type, e.confidence) for e in recording.events)
-    return ExportContent(even, joints, _angles(recording), events, planar)
+    return ExportContent(even, joints, _angles(recording), events, planar, status)
 
 
 def _angles(recording: Recording) -> dict[str, FloatArray]:

@@ -66,7 +66,8 @@ def mot_text(content: ExportContent) -> str:
         if inside.size
         else np.empty((0, len(columns)))
     )
-    lines = ["gaitkeeper", "version=1", f"nRows={len(rows)}", f"nColumns={len(columns)}", "inDegrees=yes", "endheader"]
+    title = f"gaitkeeper {content.status}".rstrip()
+    lines = [title, "version=1", f"nRows={len(rows)}", f"nColumns={len(columns)}", "inDegrees=yes", "endheader"]
     lines.append("\t".join(columns))
     lines += ["\t".join(_number(value) for value in row) for row in rows]
     return "\n".join(lines) + "\n"
@@ -88,7 +89,10 @@ def _heading(content: ExportContent) -> float:
 
 
 def csv_text(content: ExportContent) -> str:
-    """CSV: time, joints in metres (z up), angles in degrees; an event's moment stands in the nearest sample's row."""
+    """CSV: time, joints in metres (z up), angles in degrees; an event's moment stands in the nearest sample's row.
+
+    The walk of a report has how that stands in a first column, in every row, as its tables have.
+    """
     seen = content.seen()
     columns = {"time_s": content.time_s}
     for number in seen:
@@ -100,7 +104,9 @@ def csv_text(content: ExportContent) -> str:
             times = [event.time_s for event in content.events if (event.side, event.type) == (side, kind)]
             columns[f"{kind}_{side}_s"] = _on_samples(content, times)
     rows = np.stack(list(columns.values()), axis=1)
-    return "\n".join([",".join(columns), *(",".join(_cell(value) for value in row) for row in rows)]) + "\n"
+    head, mark = ("report_status,", f"{content.status},") if content.status else ("", "")
+    lines = [head + ",".join(columns), *(mark + ",".join(_cell(value) for value in row) for row in rows)]
+    return "\n".join(lines) + "\n"
 
 
 def _on_samples(content: ExportContent, times: list[float]) -> FloatArray:
