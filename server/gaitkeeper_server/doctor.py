@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterable
 from datetime import timedelta
@@ -21,6 +20,7 @@ from gaitkeeper_shared.doctor import (
     check_versions,
     examine,
 )
+from gaitkeeper_shared.printable import without_credentials
 from gaitkeeper_shared.trust.clock import Clock, from_iso, utc_now
 
 _SILENT_AFTER = timedelta(days=2)
@@ -136,7 +136,7 @@ def _registry(home: CoordinatorHome) -> Iterable[Finding]:
 
     registry = Registry(home)
     registry.prepare()
-    place = "in this home" if registry.embedded else "on " + os.environ["MLFLOW_TRACKING_URI"].rpartition("@")[2]
+    place = "in this home" if registry.embedded else "on " + without_credentials(registry.tracking_uri)
     yield Finding("model registry", "well", f"{len(registry.versions())} versions, {place}")
 
 

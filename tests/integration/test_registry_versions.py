@@ -159,7 +159,7 @@ def test_versions_lie_on_an_mlflow_server_that_exists(
     with (tmp_path / "server.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait_for(f"http://127.0.0.1:{port}/health", server, deadline_s=120)
+        _wait_for(f"http://127.0.0.1:{port}/health", server, deadline_s=300)
         version = remote.register(bundle, STUDY, (), {"noised_accuracy": 0.5}, run="run-remote")
         assert remote.bundle_bytes(version) == bundle.to_bytes()
         assert not (tmp_path / "coordinator" / "mlflow").exists()

@@ -13,7 +13,7 @@ from gaitkeeper_client.training.masked import SiteMasking
 from gaitkeeper_client.training.peers import PeerPins
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_server.rounds.journal import Journal
-from gaitkeeper_server.rounds.request import taking_part
+from gaitkeeper_server.rounds.members import roster_of_members, taking_part
 from gaitkeeper_server.rounds.states import Outcome, RunState
 from gaitkeeper_server.store import SiteRecord
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -109,6 +109,16 @@ def test_a_run_is_for_the_members_that_the_study_lists_with_their_keys() -> None
     enrolled.insert(1, record("clinic-b", identity("clinic-b", "another").certificate))
     assert taking_part(parse_study(listing(*REAL)), enrolled) == ["clinic-a"]
     assert taking_part(parse_study(STUDY), enrolled) == ["clinic-a", "clinic-b", "clinic-x"]
+
+
+def test_who_has_a_members_name_and_another_key_is_absent_from_each_round(tmp_path: Path) -> None:
+    enrolled = [
+        SiteRecord("clinic-a", "enrolled", "", None, identity("clinic-a").certificate, None, None),
+        SiteRecord("clinic-b", "enrolled", "", None, identity("clinic-b", "another").certificate, None, None),
+    ]
+    grid = MaskedGrid(tmp_path, names(3), study=listing(*REAL))
+    for study, there in ((STUDY, set(REAL)), (listing(*REAL), {"clinic-a"})):
+        assert set(roster_of_members(parse_study(study), lambda: enrolled, grid.roster)(None)) == there  # type: ignore[arg-type]
 
 
 def test_a_policy_may_ask_for_members_and_one_of_an_earlier_version_still_holds(tmp_path: Path) -> None:

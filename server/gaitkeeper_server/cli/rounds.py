@@ -137,7 +137,7 @@ def members(home: Home = None) -> None:
     A study with that table is for these sites: nobody else takes part, and under secure aggregation each of them
     refuses to mask with anybody else, also with one that the coordinator's own root has certified.
     """
-    from gaitkeeper_server.rounds.request import key_of
+    from gaitkeeper_server.rounds.members import key_of
     from gaitkeeper_server.store import CoordinatorStore
 
     enrolled = CoordinatorStore(enter(home, "members").store).enrolled_sites()

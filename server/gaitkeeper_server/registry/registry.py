@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.durable import leave_tree_to_owner
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.printable import without_credentials
 from gaitkeeper_shared.study import parse_study, study_hash
 
 if TYPE_CHECKING:
@@ -284,4 +285,6 @@ def _trouble() -> Iterator[None]:
     except Exception as error:
         # MLflow passes on what its database driver or its HTTP client raises, beside its own MlflowException.
         lines = str(error).splitlines() or [type(error).__name__]
-        raise GaitkeeperError("registry-failed", detail=f"{type(error).__name__}: {lines[0][:300]}") from error
+        # What it says often holds the address it was given, password and all.
+        said = without_credentials(lines[0])[:300]
+        raise GaitkeeperError("registry-failed", detail=f"{type(error).__name__}: {said}") from error

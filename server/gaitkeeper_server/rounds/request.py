@@ -5,23 +5,23 @@ from __future__ import annotations
 import errno
 import math
 import secrets
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from gaitkeeper_server.enrolment.studies import signed_study
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.rounds.journal import Journal
+from gaitkeeper_server.rounds.members import taking_part
 from gaitkeeper_server.rounds.states import RunRecord
-from gaitkeeper_server.store import CoordinatorStore, SiteRecord
+from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.calibration import check_calibration
 from gaitkeeper_shared.privacy.plan import plan
 from gaitkeeper_shared.study import Study
-from gaitkeeper_shared.trust.certificates import public_key_digest, read_certificate
 
 
 def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecord:
-    """Enter a run of the signed study ``which`` (path, name or hash) for the sites that are enrolled now.
+    """Enter a run of the signed study ``which`` (path, name or hash) for the members that it lists, or for the sites
+    that are enrolled now.
 
     Raises ``study-*``, ``signature-*``, ``run-infinite-epsilon``, ``no-sites``, ``required-not-enrolled``,
     ``quorum-impossible``, ``secure-threshold``, ``privacy-unreachable``, ``calibration-noise`` or
@@ -37,13 +37,15 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
     study = signed.study
     if not math.isfinite(study.privacy.epsilon):
         raise GaitkeeperError("run-infinite-epsilon", study=study.name)
-    sites = taking_part(study, CoordinatorStore(home.store).enrolled_sites())
-    if not sites:
+    there = taking_part(study, CoordinatorStore(home.store).enrolled_sites())
+    if not there:
         raise GaitkeeperError("no-sites")
-    if missing := study.federation.missing_required(set(sites)):
+    if missing := study.federation.missing_required(set(there)):
         raise GaitkeeperError("required-not-enrolled", missing=", ".join(missing))
-    if len(sites) < study.federation.quorum:
-        raise GaitkeeperError("quorum-impossible", quorum=study.federation.quorum, enrolled=len(sites))
+    if len(there) < study.federation.quorum:
+        raise GaitkeeperError("quorum-impossible", quorum=study.federation.quorum, enrolled=len(there))
+    # A listed member that is not there is absent from each round, rather than from the record.
+    sites = sorted(study.federation.sites) or there
     check_one_sum_only(study, len(sites))
     check_calibration(study, plan(study))
 
@@ -55,19 +57,6 @@ def request_run(home: CoordinatorHome, journal: Journal, which: str) -> RunRecor
     initial = first_weights(ModelSpec.of(study, signed.hash), None if start is None else start[1])
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     return journal.request_run(run, signed.data, sites, initial)
-
-
-def taking_part(study: Study, enrolled: Iterable[SiteRecord]) -> list[str]:
-    """The enrolled sites that a run of the study is for: all, or those of the members it lists that have their key."""
-    listed = study.federation.sites
-    return [site.name for site in enrolled if not listed or listed.get(site.name) == key_of(site)]
-
-
-def key_of(site: SiteRecord) -> str:
-    """SHA-256 of an enrolled site's public key, which stays the same when its certificate is renewed."""
-    if site.certificate is None:
-        return ""
-    return public_key_digest(read_certificate(site.certificate, what=f"The certificate of {site.name}"))
 
 
 def check_one_sum_only(study: Study, sites: int) -> None:

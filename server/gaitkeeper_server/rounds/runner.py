@@ -21,6 +21,7 @@ from gaitkeeper_shared.processes import read_settings
 if TYPE_CHECKING:
     from gaitkeeper_server.rounds.flower_task import OperatorAccess
     from gaitkeeper_server.rounds.journal import Journal
+    from gaitkeeper_server.rounds.roster import Roster
     from gaitkeeper_shared.secure.identity import Membership
 
 EXIT_AGAIN = 75
@@ -39,6 +40,8 @@ def conduct(
     from gaitkeeper_server.home import CoordinatorHome
     from gaitkeeper_server.rounds.flower_task import OperatorAccess
     from gaitkeeper_server.rounds.journal import Journal
+    from gaitkeeper_server.rounds.members import roster_of_members
+    from gaitkeeper_server.store import CoordinatorStore
     from gaitkeeper_shared.secure.identity import Membership
     from gaitkeeper_shared.trust.certificates import load_certificate
 
@@ -46,8 +49,11 @@ def conduct(
         journal = Journal(journal_path)
         if journal.run(run).state.terminal:
             return 0
-        root = load_certificate(CoordinatorHome(journal_path.parent).root_certificate)
-        return _until_over(journal, run, OperatorAccess(operator_port, operator_secret, lock), Membership(root))
+        home = CoordinatorHome(journal_path.parent)
+        access = OperatorAccess(operator_port, operator_secret, lock)
+        study, _ = journal.study(run)
+        roster = roster_of_members(study, CoordinatorStore(home.store).enrolled_sites)
+        return _until_over(journal, run, access, Membership(load_certificate(home.root_certificate)), roster)
     except GaitkeeperError as error:
         _log.warning("the run %s is to be resumed: %s", run, error)
         if error.code == "journal-unavailable":
@@ -55,7 +61,7 @@ def conduct(
         return EXIT_AGAIN
 
 
-def _until_over(journal: Journal, run: str, access: OperatorAccess, membership: Membership) -> int:
+def _until_over(journal: Journal, run: str, access: OperatorAccess, membership: Membership, roster: Roster) -> int:
     """Conduct, and go on where the SuperLink was started anew meanwhile: a new process would take seconds."""
     import httpx
     from flwr.supercore.run import RunNotRunningException
@@ -66,7 +72,7 @@ def _until_over(journal: Journal, run: str, access: OperatorAccess, membership: 
     for _ in range(_FRESH_STARTS):
         try:
             with flower_task(access, run) as (grid, context):
-                make_server_app(journal, run, wire=True, membership=membership)(grid, context)
+                make_server_app(journal, run, roster=roster, wire=True, membership=membership)(grid, context)
             return 0 if journal.run(run).state.terminal else EXIT_AGAIN
         except (httpx.HTTPError, RunNotRunningException) as error:
             # A run that ended as failed is no exception here; this is trouble between two processes of this machine.
