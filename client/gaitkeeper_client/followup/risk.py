@@ -42,12 +42,14 @@ LIMITS: Mapping[str, Limit] = {
     "variability": Limit(
         "stride_time_cv",
         3.0,
-        "Hausdorff 2005, doi:10.1186/1743-0003-2-19: healthy adults 1 to 3 % (from memory)",
+        "Hausdorff 2005, doi:10.1186/1743-0003-2-19: a few percent in healthy adults; 3 % is our reading of that "
+        "(introduction read)",
     ),
     "pace": Limit(
         "walking_speed",
         0.8,
-        "Perry et al. 1995, doi:10.1161/01.STR.26.6.982: slower walkers are limited outdoors (from memory)",
+        "Perry et al. 1995, doi:10.1161/01.STR.26.6.982: after a stroke, slower walkers are limited outdoors (not read "
+        "itself; the limit as the abstract of Schmid et al. 2007 has it, doi:10.1161/STROKEAHA.106.475921)",
     ),
 }
 _LOW_IS_BAD = frozenset({"pace"})
