@@ -18,6 +18,7 @@ from gaitkeeper_shared import __version__
 from gaitkeeper_shared.accounts import name_or_number
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.proxies import settle_proxies
+from gaitkeeper_shared.system_libraries import missing_library
 
 QUIET_ENVIRONMENT = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -125,6 +126,11 @@ def main() -> None:
         denied = GaitkeeperError("permission-denied", user=user, path=error.filename, detail=error.strerror)
         report(denied)
         sys.exit(denied.exit_status)
+    except (ImportError, OSError) as error:
+        if (missing := missing_library(error)) is None:
+            raise
+        report(missing)
+        sys.exit(missing.exit_status)
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         sys.exit(130)

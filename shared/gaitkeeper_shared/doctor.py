@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.proxies import PROXY_VARIABLES, goes_direct
+from gaitkeeper_shared.system_libraries import missing_library
 from gaitkeeper_shared.trust.audit import AuditLog
 from gaitkeeper_shared.trust.clock import from_iso
 
@@ -57,6 +58,9 @@ def examine(checks: Sequence[tuple[str, Check]]) -> tuple[Finding, ...]:
         except GaitkeeperError as error:
             findings.append(Finding(what, "ill", f"[{error.code}] {error.message}", error.remedy))
         except Exception as error:
+            if (missing := missing_library(error)) is not None:
+                findings.append(Finding(what, "ill", f"[{missing.code}] {missing.message}", missing.remedy))
+                continue
             # A doctor that falls over its patient helps nobody: what could not be looked at is said instead.
             detail = f"it could not be looked at: {type(error).__name__}: {error}"
             findings.append(Finding(what, "unknown", detail[:300], "Report this: it should not happen."))

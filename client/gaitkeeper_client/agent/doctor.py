@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from gaitkeeper_client.agent.supervisor import is_running
 from gaitkeeper_client.consortium.connection import CoordinatorConnection, KeyFiles
@@ -37,6 +38,7 @@ def diagnose(home: SiteHome, *, clock: Clock = utc_now) -> tuple[Finding, ...]:
         ("disk", lambda: check_disk(home.path)),
         ("keys", lambda: check_private(home.keys)),
         ("files", lambda: check_owner(home.path)),
+        ("system libraries", _libraries),
         ("pose weights", _weights),
         ("audit log", lambda: check_audit(home.audit_log, clock())),
         ("ledger", lambda: _ledger(home)),
@@ -53,6 +55,20 @@ def diagnose(home: SiteHome, *, clock: Clock = utc_now) -> tuple[Finding, ...]:
         ]
     checks.append(("service", lambda: _service(home)))
     return examine(checks)
+
+
+def _libraries() -> Iterable[Finding]:
+    """Whether what reads videos can be loaded: both packages bring no graphics libraries of their own."""
+    from importlib.util import find_spec
+
+    import cv2
+
+    from gaitkeeper_client.pose.no_uploads import keep_silent
+
+    package = find_spec("mediapipe")
+    if package is not None and package.origin is not None:
+        keep_silent(Path(package.origin).parent)
+    yield Finding("system libraries", "well", f"OpenCV {cv2.__version__} and MediaPipe find theirs")
 
 
 def _weights() -> Iterable[Finding]:
