@@ -2,6 +2,10 @@
 
 ``python netless.py REPORT COMMAND...`` within ``unshare --net``; REPORT receives the number of packets for which the
 kernel found no route: every attempt to reach another machine, or a name server, is one.
+
+Names are asked for at an address without a route as well, whatever this machine's resolver is: one on loopback
+(systemd-resolved's 127.0.0.53) would be asked without a packet that leaves, one behind a Unix socket would answer.
+``unshare --mount`` keeps that from everybody else.
 """
 
 from __future__ import annotations
@@ -11,9 +15,13 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+_RESOLVER = {"/etc/resolv.conf": "nameserver 192.0.2.53\n", "/etc/nsswitch.conf": "hosts: files dns\n"}
+"""192.0.2.0/24 is nobody's: RFC 5737."""
+_RESOLVERS_SOCKETS = ("/run/systemd/resolve", "/run/nscd")
 
 
 def raise_loopback() -> None:
@@ -22,6 +30,22 @@ def raise_loopback() -> None:
         request = struct.pack("16sH14x", b"lo", 0)
         flags = struct.unpack("16sH14x", fcntl.ioctl(handle, _SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(handle, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
+def ask_nobody_for_names() -> None:
+    """Have every look-up of a name go to a name server that is out of reach. Raises where a file cannot be covered."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in _RESOLVER.items():
+            made = Path(folder) / Path(name).name
+            made.write_text(text)
+            _mount("--bind", str(made), str(Path(name).resolve(strict=True)))
+    for socket_folder in _RESOLVERS_SOCKETS:
+        if Path(socket_folder).is_dir():
+            _mount("-t", "tmpfs", "none", socket_folder)
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
 
 
 def without_route() -> int:
@@ -36,6 +60,7 @@ def without_route() -> int:
 
 if __name__ == "__main__":
     raise_loopback()
+    ask_nobody_for_names()
     status = subprocess.run(sys.argv[2:], check=False).returncode
     Path(sys.argv[1]).write_text(str(without_route()))
     sys.exit(status)

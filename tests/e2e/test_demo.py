@@ -15,7 +15,8 @@ from gaitkeeper_shared.demo.story import MARKER, prepare_folder
 from gaitkeeper_shared.errors import GaitkeeperError
 
 DEADLINE_S = 540
-CUT_OFF = ["unshare", "--user", "--map-root-user", "--net", sys.executable, str(Path(__file__).with_name("netless.py"))]
+UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
+CUT_OFF = [*UNSHARE, "--net", sys.executable, str(Path(__file__).with_name("netless.py"))]
 """A command after these and a file runs without a network; the file gets the number of packets that had no way out."""
 
 
@@ -79,6 +80,19 @@ def test_an_attempt_to_phone_home_would_be_counted(tmp_path: Path) -> None:
         pytest.skip("needs Linux with user and network namespaces")
     caller = "import socket; s = socket.socket(); s.connect_ex(('192.0.2.1', 443))"
     subprocess.run([*CUT_OFF, str(tmp_path / "left"), sys.executable, "-c", caller], timeout=60, check=True)
+    assert int((tmp_path / "left").read_text()) > 0
+
+
+@pytest.mark.e2e
+def test_a_look_up_by_a_resolver_of_this_very_machine_would_be_counted(tmp_path: Path) -> None:
+    if not can_be_cut_off():
+        pytest.skip("needs Linux with user and network namespaces")
+    stub = tmp_path / "resolv.conf"
+    stub.write_text("nameserver 127.0.0.53\noptions timeout:1 attempts:1\n")
+    as_with_systemd = 'mount --bind "$0" "$(readlink -f /etc/resolv.conf)" && exec "$@"'
+    caller = "import socket\ntry: socket.getaddrinfo('gait.example', 443)\nexcept OSError: pass"
+    command = [*UNSHARE, "sh", "-c", as_with_systemd, str(stub), *CUT_OFF, str(tmp_path / "left")]
+    subprocess.run([*command, sys.executable, "-c", caller], timeout=60, check=True)
     assert int((tmp_path / "left").read_text()) > 0
 
 

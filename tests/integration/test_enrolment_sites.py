@@ -89,6 +89,11 @@ def test_a_token_works_once(consortium: Consortium) -> None:
     assert_not_enrolled(thief)
     with refused("enrolment-exists"):
         enrol(home, consortium.folder / "north.invitation")
+    with refused("enrolment-token-used") as error:
+        enrol(home, consortium.folder / "north.invitation", again=True)
+    # Its own letter, with new keys: nobody else was there, and nobody need be shut out.
+    assert "other keys than those of this machine" not in error.value.message
+    assert "all is well" in str(error.value.remedy)
     assert consortium.store.enrolled_sites()[0].certificate == before
     fetch_offers(home)
 
