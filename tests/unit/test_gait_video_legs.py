@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gaitkeeper_client.gait.bouts import Bout, find_bouts
 from gaitkeeper_client.gait.clean import clean
 from gaitkeeper_client.gait.hidden_leg import far_side, with_whole_legs
-from gaitkeeper_client.gait.leg_chain import fit_leg, fit_over_time
+from gaitkeeper_client.gait.leg_chain import fit_over_time
 from gaitkeeper_client.gait.view import LABORATORY, View, estimate_view
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint_angles
@@ -135,6 +135,11 @@ def leg_of(hip: tuple[float, float], thigh_deg: float, knee_deg: float) -> Float
     return np.stack([np.array(hip), knee, knee + LENGTHS[1] * np.array([np.sin(lower), -np.cos(lower)])])
 
 
+def standing(leg: FloatArray) -> FloatArray:
+    """(5, 3, 2) of a leg that keeps still, of which smoothness asks for nothing."""
+    return np.repeat(leg[None], 5, axis=0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     hip=st.tuples(st.floats(-5.0, 5.0), st.floats(0.5, 1.5)),
@@ -143,8 +148,9 @@ def leg_of(hip: tuple[float, float], thigh_deg: float, knee_deg: float) -> Float
     weight=st.floats(0.05, 1.0),
 )
 def test_an_exact_leg_is_its_own_fit(hip: tuple[float, float], thigh: float, knee: float, weight: float) -> None:
-    leg = leg_of(hip, thigh, knee)[None]
-    assert np.allclose(fit_leg(leg, LENGTHS, np.array([weight])), leg, atol=1e-6)
+    leg = standing(leg_of(hip, thigh, knee))
+    weights = np.tile([1.0, weight, 1.0], (leg.shape[0], 1))
+    assert np.allclose(fit_over_time(leg, LENGTHS, weights, RATE), leg, atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -156,7 +162,8 @@ def test_an_exact_leg_is_its_own_fit(hip: tuple[float, float], thigh: float, kne
 def test_the_fit_keeps_the_bones_and_is_nearer_than_the_truth(thigh: float, knee: float, wrong: list[float]) -> None:
     true = leg_of((0.0, 0.9), thigh, knee)
     seen = true + np.reshape(wrong, (3, 2))
-    fitted = fit_leg(seen[None], LENGTHS, np.ones(1))[0]
+    whole = standing(seen)
+    fitted = fit_over_time(whole, LENGTHS, np.ones(whole.shape[:2]), RATE)[0]
     assert np.linalg.norm(fitted[1] - fitted[0]) == pytest.approx(LENGTHS[0])
     assert np.linalg.norm(fitted[2] - fitted[1]) == pytest.approx(LENGTHS[1])
     # Least squares: no leg with these bones, the true one included, is nearer to what was seen.
@@ -186,8 +193,8 @@ def test_the_motion_before_and_after_carries_a_hidden_knee_on(rate_hz: float) ->
     seen[hidden, 1, 0] -= 0.06 + random.normal(0.0, 0.02, hidden.sum())
     seen[hidden, 2] += random.normal(0.0, 0.015, (hidden.sum(), 2))  # which alone makes spikes of 10 degrees
     weight[hidden, 1], weight[hidden, 2] = 0.05, 0.25
-    alone, together = fit_leg(seen, LENGTHS, weight[:, 1]), fit_over_time(seen, LENGTHS, weight, rate_hz)
-    error, before = (np.abs(knee_of(leg) - knee_of(true)) for leg in (together, alone))
+    together = fit_over_time(seen, LENGTHS, weight, rate_hz)
+    error, before = (np.abs(knee_of(leg) - knee_of(true)) for leg in (together, seen))
     assert error.max() < 0.6 * before.max()
     assert np.ptp(knee_of(together)) == pytest.approx(np.ptp(knee_of(true)), abs=5.0)
     assert np.allclose(np.linalg.norm(together[:, 1] - together[:, 0], axis=1), LENGTHS[0])

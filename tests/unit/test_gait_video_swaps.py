@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from gaitkeeper_client.gait.blends import blended, without_blends
+from gaitkeeper_client.gait.blends import blended, blended_knees, without_blends
 from gaitkeeper_client.gait.clean import LONGEST_FILL_S, clean
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.gait.swaps import repair_swaps
@@ -117,6 +117,22 @@ def test_real_feet_are_not_taken_for_blended_ones(disorder: Disorder, rate: floa
     camera = camera_for(walk.positions(np.linspace(0.0, SECONDS, 50)), (960, 540), "side", "left_to_right")
     pixels, _ = camera.project(walk.positions(np.arange(int(SECONDS * rate)) / rate))
     assert blended(pixels, rate).mean() < 0.01
+    assert blended_knees(pixels, rate).mean() < 0.01
+
+
+@pytest.mark.parametrize("disorder", DISORDERS)
+def test_knees_that_are_blended_beside_feet_that_are_not_are_dropped_alone(disorder: Disorder) -> None:
+    seen = keypoints_of(disorder)
+    gap = np.subtract(*seen.positions[:, pair("knee"), 0].T)
+    rows = [row for row in np.flatnonzero(np.abs(gap) > 0.95 * np.nanmax(np.abs(gap))) if 5 < row < len(gap) - 5][::4]
+    broken = seen.positions.copy()
+    broken[rows, pair("knee")[0], 0] -= 0.4 * gap[rows]
+    assert blended_knees(broken, RATE)[rows].all()
+    lost = np.isnan(without_blends(broken, RATE)).any(axis=2) & np.isfinite(without_blends(seen.positions, RATE)).all(
+        axis=2
+    )
+    assert lost[np.ix_(rows, pair("knee"))].all()
+    assert not lost[:, pair("ankle")].any()
 
 
 def test_a_sample_between_two_readings_is_dropped_and_filled() -> None:

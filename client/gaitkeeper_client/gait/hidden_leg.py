@@ -13,7 +13,8 @@ for little.
   throughout a stride; networks let the hips bob more than they do.
 - Networks also draw a hip forward with its thigh, and the knee then seems to bend less than it does. Hips move along
   the way by 0.011 leg lengths against the shoulders (markers of people, patients among them; one standard deviation),
-  those of networks by 0.025 on rendered and by 0.039 on real video. By a quarter of the way they are put back.
+  those of networks by 0.025 on rendered and by 0.039 on real video. So they are put back by half of the way; in a view
+  that was set square not at all, because there a pelvis that sways and turns also moves along the way.
 - First, both legs are steadied where they stand and the other one swings past (:mod:`standing_leg`).
 - The near leg is not fitted: a person's thigh and shank look up to a tenth longer or shorter as they swing, and held
   at one length a healthy near knee on real video bent 78 degrees instead of 66.
@@ -41,7 +42,7 @@ LEAST_WEIGHT = 0.02
 """Of a joint right on that line, against one in full sight."""
 LENGTH_PERCENTILE = 80.0
 SHOULDER_SHARE = 0.5
-FORWARD_SHARE = 0.25
+FORWARD_SHARE = 0.5
 FEWEST_SAMPLES = 5
 _CHAIN = ("hip", "knee", "ankle")
 
@@ -62,7 +63,7 @@ def with_whole_legs(bout: Bout, view: View) -> Bout:
     if far is None:
         return bout
     points = steady_standing_legs(bout.points, bout.leg, bout.rate_hz)
-    _steady_hips(points, other_side(far))
+    _steady_hips(points, other_side(far), 0.0 if view.set_square else FORWARD_SHARE)
     leg = np.stack([joint(points, f"{far}_{part}") for part in _CHAIN], axis=1)
     known = np.asarray(np.isfinite(leg).all(axis=(1, 2)))
     seen = [stretch for stretch in stretches(known) if stretch[1] - stretch[0] >= FEWEST_SAMPLES]
@@ -76,10 +77,10 @@ def with_whole_legs(bout: Bout, view: View) -> Bout:
     return replace(bout, points=points)
 
 
-def _steady_hips(points: FloatArray, near: str) -> None:
+def _steady_hips(points: FloatArray, near: str, forward_share: float) -> None:
     shoulders = midpoint(points, "shoulder")[:, 0]
     for axis, share, carrier in (
-        (0, FORWARD_SHARE, shoulders),
+        (0, forward_share, shoulders),
         (1, SHOULDER_SHARE, joint(points, f"{near}_shoulder")[:, 1].copy()),
     ):
         for side in SIDES:

@@ -1,9 +1,9 @@
 """A leg as two bones that keep their length, fitted to where a network saw its joints.
 
-Each sample by itself (:func:`fit_leg`), then all of a walk together (:func:`fit_over_time`): the likeliest motion of
-hip, thigh and shank where points are :data:`POINT_SD` off, the less sure ones more, and accelerations are as large as
-in walking. That is a smoothing spline (Rauch, Tung & Striebel's smoother gives the same, doi:10.2514/3.3166) of a chain
-instead of single points: where a joint is hidden for a few samples, the motion before and after carries it on.
+All samples of a walk together: the likeliest motion of hip, thigh and shank where points are :data:`POINT_SD` off, the
+less sure ones more, and accelerations are as large as in walking. That is a smoothing spline (Rauch, Tung & Striebel's
+smoother gives the same, doi:10.2514/3.3166) of a chain instead of single points: where a joint is hidden for a few
+samples, the motion before and after carries it on.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ def fit_over_time(leg: FloatArray, lengths: tuple[float, float], weight: FloatAr
     ``leg``: (T, 3, 2) as seen, evenly sampled and without gaps, at least three samples. ``weight``: (T, 3) of their
     squared distances, above 0.
     """
-    first = fit_leg(leg, lengths, weight[:, 1])
-    upper, lower = (_elevation(first[:, n + 1] - first[:, n]) for n in (0, 1))
-    state = np.stack([first[:, 0, 0], first[:, 0, 1], upper, lower], axis=1)
+    upper, lower = (_elevation(leg[:, n + 1] - leg[:, n]) for n in (0, 1))
+    state = np.stack([leg[:, 0, 0], leg[:, 0, 1], upper, lower], axis=1)
     size = sum(lengths)
     root = np.sqrt(np.repeat(weight, 2, axis=1)) / (POINT_SD * size)
     seen = leg.reshape(-1, 6)
@@ -82,31 +81,6 @@ def _linearised(state: FloatArray, lengths: tuple[float, float]) -> tuple[FloatA
     return model.reshape(-1, 6), slopes.reshape(-1, 6, _UNKNOWNS)
 
 
-def fit_leg(leg: FloatArray, lengths: tuple[float, float], knee_weight: FloatArray) -> FloatArray:
-    """(T, 3, 2) hip, knee and ankle nearest to ``leg`` with thigh and shank of ``lengths``; the knee bends forward.
-
-    ``knee_weight``: (T,) of the knee's squared distance against the hip's and the ankle's.
-    """
-    thigh, shank = lengths
-    first = _two_circles(leg[:, 0], leg[:, 2], thigh, shank)
-    hip = leg[:, 0].copy()
-    upper, lower = _elevation(first - leg[:, 0]), _elevation(leg[:, 2] - first)
-    root = np.repeat(
-        np.stack([np.ones_like(knee_weight), np.sqrt(knee_weight), np.ones_like(knee_weight)], axis=1), 2, 1
-    )
-    for _ in range(_ROUNDS):
-        model, slopes = _linearised(np.concatenate([hip, upper[:, None], lower[:, None]], axis=1), lengths)
-        miss = root * (leg.reshape(-1, 6) - model)
-        jacobian = root[..., None] * slopes
-        turned = np.transpose(jacobian, (0, 2, 1))
-        normal = turned @ jacobian
-        normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(4)
-        change = np.linalg.solve(normal, turned @ miss[..., None])[..., 0]
-        hip += change[:, :2]
-        upper, lower = upper + change[:, 2], lower + change[:, 3]
-    return _chain(hip, upper, lower, lengths)[0]
-
-
 def _chain(
     hip: FloatArray, upper: FloatArray, lower: FloatArray, lengths: tuple[float, float]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -116,18 +90,6 @@ def _chain(
     slope_upper = lengths[0] * np.stack([np.cos(upper), np.sin(upper)], axis=1)
     slope_lower = lengths[1] * np.stack([np.cos(lower), np.sin(lower)], axis=1)
     return np.stack([hip, knee, ankle], axis=1), slope_upper, slope_lower
-
-
-def _two_circles(hip: FloatArray, ankle: FloatArray, thigh: float, shank: float) -> FloatArray:
-    """(T, 2) knee in front of the line from hip to ankle, at the bones' lengths from both where that can be."""
-    line = ankle - hip
-    distance = np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-9)
-    along = line / distance
-    reach = np.clip(distance, abs(thigh - shank) + 1e-6 * thigh, 0.9999 * (thigh + shank))
-    share = (thigh**2 - shank**2 + reach**2) / (2.0 * reach)
-    aside = np.sqrt(np.maximum(thigh**2 - share**2, 0.0))
-    knee: FloatArray = hip + share * along + aside * np.stack([-along[:, 1], along[:, 0]], axis=1)
-    return knee
 
 
 def _elevation(vector: FloatArray) -> FloatArray:
