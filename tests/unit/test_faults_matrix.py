@@ -39,7 +39,7 @@ def test_one_cell_run_again_replaces_its_row_only(tmp_path: Path, monkeypatch: p
     page.write_matrix()
     page.write_part("soak", "200 rounds")
     text = page.PAGE.read_text("utf-8")
-    assert "WRONG" not in text
+    assert "| **WRONG** |" not in text
     assert "a / b" in text
     assert f"2 of {len(cells())} cells" in text
     page.write_matrix()
