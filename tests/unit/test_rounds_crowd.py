@@ -31,6 +31,7 @@ from test_rounds_superlink import SuperLink
 from tests.unit.rounds_fixtures import weights
 
 from gaitkeeper_server.rounds import link_state, quota
+from gaitkeeper_server.rounds.bell import Bell
 from gaitkeeper_server.rounds.link_state import LinkStateInMemory, node_number
 from gaitkeeper_server.rounds.replies import ReplyGrid
 from gaitkeeper_server.rounds.room import Room
@@ -158,7 +159,9 @@ def stage() -> Stage:
 def test_orders_are_one_and_a_round_that_was_read_leaves_nothing(stage: Stage) -> None:
     room = stage.state.places_for_replies()
     for _ in range(2):
+        assert not stage.state.has_order(stage.sites[0].public_key)
         orders = stage.order()
+        assert stage.state.has_order(stage.sites[0].public_key)
         # The envelopes, and for all of them the same record with the weights.
         assert len(stage.store) == len(SITES) + 2
         for site in stage.sites:
@@ -262,5 +265,32 @@ def test_sites_are_let_in_in_turn_and_never_more_than_there_are_places() -> None
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
+
+    asyncio.run(story())
+
+
+def test_the_bell_wakes_those_whom_it_concerns() -> None:
+    async def story() -> None:
+        bell, woken, orders = Bell(30.0), list[str](), {"clinic-b"}
+
+        async def ask(who: str) -> None:
+            await bell.wait(who, lambda: who in orders)
+            woken.append(who)
+
+        await asyncio.gather(*(ask(name) for name in SITES))  # nobody is held the first time
+        woken.clear()
+        asking = [asyncio.create_task(ask(name)) for name in SITES]
+        bell.expect("conductor", 2)
+        bell.part("conductor")
+        await asyncio.sleep(0.01)
+        assert woken == []
+        bell.part("conductor")
+        await asyncio.sleep(0.01)
+        assert woken == ["clinic-b"]
+        bell.end()
+        await asyncio.wait_for(asyncio.gather(*asking), 5.0)
+        brief = Bell(0.0)
+        await brief.wait("clinic-a")
+        await brief.wait("clinic-a", lambda: False)
 
     asyncio.run(story())

@@ -34,7 +34,7 @@ from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from test_rounds_superlink import SuperLink
 
-from gaitkeeper_server.rounds import gate, quota, room
+from gaitkeeper_server.rounds import bell, gate, quota, room
 from gaitkeeper_server.rounds.collection import trouble
 from gaitkeeper_server.rounds.link_state import LinkStateInMemory, node_number
 
@@ -293,7 +293,7 @@ def test_a_site_sends_only_so_much_at_a_time() -> None:
     async def story() -> None:
         slow, keys = Slow(), gate.EnrolledKeys()
         keys.replace({"clinic-a": b"key"})
-        door = gate.FleetGate(gate.InTurn(slow), keys, gate.Bell(0.0), gate.Bell(0.0), room.Room(lambda: 1))
+        door = gate.FleetGate(gate.InTurn(slow), keys, bell.Bell(0.0), bell.Bell(0.0), room.Room(lambda: 1))
         push, other = "/v1/fleet/push-object", "/v1/fleet/send-node-heartbeat"
         large = str(gate._LARGEST_OBJECT).encode()
         running = [asyncio.create_task(asked(door, push, large)) for _ in range(2)]

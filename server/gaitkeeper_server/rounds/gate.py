@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import contextlib
 import hashlib
 import hmac
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -27,6 +25,7 @@ from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from google.protobuf.message import DecodeError
 
+from gaitkeeper_server.rounds.bell import Bell
 from gaitkeeper_server.rounds.room import Room
 
 Scope = MutableMapping[str, Any]
@@ -61,66 +60,9 @@ _MOST_AT_ONCE = 2 * _LARGEST_OBJECT
 _EMPTY_ANSWER = 64
 """Bytes that an answer without a message stays below."""
 _log = logging.getLogger("gaitkeeper.superlink")
-_PARTS_WITHIN_S = 2.0
 _BODY_WITHIN_S = 30.0
 _TOKEN_HEADER = TASK_TOKEN_HEADER.lower().encode("ascii")
 _KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.lower().encode("ascii")
-
-
-class Bell:
-    """Wakes those who wait for messages: a question for messages is held until there may be some, or for a while.
-
-    Flower's nodes and grids ask again and again, each time at the price of a whole request. Held back, they hear at
-    once and cost nothing. A message comes in parts; who asks before the last one is there waits a second for it
-    (flwr's back-off), so the bell rings after the last. Correctness rests on nothing here: a held question goes on by
-    itself after ``hold_s``.
-    """
-
-    def __init__(self, hold_s: float) -> None:
-        self._hold_s = hold_s
-        self._rings = 0
-        self._event = asyncio.Event()
-        self._heard: dict[str, int] = {}
-        self._missing: dict[str, tuple[int, float]] = {}
-        self._cleared_at = 0.0
-
-    def expect(self, sender: str, parts: int) -> None:
-        """A message of ``sender`` came; ``parts`` of it are still to come."""
-        self._set(sender, self._missing.get(sender, (0, 0.0))[0] + parts)
-
-    def part(self, sender: str) -> None:
-        """One part came."""
-        self._set(sender, self._missing.get(sender, (0, 0.0))[0] - 1)
-
-    def _set(self, sender: str, left: int) -> None:
-        moment = time.monotonic()
-        if left > 0:
-            self._missing[sender] = (left, moment + _PARTS_WITHIN_S)
-        else:
-            self._missing.pop(sender, None)
-        if self._missing and moment >= self._cleared_at + _PARTS_WITHIN_S:
-            # Not at each part: there may be as many senders as sites.
-            self._cleared_at = moment
-            self._missing = {who: (parts, until) for who, (parts, until) in self._missing.items() if until > moment}
-        if not self._missing:
-            self.ring()
-
-    def again(self, who: str) -> None:
-        """Let ``who`` pass the next time without waiting."""
-        self._heard.pop(who, None)
-
-    async def wait(self, who: str) -> None:
-        """Return when it rang since ``who`` was here last, or after ``hold_s``."""
-        if self._heard.get(who) == self._rings:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._event.wait(), self._hold_s)
-        self._heard[who] = self._rings
-
-    def ring(self) -> None:
-        """Let everybody go on now."""
-        self._rings += 1
-        self._event.set()
-        self._event = asyncio.Event()
 
 
 class InTurn:
@@ -193,9 +135,18 @@ class EnrolledKeys:
 class FleetGate:
     """The ASGI application of the public port: Fleet for enrolled nodes; everything else does not exist there."""
 
-    def __init__(self, application: InTurn, enrolled: EnrolledKeys, orders: Bell, replies: Bell, room: Room) -> None:
+    def __init__(
+        self,
+        application: InTurn,
+        enrolled: EnrolledKeys,
+        orders: Bell,
+        replies: Bell,
+        room: Room,
+        has_order: Callable[[bytes], bool] = lambda _: True,
+    ) -> None:
+        """``has_order``: whether something waits for the node with this public key."""
         self._application, self._enrolled, self._orders, self._replies = application, enrolled, orders, replies
-        self._room = room
+        self._room, self._has_order = room, has_order
         self._coming: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,7 +171,8 @@ class FleetGate:
 
     async def _serve(self, site: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/v1/fleet/pull-messages":
-            await self._orders.wait(site)
+            key = _node_key(scope) or b""
+            await self._orders.wait(site, lambda: self._has_order(key))
             if self._site(scope) is None:
                 await _refuse(send, 401, b"The enrolment of this node was revoked")
                 return
@@ -243,13 +195,8 @@ class FleetGate:
 
     def _site(self, scope: Scope) -> str | None:
         # Flower itself checks the signature made with this key; here it only has to be one of the enrolled.
-        for name, value in scope["headers"]:
-            if name == _KEY_HEADER:
-                try:
-                    return self._enrolled.site_of(base64.b64decode(value, validate=True))
-                except (binascii.Error, ValueError):
-                    return None
-        return None
+        key = _node_key(scope)
+        return None if key is None else self._enrolled.site_of(key)
 
 
 class OperatorGate:
@@ -329,6 +276,16 @@ def _content_length(scope: Scope) -> int:
             return int(value) if value.isdigit() and len(value) < 16 else _MOST_AT_ONCE
     # Without a length the body is chunked; Flower's clients always send one.
     return _MOST_AT_ONCE
+
+
+def _node_key(scope: Scope) -> bytes | None:
+    for name, value in scope["headers"]:
+        if name == _KEY_HEADER:
+            try:
+                return base64.b64decode(value, validate=True)
+            except (binascii.Error, ValueError):
+                return None
+    return None
 
 
 def _conductor(scope: Scope) -> str:

@@ -94,6 +94,10 @@ class LinkStateInMemory(InMemoryLinkState):
                     break
             return found
 
+    def has_order(self, public_key: bytes) -> bool:
+        """Whether a message waits for the node with this key (PEM)."""
+        return bool(self._undelivered.get(node_number(public_key)))
+
     def store_message_ins(self, message: Message) -> str | None:
         """Store a message to a node; None where that is not possible."""
         with self.lock:

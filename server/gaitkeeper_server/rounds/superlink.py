@@ -26,9 +26,9 @@ import uvicorn
 
 from gaitkeeper_server.home import CoordinatorHome
 from gaitkeeper_server.rounds.admitted import AdmittedNodes
+from gaitkeeper_server.rounds.bell import Bell
 from gaitkeeper_server.rounds.gate import (
     Application,
-    Bell,
     EnrolledKeys,
     FleetGate,
     InTurn,
@@ -52,7 +52,8 @@ _SYNC_EVERY_S = 0.5
 _UNKNOWN_FOR_S = 10.0
 """For so long the last list of enrolled sites counts while it cannot be read; then nobody is let in."""
 _IDLE = {"ControlLicenseMiddleware", "ControlEventLogMiddleware", "FleetEventLogMiddleware", "RuntimeTracingMiddleware"}
-_HOLD_NODES_S, _HOLD_CONDUCTOR_S = 5.0, 1.0
+_HOLD_NODES_S, _HOLD_MANY_NODES_S, _HOLD_CONDUCTOR_S = 5.0, 20.0, 1.0
+"""Flower's clients give an answer half a minute."""
 _MOST_CONNECTIONS, _OTHER_FILES = 10_000, 200
 """A site has one connection that waits for an order, beside it one for its heartbeat, and two while it sends."""
 _CONNECTION_BUFFER = 32 * 1024
@@ -194,10 +195,11 @@ async def _serve_both(
     settings: SuperLinkSettings, application: FastAPI, keys: EnrolledKeys, on_ready: Callable[[], None]
 ) -> None:
     in_turn = InTurn(application, ShortRoad(application).answer)
-    orders, replies = Bell(_HOLD_NODES_S), Bell(_HOLD_CONDUCTOR_S)
-    room = Room(application.state.linkstate_factory.state().places_for_replies)
+    orders, replies = Bell(_HOLD_NODES_S, _HOLD_MANY_NODES_S), Bell(_HOLD_CONDUCTOR_S)
+    state = application.state.linkstate_factory.state()
+    room = Room(state.places_for_replies)
     public = _server(
-        FleetGate(in_turn, keys, orders, replies, room),
+        FleetGate(in_turn, keys, orders, replies, room, state.has_order),
         ssl_certfile=str(settings.certificate),
         ssl_keyfile=str(settings.key),
         lifespan="off",
@@ -211,8 +213,8 @@ async def _serve_both(
         for server in servers:
             server.should_exit = True
         # Who is held back is answered as usual: a node takes a broken answer for a broken coordinator.
-        orders.ring()
-        replies.ring()
+        orders.end()
+        replies.end()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
