@@ -115,6 +115,23 @@ def test_noise_of_the_points_withholds_the_freezing_index() -> None:
     assert all(0.1 < share < 1.3 for share in noisy), noisy
 
 
+def test_two_steps_around_a_lost_foot_count_by_half_of_their_way() -> None:
+    points, events = standing(6.0), stepping(6.0)
+    strikes = [event for event in events if event.type == "foot_strike"]
+    lengths = [0.9 if number in (4, 5) else 0.6 for number in range(len(strikes))]
+    time_s = np.arange(points.shape[0]) / RATE
+    for strike, place in zip(strikes, np.cumsum(lengths), strict=True):
+        points[time_s >= strike.time_s, JOINT_INDEX[f"{strike.side}_heel"], 0] = place
+    whole = parameters([walk_of(points, events)], None)["step_length"]
+    lost = points.copy()
+    after = (time_s >= strikes[4].time_s) & (time_s < strikes[4].time_s + STANCE * STRIDE_S)
+    lost[after, JOINT_INDEX[f"{strikes[4].side}_heel"], 0] += 0.5 * np.sin(40.0 * time_s[after])
+    found = parameters([walk_of(lost, events)], None)
+    assert (found["step_length"].value, found["step_length"].n) == (pytest.approx(whole.value), whole.n)
+    side = f"step_length_{strikes[4].side}"
+    assert found[side].n == parameters([walk_of(points, events)], None)[side].n - 1, "of one side it says nothing"
+
+
 def test_step_width_is_the_distance_from_the_other_foots_line_and_signed() -> None:
     points = standing(4.0)
     points[..., 0] += np.arange(points.shape[0])[:, None] / RATE * 1e-6  # a line needs a direction

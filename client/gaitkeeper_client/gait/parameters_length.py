@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy.signal import find_peaks
@@ -42,10 +43,11 @@ def length_parameters(walks: Sequence[Walk], steps: Sequence[Step]) -> dict[str,
     """All parameters that are lengths or made of lengths."""
     lengths = BySide.of((step.end.side, step_length(step)) for step in steps)
     in_metres = BySide.of((step.end.side, step_length(step) * metres_of(step.walk)) for step in steps)
+    all_in_metres = BySide.of(pair for walk in walks for pair in _with_halves(walk, steps))
     error = _of_length(walks, in_metres)
     widths = BySide.of((side, width) for walk in walks for side, width in step_widths(walk))
     return {
-        "step_length": mean("step_length", walks, in_metres, error, "steps"),
+        "step_length": mean("step_length", walks, all_in_metres, error, "steps"),
         "stride_length": _travel("stride_length", walks, _stride_length_m),
         "walking_speed": _travel("walking_speed", walks, _speed_m_s),
         "step_length_ratio": compared("step_length_ratio", walks, lengths, lambda left, right: left / right),
@@ -74,6 +76,20 @@ def step_length(step: Step) -> float:
     if walk.bout.constant_place:
         return placed(walk, end.side, end.time_s) - forward_at(walk, f"{step.start.side}_heel", end.time_s)
     return placed(walk, end.side, end.time_s) - placed(walk, step.start.side, step.start.time_s)
+
+
+def _with_halves(walk: Walk, steps: Sequence[Step]) -> list[tuple[str, float]]:
+    """(side, metres) of a walk's steps; of two around a foot that was lost, half of the way from foot to foot for each.
+
+    Good for the mean of both sides, which else would be that of the walk's other steps; it says nothing of one side.
+    """
+    own = [step for step in steps if step.walk is walk]
+    lengths = [step_length(step) for step in own]
+    for at, (here, after) in enumerate(pairwise(own)):
+        if here.end is after.start and not walk.bout.constant_place and all(map(math.isnan, lengths[at : at + 2])):
+            way = placed(walk, after.end.side, after.end.time_s) - placed(walk, here.start.side, here.start.time_s)
+            lengths[at] = lengths[at + 1] = 0.5 * way
+    return [(step.end.side, length * metres_of(walk)) for step, length in zip(own, lengths, strict=True)]
 
 
 def stride_length(walk: Walk, cycle: Cycle) -> float:
