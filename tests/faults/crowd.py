@@ -27,7 +27,9 @@ import numpy as np
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, private_key_to_bytes, public_key_to_bytes
 from rich.console import Console
 from tests.faults.outcomes import ROOT
+from tests.faults.page import write_part
 from tests.integration.trust_fixtures import FREE_PORTS
+from tests.measured import commit
 
 from gaitkeeper_server.daemon import journal_path
 from gaitkeeper_server.enrolment.invitations import admit, invite
@@ -40,7 +42,9 @@ from gaitkeeper_shared.trust.keys import new_tls_key
 
 WORKERS = 4
 ROUNDS = 2
-START_S, CONNECT_S, RUN_S = 90.0, 600.0, 1800.0
+LARGE = 4_000_000
+"""Bytes of an update of the larger model."""
+START_S, CONNECT_S, RUN_S = 180.0, 1800.0, 3600.0
 REST_S = 4.0
 _MIB = 1 << 20
 RUN = "crowd"
@@ -316,19 +320,62 @@ def _until(condition: Callable[[], bool], seconds: float, every_s: float = 0.1) 
         time.sleep(every_s)
 
 
+def _words(found: Sequence[Measured]) -> str:
+    lines = [
+        f"Commit {commit()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}, {ROUNDS} rounds each.",
+        "",
+        "| sites | update kB | round s | replies unread | SuperLink MiB bare | connected | most | after | "
+        "idle share of a core | s of processor a round | conductor MiB most | s of processor a round | "
+        "journal kB a reply |",
+        "| --- " * 13 + "|",
+    ]
+    for item in found:
+        cells = (
+            f"{item.sites:,}",
+            f"{item.update / 1000:,.0f}",
+            ", ".join(f"{seconds:.1f}" for seconds in item.rounds),
+            f"{item.unread:,}",
+            f"{item.link_bare:.0f}",
+            f"{item.link_connected:.0f}",
+            f"{item.link_peak:.0f}",
+            f"{item.link_after:.0f}",
+            f"{item.link_idle_share:.2f}",
+            f"{item.link_processor_s:.1f}",
+            f"{item.conductor_peak:.0f}",
+            f"{item.conductor_processor_s:.1f}",
+            f"{item.journal_per_reply / 1000:.0f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main(words: Sequence[str]) -> int:
     """Measure, print, and write the page's part."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults crowd")
-    parser.add_argument("--sites", type=int, nargs="+", default=[10, 100, 1000])
-    parser.add_argument("--update", type=int, default=200_000)
-    parser.add_argument("--draft", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults crowd",
+        description="A deployed coordinator, and ever more sites that all answer at once: time and memory of a round.",
+    )
+    parser.add_argument(
+        "--sites",
+        type=int,
+        nargs="+",
+        default=[10, 100, 1000],
+        help="how many, one after the other (default: 10 100 1000)",
+    )
+    parser.add_argument("--update", type=int, default=200_000, help="bytes of an update (default: %(default)d)")
+    parser.add_argument(
+        "--large", type=int, nargs="*", default=[10, 100], help=f"how many with {LARGE} bytes (default: 10 100)"
+    )
     asked = parser.parse_args(words)
     console = Console(width=200)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: processes and folders go
-    for sites in asked.sites:
+    cases = [(sites, asked.update) for sites in asked.sites] + [(sites, LARGE) for sites in asked.large]
+    found = []
+    for sites, update in cases:
         with tempfile.TemporaryDirectory(prefix="gaitkeeper-crowd-") as name:
-            found = measure(sites, asked.update, Path(name))
-        console.print(found, markup=False, highlight=False, soft_wrap=True)
+            found.append(measure(sites, update, Path(name)))
+        console.print(found[-1], markup=False, highlight=False, soft_wrap=True)
+        write_part("crowd", _words(found))
     return 0
 
 

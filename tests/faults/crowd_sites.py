@@ -5,11 +5,12 @@ Flower's node does with an order, request by request; what it sends is a valid u
 
 Standard input: one line of JSON, ``address``, ``root`` (a file) and ``sites`` (name and file of the node's key).
 Standard output: a line of JSON per event: ``site``, ``what`` (``connected``, ``asked``, ``answered``) and ``at``,
-seconds since 1970. It ends with its standard input.
+seconds since 1970; ``refused`` where its connection was, which is tried again. It ends with its standard input.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
     pull_objects,
     push_object_contents_from_iterable,
 )
+from flwr.supernode import fleet_http_connection
 from flwr.supernode.fleet_http_connection import http_request_response
 
 from gaitkeeper_client.agent.node import PollPace, load_node_key
@@ -45,8 +47,10 @@ from gaitkeeper_shared.federation import (
 from gaitkeeper_shared.notices import only_notices
 
 DELTA = 1e-5
-AT_ONCE = 16
+AT_ONCE = 8
 """Sites of one process that begin to connect at the same time."""
+AGAIN_S = 5.0
+"""A node that was refused ends, and its site starts it anew."""
 _stdout = threading.Lock()
 
 
@@ -110,28 +114,38 @@ def _each_once(tree: ObjectTree) -> list[str]:
     return list(dict.fromkeys(item.object_id for item in iterate_object_tree(tree)))
 
 
+class RefusedError(Exception):
+    """The coordinator did not let a node in: its first try came through after it had been given up, for example."""
+
+
+def _refused(*words: object) -> None:
+    raise RefusedError(*words)
+
+
 def _attend(name: str, number: int, key: Path, address: str, root: bytes, door: threading.Semaphore) -> None:
     private = load_node_key(key)
-    door.acquire()
-    inside = False
-    try:
-        with http_request_response(address, False, root, (private, private.public_key())) as connection:
-            site = Site(name, number, connection)
-            door.release()
-            inside = True
+    while True:
+        with contextlib.ExitStack() as inside:
+            door.acquire()
+            connection = http_request_response(address, False, root, (private, private.public_key()))
+            try:
+                site = Site(name, number, inside.enter_context(connection))
+            except RefusedError:
+                _tell(name, "refused")
+                time.sleep(AGAIN_S)
+                continue
+            finally:
+                door.release()
             while True:
                 site.ask()
-    except SystemExit:
-        _tell(name, "refused")
-    finally:
-        if not inside:
-            door.release()
 
 
 def main() -> None:
     """Entry point of the child process."""
     asked = json.loads(sys.stdin.readline())
-    logging.getLogger("flwr").setLevel(logging.ERROR)
+    logging.getLogger("flwr").setLevel(logging.CRITICAL)
+    # It ends the process, in which there are other sites.
+    vars(fleet_http_connection)["flwr_exit"] = _refused
     root, door = Path(asked["root"]).read_bytes(), threading.Semaphore(AT_ONCE)
     for number, (name, key) in enumerate(asked["sites"], start=asked["first"]):
         threading.Thread(
