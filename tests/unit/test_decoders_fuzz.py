@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,30 @@ import numpy as np
 import pytest
 import tomli_w
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.app import ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import Metadata as FlowerMetadata
+from flwr.app.message import make_message
+from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.proto.message_pb2 import Message as WireMessage
+from flwr.proto.message_pb2 import Metadata, ObjectTree
+from flwr.proto.node_pb2 import Node
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gaitkeeper_client.training.replies import decode_reply, encode_reply
+from gaitkeeper_server.rounds.gate import is_own_reply
+from gaitkeeper_server.rounds.replies import _Arriving, _unpacked
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import RoundOrder, RoundReply, SiteReport, decode_order, encode_order, to_wire
 from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 from gaitkeeper_shared.recording import JointTrajectories, Recording, Signals, decode_recording, encode_recording
+from gaitkeeper_shared.rpc.channels import read_error
+from gaitkeeper_shared.secure.codec import pack, unpack
+from gaitkeeper_shared.secure.messages import Deals, Masked, Preparation, StageReply, StageRequest
+from gaitkeeper_shared.secure.proofs import FalseDeal
+from gaitkeeper_shared.secure.statements import Advert, Commitment, Deal, Place, Reveal
 from gaitkeeper_shared.skeleton import JOINTS
 from gaitkeeper_shared.study import parse_study, study_hash
 from gaitkeeper_shared.trust.certificates import Authority, new_request, pem, read_certificate, read_request
@@ -57,6 +74,7 @@ sample_rate = 0.5
 patients_per_site = 4
 """
 WEIGHTS = {"bias": np.arange(3, dtype=np.float32)}
+LONGEST_S, MOST_BYTES = 120, 1 << 30
 
 
 def _recording() -> bytes:
@@ -103,11 +121,74 @@ def _samples() -> dict[str, tuple[Callable[[bytes], object], bytes]]:
         "recording": (decode_recording, _recording()),
         "reply": (decode_reply, encode_reply(reply)),
         "weights on the wire": (_wire, bytes(packed["wire"]["weights"])),  # type: ignore[index,arg-type]
+        **{kind.__name__: (partial(unpack, kind), pack(value)) for kind, value in _stages().items()},
     }
+
+
+def _stages() -> dict[type[Any], Any]:
+    """What the stages of a masked round bring, with every field filled."""
+    place = Place("a" * 64, "run", 1, 1)
+    advert = Advert("north", b"certificate", b"\x04" * 97, b"\x04" * 97, b"s" * 32, b"signature")
+    deal = Deal("north", b"d" * 32, {"south": Commitment(b"1" * 32, b"2" * 32, b"3" * 32)}, {"south": b"sealed"}, b"s")
+    reveal = Reveal("north", {"south": b"share"}, {"west": b"share"})
+    proof = FalseDeal(place, (advert,), deal, {"south": b"share"})
+    later = (Preparation(place, (advert,)),)
+    return {
+        StageRequest: StageRequest(place, (advert,), ("north",), {"north": b"agreement"}, later, (proof,)),
+        StageReply: StageReply("north", "code", "words", b"agreement", (advert,), (deal,), (reveal,)),
+        Deals: Deals(place, (deal,), (place,)),
+        Masked: Masked(place, ("south",), (advert,)),
+    }
+
+
+def _push() -> bytes:
+    metadata = Metadata(reply_to_message_id="asked", src_node_id=7, dst_node_id=1)
+    return PushMessagesRequest(
+        node=Node(node_id=7), messages_list=[WireMessage(metadata=metadata)], message_object_trees=[ObjectTree()]
+    ).SerializeToString()
+
+
+def _message() -> tuple[Callable[[bytes], object], bytes]:
+    """Opens a reply one of whose parts, the largest, is the given bytes; and what that part was."""
+    content = encode_order(RoundOrder("a" * 64, "run", 1, train=True, evaluate=False), WEIGHTS)
+    message = make_message(_metadata(""), content=content)
+    parts = {name: part.deflate() for name, part in get_all_nested_objects(message).items()}
+    name = max(parts, key=lambda key: len(parts[key]))
+    arriving = partial(_Arriving, _metadata(message.object_id), ObjectTree())
+    return lambda data: _unpacked(arriving({**parts, name: data})), parts[name]
+
+
+def _metadata(message_id: str) -> FlowerMetadata:
+    return FlowerMetadata(1, message_id, 7, 1, "asked", "1", 0.0, 60.0, "train")
 
 
 SAMPLES = _samples()
 NAMES = sorted(SAMPLES)
+ANSWERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
+    "push": (is_own_reply, _push()),
+    "error": (read_error, b'{"code": "rpc-failed", "values": {"address": "h:1", "detail": "it failed"}}'),
+    "parts of a message": _message(),
+}
+"""Decoders that answer rather than refuse."""
+
+
+@pytest.fixture(autouse=True)
+def _bounded() -> Iterator[None]:
+    """No test here may hang, and none may take memory that its few bytes do not explain."""
+
+    def over(*_: object) -> None:
+        raise TimeoutError(f"still at it after {LONGEST_S} s")
+
+    before, limits = signal.signal(signal.SIGALRM, over), resource.getrlimit(resource.RLIMIT_AS)
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    signal.alarm(LONGEST_S)
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + MOST_BYTES, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @st.composite
@@ -137,6 +218,24 @@ def changed(draw: st.DrawFn, sample: bytes) -> bytes:
 def test_a_valid_sample_is_read(name: str) -> None:
     decode, sample = SAMPLES[name]
     decode(sample)
+
+
+def test_what_is_well_is_answered_as_such() -> None:
+    assert ANSWERS["push"][0](ANSWERS["push"][1])
+    assert isinstance(ANSWERS["error"][0](ANSWERS["error"][1]), GaitkeeperError)
+    message = ANSWERS["parts of a message"][0](ANSWERS["parts of a message"][1])
+    assert isinstance(message, Message)
+    assert message.has_content()
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERS))
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_changed_bytes_are_answered(name: str, data: st.DataObject) -> None:
+    decode, sample = ANSWERS[name]
+    decode(data.draw(changed(sample)))
+    for opening in (b"[", b'{"a":', b"\x0a"):
+        decode(opening * 20_000)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -169,7 +268,7 @@ def _with(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-@pytest.mark.parametrize("name", ["signatures", "manifest", "order"])
+@pytest.mark.parametrize("name", ["signatures", "manifest", "order", "StageReply", "Deals", "Masked"])
 def test_each_value_of_a_document_may_be_anything(name: str) -> None:
     decode, sample = SAMPLES[name]
     document = json.loads(sample)

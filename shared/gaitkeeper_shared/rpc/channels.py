@@ -114,14 +114,17 @@ def _catalogue_error(error: grpc.RpcError, endpoint: Endpoint, deadline_s: float
 def _named_error(error: grpc.RpcError) -> GaitkeeperError | None:
     if not isinstance(error, grpc.Call):
         return None
-    for key, value in error.trailing_metadata() or ():
-        if key != ERROR_KEY or not isinstance(value, bytes) or len(value) > _MAX_ERROR_BYTES:
-            continue
-        try:
-            row = json.loads(value)
-            values = {str(name): printable(str(text), 200) for name, text in row["values"].items()}
-            if row["code"] in catalogue():
-                return GaitkeeperError(row["code"], **values)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-            return None
-    return None
+    sent = (value for key, value in error.trailing_metadata() or () if key == ERROR_KEY and isinstance(value, bytes))
+    return next((read for value in sent if (read := read_error(value)) is not None), None)
+
+
+def read_error(sent: bytes) -> GaitkeeperError | None:
+    """The catalogue error that another machine put into its answer; None where these bytes are none."""
+    if len(sent) > _MAX_ERROR_BYTES:
+        return None
+    try:
+        row = json.loads(sent)
+        values = {str(name): printable(str(text), 200) for name, text in row["values"].items()}
+        return GaitkeeperError(row["code"], **values) if row["code"] in catalogue() else None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return None
