@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -12,22 +11,19 @@ from typing import Any
 import pytest
 from flwr.app import Message
 from flwr.app.message import remove_content_from_message
-from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID, TIMESTAMP_HEADER
+from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto import fleet_pb2, message_pb2, runtime_pb2
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.constant import (
-    FLEET_HTTP_PUBLIC_KEY_HEADER,
-    FLEET_HTTP_SIGNATURE_HEADER,
     NOOP_FEDERATION_ID,
     TASK_TOKEN_HEADER,
     TaskType,
 )
-from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
-from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes, sign_message
+from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
 from flwr.supercore.task_identity import TaskIdentity
-from test_rounds_superlink import SuperLink
+from test_rounds_superlink import SuperLink, signed_by
 from tests.unit.rounds_fixtures import weights
 
 from gaitkeeper_server.rounds import link_state, quota
@@ -36,7 +32,15 @@ from gaitkeeper_server.rounds.link_state import LinkStateInMemory, node_number
 from gaitkeeper_server.rounds.replies import ReplyGrid
 from gaitkeeper_server.rounds.room import Room
 from gaitkeeper_server.rounds.superlink import synchronise_nodes
-from gaitkeeper_shared.federation import RoundOrder, RoundReply, SiteReport, encode_order, encode_reply, to_wire
+from gaitkeeper_shared.federation import (
+    RoundOrder,
+    RoundReply,
+    SiteReport,
+    encode_order,
+    encode_reply,
+    for_site,
+    to_wire,
+)
 
 SITES = ("clinic-a", "clinic-b", "clinic-c")
 ORDER = RoundOrder("hash", "run", 1, True, False)
@@ -69,15 +73,7 @@ class Site:
         self.name, self.key = name, generate_key_pairs()[0]
         self.public_key = public_key_to_bytes(self.key.public_key())
         self.node = Node(node_id=node_number(self.public_key))
-        self.caller = Caller(link, "fleet", self._signed)
-
-    def _signed(self) -> dict[str, bytes]:
-        moment = now().isoformat()
-        return {
-            FLEET_HTTP_PUBLIC_KEY_HEADER: base64.b64encode(self.public_key),
-            FLEET_HTTP_SIGNATURE_HEADER: base64.b64encode(sign_message(self.key, moment.encode())),
-            TIMESTAMP_HEADER: moment.encode(),
-        }
+        self.caller = Caller(link, "fleet", lambda: signed_by(self.key))
 
     def fetch(self) -> Message | None:
         """The order that waits for this node, taken with all that belongs to it."""
@@ -140,10 +136,14 @@ class Stage:
         vars(self.grid)["_client"] = caller
         self.grid.set_run(self.state.get_run_info(run_ids=[run])[0])
 
-    def order(self, ttl: float = 60.0) -> list[str]:
-        """The same order for everybody."""
-        content = to_wire(encode_order(ORDER, weights()))
-        messages = [Message(content, site.node.node_id, "train", ttl=ttl, group_id="1") for site in self.sites]
+    def order(self, ttl: float = 60.0, *, masked: bool = False) -> list[str]:
+        """The same order for everybody; in a masked round with something for each alone."""
+        common = to_wire(encode_order(ORDER, weights()))
+        contents = [for_site(common, b"for " + site.name.encode() if masked else b"", ()) for site in self.sites]
+        messages = [
+            Message(content, site.node.node_id, "train", ttl=ttl, group_id="1")
+            for site, content in zip(self.sites, contents, strict=True)
+        ]
         return list(self.grid.push_messages(messages))
 
     @property
@@ -158,12 +158,12 @@ def stage() -> Stage:
 
 def test_orders_are_one_and_a_round_that_was_read_leaves_nothing(stage: Stage) -> None:
     room = stage.state.places_for_replies()
-    for _ in range(2):
+    for masked in (False, True):
         assert not stage.state.has_order(stage.sites[0].public_key)
-        orders = stage.order()
+        orders = stage.order(masked=masked)
         assert stage.state.has_order(stage.sites[0].public_key)
-        # The envelopes, and for all of them the same record with the weights.
-        assert len(stage.store) == len(SITES) + 2
+        # The envelopes, and for all of them the same record with the weights; what is for one alone is two small ones.
+        assert len(stage.store) == (3 * len(SITES) + 1 if masked else len(SITES) + 2)
         for site in stage.sites:
             order = site.fetch()
             assert order is not None

@@ -32,9 +32,11 @@ from flwr.proto.runtime_pb2 import (
 from flwr.supercore.constant import NOOP_FEDERATION_ID, TASK_TOKEN_HEADER, TaskType
 from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
-from test_rounds_superlink import SuperLink
+from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
+from test_rounds_superlink import SuperLink, signed_by
 
 from gaitkeeper_server.rounds import bell, gate, quota, room
+from gaitkeeper_server.rounds.callers import Callers, DoorLimits
 from gaitkeeper_server.rounds.collection import trouble
 from gaitkeeper_server.rounds.link_state import LinkStateInMemory, node_number
 
@@ -285,15 +287,20 @@ def test_a_site_sends_only_so_much_at_a_time() -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        headers = [(gate._KEY_HEADER, b"a2V5"), (b"content-length", length)]
+        headers = [*((name.lower().encode(), value) for name, value in signed_by(key).items())]
+        headers.append((b"content-length", length))
         scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+        scope["client"] = ("192.0.2.1", 1)
         await door(scope, receive, send)
         return int(sent[0]["status"])
 
+    key = generate_key_pairs()[0]
+
     async def story() -> None:
-        slow, keys = Slow(), gate.EnrolledKeys()
-        keys.replace({"clinic-a": b"key"})
-        door = gate.FleetGate(gate.InTurn(slow), keys, bell.Bell(0.0), bell.Bell(0.0), room.Room(lambda: 1))
+        slow, keys, callers = Slow(), gate.EnrolledKeys(), Callers(DoorLimits())
+        keys.replace({"clinic-a": public_key_to_bytes(key.public_key())})
+        callers.come(("192.0.2.1", 1), lambda: None)
+        door = gate.FleetGate(gate.InTurn(slow), keys, bell.Bell(0.0), bell.Bell(0.0), room.Room(lambda: 1), callers)
         push, other = "/v1/fleet/push-object", "/v1/fleet/send-node-heartbeat"
         large = str(gate._LARGEST_OBJECT).encode()
         running = [asyncio.create_task(asked(door, push, large)) for _ in range(2)]

@@ -30,6 +30,16 @@ from gaitkeeper_server.rounds.superlink import SuperLinkSettings, _application, 
 PULL = "/v1/fleet/pull-messages"
 
 
+def signed_by(key: EllipticCurvePrivateKey, shown: bytes | None = None) -> dict[str, bytes]:
+    """The headers of a node's request; ``shown``: another public key than that of ``key``."""
+    moment = now().isoformat()
+    return {
+        FLEET_HTTP_PUBLIC_KEY_HEADER: base64.b64encode(shown or public_key_to_bytes(key.public_key())),
+        FLEET_HTTP_SIGNATURE_HEADER: base64.b64encode(sign_message(key, moment.encode())),
+        TIMESTAMP_HEADER: moment.encode(),
+    }
+
+
 class SuperLink:
     """The application of a SuperLink with one enrolled site, without its ports."""
 
@@ -58,13 +68,7 @@ class SuperLink:
         return ShortRoad(self.application).answer(scope, body)
 
     def signed(self, key: EllipticCurvePrivateKey | None = None, **changes: bytes) -> dict[str, bytes]:
-        moment = now().isoformat()
-        signature = sign_message(key or self.key, moment.encode())
-        return {
-            FLEET_HTTP_PUBLIC_KEY_HEADER: base64.b64encode(self.public_key),
-            FLEET_HTTP_SIGNATURE_HEADER: base64.b64encode(signature),
-            TIMESTAMP_HEADER: moment.encode(),
-        } | changes
+        return signed_by(key or self.key, self.public_key) | changes
 
 
 @pytest.fixture(scope="module")

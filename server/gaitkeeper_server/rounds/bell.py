@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 
 _PARTS_WITHIN_S = 2.0
+_OTHERS_WAIT_S = 0.05
+"""For so long a message that is complete waits for others of which parts are still to come."""
 _FEW = 100
 """So many ask without having to wait for longer."""
 
@@ -17,8 +19,9 @@ class Bell:
 
     Flower's nodes and grids ask again and again, each time at the price of a whole request. Held back, they hear at
     once and cost nothing. A message comes in parts; who asks before the last one is there waits a second for it
-    (flwr's back-off), so the bell rings after the last. Correctness rests on nothing here: a held question goes on by
-    itself after ``hold_s``, where many ask later, up to ``longest_s``: to answer them costs the same however many ask.
+    (flwr's back-off), so the bell rings after the last. Messages that come together are rung for once; for one that
+    stays incomplete the others do not wait. Correctness rests on nothing here: a held question goes on by itself after
+    ``hold_s``, where many ask later, up to ``longest_s``: to answer them costs the same however many ask.
     """
 
     def __init__(self, hold_s: float, longest_s: float = 0.0) -> None:
@@ -29,6 +32,7 @@ class Bell:
         self._heard: dict[str, int] = {}
         self._missing: dict[str, tuple[int, float]] = {}
         self._cleared_at = 0.0
+        self._soon: asyncio.TimerHandle | None = None
 
     def expect(self, sender: str, parts: int) -> None:
         """A message of ``sender`` came; ``parts`` of it are still to come."""
@@ -50,6 +54,8 @@ class Bell:
             self._missing = {who: (parts, until) for who, (parts, until) in self._missing.items() if until > moment}
         if not self._missing:
             self.ring()
+        elif left <= 0 and self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_OTHERS_WAIT_S, self.ring)
 
     def again(self, who: str) -> None:
         """Let ``who`` pass the next time without waiting."""
@@ -70,6 +76,9 @@ class Bell:
 
     def ring(self) -> None:
         """Let everybody go on now whom it concerns."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         self._rings += 1
         self._event.set()
         self._event = asyncio.Event()

@@ -8,8 +8,6 @@ answer on a second port of this machine's loopback, to holders of the operator's
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import hashlib
 import hmac
 import logging
@@ -20,18 +18,22 @@ from flwr.common.constant import ACCESS_TOKEN_KEY, SUPERLINK_NODE_ID
 from flwr.proto.fleet_pb2 import PushMessagesRequest, PushMessagesResponse
 from flwr.proto.runtime_pb2 import PushAppMessagesResponse
 from flwr.supercore.auth.typing import AccountInfo
-from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, TASK_TOKEN_HEADER
+from flwr.supercore.constant import TASK_TOKEN_HEADER
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from google.protobuf.message import DecodeError
 
 from gaitkeeper_server.rounds.bell import Bell
+from gaitkeeper_server.rounds.callers import Callers, Peer
 from gaitkeeper_server.rounds.room import Room
+from gaitkeeper_server.rounds.signed import OnceOnly, Signed, Use
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Refusal = tuple[int, bytes]
+"""Status and words."""
 Short = Callable[[Scope, bytes], bytes | None]
 """The body of the answer to a request, or None where the application has to answer."""
 
@@ -59,10 +61,12 @@ _MOST_AT_ONCE = 2 * _LARGEST_OBJECT
 """Bytes that a site may be sending at a time, over all its connections: they lie in memory until they are taken in."""
 _EMPTY_ANSWER = 64
 """Bytes that an answer without a message stays below."""
+_REVOKED: Refusal = (401, b"The enrolment of this node was revoked")
+_NOT_ITS_OWN: Refusal = (403, b"A node may send nothing but its own replies to what it was asked")
 _log = logging.getLogger("gaitkeeper.superlink")
 _BODY_WITHIN_S = 30.0
 _TOKEN_HEADER = TASK_TOKEN_HEADER.lower().encode("ascii")
-_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.lower().encode("ascii")
+_CLOSE = (b"connection", b"close")
 
 
 class InTurn:
@@ -79,9 +83,9 @@ class InTurn:
         self._turn = asyncio.Lock()
 
     async def serve(
-        self, scope: Scope, receive: Receive, send: Send, allowed: Callable[[bytes], bool] = lambda _: True
+        self, scope: Scope, receive: Receive, send: Send, refused: Callable[[bytes], Refusal | None] = lambda _: None
     ) -> bytes:
-        """Serve a request in its turn, where its body is ``allowed``; the answer's body is given back as well."""
+        """Serve a request in its turn, where its body is not ``refused``; the answer's body is given back as well."""
         try:
             body = await asyncio.wait_for(_whole_body(receive), _BODY_WITHIN_S)
         except TimeoutError:
@@ -89,8 +93,8 @@ class InTurn:
             return b""
         if body is None:
             return b""
-        if not allowed(body):
-            await _refuse(send, 403, b"A node may send nothing but its own replies to what it was asked")
+        if (refusal := refused(body)) is not None:
+            await _refuse(send, *refusal)
             return b""
         answer: list[MutableMapping[str, Any]] = []
         given = False
@@ -142,11 +146,16 @@ class FleetGate:
         orders: Bell,
         replies: Bell,
         room: Room,
+        callers: Callers,
         has_order: Callable[[bytes], bool] = lambda _: True,
     ) -> None:
-        """``has_order``: whether something waits for the node with this public key."""
+        """``callers``: the connections of this port; ``has_order``: whether something waits for the node with this key.
+
+        ``has_order`` gets the public key as it stands in requests (PEM).
+        """
         self._application, self._enrolled, self._orders, self._replies = application, enrolled, orders, replies
         self._room, self._has_order = room, has_order
+        self._callers, self._once = callers, OnceOnly()
         self._coming: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,8 +164,10 @@ class FleetGate:
             await send({"type": "websocket.close", "code": 1008})
         elif scope["path"] not in FLEET_PATHS or scope["method"] != "POST":
             await _refuse(send, 404, b"Not found")
-        elif (site := self._site(scope)) is None:
+        elif (signed := Signed.read(scope["headers"])) is None or (site := self._enrolled.site_of(signed.key)) is None:
             await _refuse(send, 401, b"This node is not enrolled, or its enrolment was revoked or has expired")
+        elif (refusal := self._check(site, signed, _peer(scope))) is not None:
+            await _refuse(send, *refusal)
         elif (length := _content_length(scope)) > _largest(scope["path"]):
             await _refuse(send, 413, b"Too large")
         elif self._coming.get(site, 0) + length > _MOST_AT_ONCE:
@@ -165,18 +176,41 @@ class FleetGate:
         else:
             self._coming[site] = self._coming.get(site, 0) + length
             try:
-                await self._serve(site, scope, receive, send)
+                await self._serve(site, signed.key, scope, receive, send)
             finally:
                 self._coming[site] -= length
 
-    async def _serve(self, site: str, scope: Scope, receive: Receive, send: Send) -> None:
+    def _check(self, site: str, signed: Signed, peer: Peer | None) -> Refusal | None:
+        """Why the request is refused, None where it is not. Flower itself checks each request's signature, in its turn.
+
+        Here it is checked once a connection: only who has a site's key may use up what the site has here.
+        """
+        if self._once.served(site, signed):
+            _log.warning("a signature of %s came a second time: refused", site)
+            return 401, b"This signature has served already"
+        if not self._callers.knows(peer, site):
+            if not signed.is_right():
+                return 401, b"The signature is not right, or not of now"
+            if not self._callers.prove(peer, site):
+                return 429, b"Too many connections"
+        if self._once.use(site, signed) is Use.TOO_MANY:
+            return 429, b"Too many requests"
+        return None
+
+    async def _serve(self, site: str, key: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        def still_enrolled(_: bytes = b"") -> Refusal | None:
+            # Asked for when the body has come as well, which may take half a minute.
+            return None if self._enrolled.site_of(key) is not None else _REVOKED
+
+        def is_reply(body: bytes) -> Refusal | None:
+            return still_enrolled() or (None if is_own_reply(body) else _NOT_ITS_OWN)
+
         if scope["path"] == "/v1/fleet/pull-messages":
-            key = _node_key(scope) or b""
             await self._orders.wait(site, lambda: self._has_order(key))
-            if self._site(scope) is None:
-                await _refuse(send, 401, b"The enrolment of this node was revoked")
+            if (refusal := still_enrolled()) is not None:
+                await _refuse(send, *refusal)
                 return
-            answer = await self._application.serve(scope, receive, send)
+            answer = await self._application.serve(scope, receive, send, still_enrolled)
             if len(answer) > _EMPTY_ANSWER:
                 self._orders.again(site)
         elif scope["path"] == "/v1/fleet/push-messages":
@@ -184,19 +218,14 @@ class FleetGate:
                 await _refuse(send, 503, b"Many replies are waiting to be read; try again")
                 return
             try:
-                answer = await self._application.serve(scope, receive, send, is_own_reply)
+                answer = await self._application.serve(scope, receive, send, is_reply)
             finally:
                 self._room.entered()
             self._replies.expect(site, _parts_to_come(PushMessagesResponse(), answer))
         else:
-            await self._application.serve(scope, receive, send)
+            await self._application.serve(scope, receive, send, still_enrolled)
             if scope["path"] == "/v1/fleet/push-object":
                 self._replies.part(site)
-
-    def _site(self, scope: Scope) -> str | None:
-        # Flower itself checks the signature made with this key; here it only has to be one of the enrolled.
-        key = _node_key(scope)
-        return None if key is None else self._enrolled.site_of(key)
 
 
 class OperatorGate:
@@ -278,14 +307,9 @@ def _content_length(scope: Scope) -> int:
     return _MOST_AT_ONCE
 
 
-def _node_key(scope: Scope) -> bytes | None:
-    for name, value in scope["headers"]:
-        if name == _KEY_HEADER:
-            try:
-                return base64.b64decode(value, validate=True)
-            except (binascii.Error, ValueError):
-                return None
-    return None
+def _peer(scope: Scope) -> Peer | None:
+    client = scope.get("client")
+    return None if client is None else (client[0], client[1])
 
 
 def _conductor(scope: Scope) -> str:
@@ -317,10 +341,10 @@ def _parts_to_come(response: PushMessagesResponse | PushAppMessagesResponse, ans
 
 
 async def _refuse(send: Send, status: int, body: bytes) -> None:
-    await _answer(send, status, b"text/plain", body)
+    await _answer(send, status, b"text/plain", body, *([_CLOSE] if status == 401 else []))
 
 
-async def _answer(send: Send, status: int, kind: bytes, body: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+async def _answer(send: Send, status: int, kind: bytes, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

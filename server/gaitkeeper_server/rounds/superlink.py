@@ -9,24 +9,24 @@ is ever run by this process' children.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import resource
 import signal
-import socket
 import threading
 import time
 from asyncio import sslproto
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.open_files import SUPERLINK_FILES, raise_open_files
 from gaitkeeper_server.rounds.admitted import AdmittedNodes
 from gaitkeeper_server.rounds.bell import Bell
+from gaitkeeper_server.rounds.callers import Callers, DoorLimits
+from gaitkeeper_server.rounds.door import DoorServer, Server, listen
 from gaitkeeper_server.rounds.gate import (
     Application,
     EnrolledKeys,
@@ -54,8 +54,7 @@ _UNKNOWN_FOR_S = 10.0
 _IDLE = {"ControlLicenseMiddleware", "ControlEventLogMiddleware", "FleetEventLogMiddleware", "RuntimeTracingMiddleware"}
 _HOLD_NODES_S, _HOLD_MANY_NODES_S, _HOLD_CONDUCTOR_S = 5.0, 20.0, 1.0
 """Flower's clients give an answer half a minute."""
-_MOST_CONNECTIONS, _OTHER_FILES = 10_000, 200
-"""A site has one connection that waits for an order, beside it one for its heartbeat, and two while it sends."""
+_OTHER_FILES = 200
 _CONNECTION_BUFFER = 32 * 1024
 """Bytes. asyncio gives each TLS connection 256 KiB for as long as it lasts: with 1,000 sites, most of the memory."""
 
@@ -198,15 +197,13 @@ async def _serve_both(
     orders, replies = Bell(_HOLD_NODES_S, _HOLD_MANY_NODES_S), Bell(_HOLD_CONDUCTOR_S)
     state = application.state.linkstate_factory.state()
     room = Room(state.places_for_replies)
-    public = _server(
-        FleetGate(in_turn, keys, orders, replies, room, state.has_order),
-        ssl_certfile=str(settings.certificate),
-        ssl_keyfile=str(settings.key),
-        lifespan="off",
-        limit_concurrency=_most_connections(),
-    )
-    operator = _server(OperatorGate(in_turn, orders, replies, room), lifespan="on")
-    servers = (public, operator)
+    limits = _limits()
+    callers = Callers(limits)
+    tls = {"ssl_certfile": str(settings.certificate), "ssl_keyfile": str(settings.key)}
+    gate = FleetGate(in_turn, keys, orders, replies, room, callers, state.has_order)
+    public = DoorServer(_config(gate, lifespan="off", **tls), callers, limits)
+    operator = Server(_config(OperatorGate(in_turn, orders, replies, room), lifespan="on"))
+    servers: tuple[Server, ...] = (public, operator)
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -218,7 +215,7 @@ async def _serve_both(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    with _listen(settings.host, settings.port) as outer, _listen("127.0.0.1", settings.operator_port) as inner:
+    with listen(settings.host, settings.port) as outer, listen("127.0.0.1", settings.operator_port) as inner:
         tasks = [
             asyncio.create_task(public.serve(sockets=[outer])),
             asyncio.create_task(operator.serve(sockets=[inner])),
@@ -234,44 +231,23 @@ async def _serve_both(
             await asyncio.gather(*tasks)
 
 
-def _server(application: Application, **options: Any) -> _Server:
+def _config(application: Application, **options: Any) -> uvicorn.Config:
     # Questions that are held back are not worth waiting for at the end.
     common: dict[str, Any] = {
         "access_log": False,
         "log_level": "warning",
         "server_header": False,
         "timeout_graceful_shutdown": 1,
+        "ws": "none",
     }
-    return _Server(uvicorn.Config(application, **common, **options))
+    return uvicorn.Config(application, **common, **options)
 
 
-def _most_connections() -> int:
-    """As many as files may be open, which a service manager limits to 1,024 unless a process asks for more."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = _MOST_CONNECTIONS + _OTHER_FILES
-    if most != resource.RLIM_INFINITY:
-        files = min(files, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-    return files - _OTHER_FILES
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that leaves the process' signals alone: two of them share it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Do nothing about signals."""
-        yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol by name: only of such sockets does asyncio switch Nagle's delay off, 40 ms for each answer's body.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(256)
-    return listener
+def _limits() -> DoorLimits:
+    """As many connections as files may be open; of them, never more than a part to strangers."""
+    most = raise_open_files(SUPERLINK_FILES) - _OTHER_FILES
+    limits = DoorLimits()
+    return replace(limits, connections=min(limits.connections, most), strangers=min(limits.strangers, most // 4))
 
 
 def main() -> None:
