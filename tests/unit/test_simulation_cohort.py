@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from gaitkeeper_client.lab.options import ReadOptions
+from gaitkeeper_client.pose.readers.mediapipe_csv import read_landmarks
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.simulation.camera import DIRECTIONS, VIEWS, Direction, View, camera_for
 from gaitkeeper_shared.simulation.cli import app
@@ -96,6 +98,14 @@ def test_a_smaller_cohort_leaves_no_patients_of_a_larger_one(tmp_path: Path) -> 
     make_cohort(tmp_path, CohortSettings(patients=1, strides=2, format="keypoints"), workers=1)
     assert len(list((tmp_path / "truth").iterdir())) == 1
     assert not list(tmp_path.rglob("*.part*"))
+
+
+def test_keypoints_are_read_as_somebody_who_stands_upright(tmp_path: Path) -> None:
+    make_cohort(tmp_path, KEYPOINTS, workers=1)
+    tables = sorted((tmp_path / "keypoints").iterdir())
+    walk = read_landmarks(tables[0], ReadOptions()).trajectories
+    nose, hip, toe = (np.nanmedian(walk.positions[:, JOINT_INDEX[one], 1]) for one in ("nose", "left_hip", "left_toe"))
+    assert nose > hip > toe
 
 
 def test_a_foreign_folder_is_not_touched(tmp_path: Path) -> None:

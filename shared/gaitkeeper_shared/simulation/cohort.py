@@ -178,12 +178,14 @@ def _make_patient(job: _Job) -> None:
     else:
         from gaitkeeper_shared.simulation.keypoints import noisy_keypoints
 
-        _write(path, _keypoint_table(noisy_keypoints(walk, camera, settings.frames_per_second)))
+        points = noisy_keypoints(walk, camera, settings.frames_per_second)
+        _write(path, _keypoint_table(points, camera.height))
     record = truth.to_json() | {"view": job.view, "direction": job.direction, "file": _media_path(job).as_posix()}
     _write(job.folder / "truth" / f"{job.patient.name}.json", json.dumps(record))
 
 
-def _keypoint_table(trajectories: object) -> str:
+def _keypoint_table(trajectories: object, height: float) -> str:
+    """Keypoints as pose networks write them: a picture's rows count downwards from its top."""
     from gaitkeeper_shared.recording import JointTrajectories
     from gaitkeeper_shared.skeleton import JOINTS
 
@@ -191,7 +193,8 @@ def _keypoint_table(trajectories: object) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["time_s", *(f"{name}_{what}" for name in JOINTS for what in ("x", "y", "confidence"))])
-    both = np.concatenate([trajectories.positions, trajectories.confidence[..., None]], axis=2)
+    rows = np.array([0.0, height]) + np.array([1.0, -1.0]) * trajectories.positions
+    both = np.concatenate([rows, trajectories.confidence[..., None]], axis=2)
     for time, row in zip(trajectories.time_s, both.reshape(both.shape[0], -1), strict=True):
         writer.writerow([f"{time:.5f}", *("" if np.isnan(value) else f"{value:.3f}" for value in row)])
     return text.getvalue()
