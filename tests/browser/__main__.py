@@ -1,4 +1,5 @@
-"""Drive the console in Debian's chromium; pictures of every page go into the folder named at the end."""
+"""Drive the console in Debian's chromium, and send it what a hostile user would; pictures of every page go into the
+folder named at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def main() -> int:
     os.environ["GAITKEEPER_CHROMIUM"] = browser
     os.environ.setdefault("GAITKEEPER_SCREENSHOTS", tempfile.mkdtemp(prefix="gaitkeeper-console-"))
     here = Path(__file__).parent
+    hostile = ("access", "limits", "work")
     stories = [str(here / name) for name in ("console_pages.py", "console_api.py")]
+    stories += [str(here.parent / "integration" / f"test_console_{name}.py") for name in hostile]
     status = pytest.main(["-q", "-p", "no:cacheprovider", *(sys.argv[1:] or stories)])
     print(f"Pictures: {os.environ['GAITKEEPER_SCREENSHOTS']}")
     return int(status)

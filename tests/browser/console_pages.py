@@ -11,6 +11,9 @@ from axe_core_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.browser.stage import PASSWORD, SIGNING, Stage, rendered_walk, stage
 
+from gaitkeeper_client.console.results import document_of
+from gaitkeeper_client.signing.kept import list_for
+
 PATIENT = "North 0042"
 ANALYSED_MS = 300_000
 SHOTS = Path(os.environ.get("GAITKEEPER_SCREENSHOTS", "."))
@@ -136,6 +139,7 @@ def test_the_whole_story_of_a_walk(chromium: Browser, site: Stage, tmp_path: Pat
     bundle = Path(download.value.path()).read_text("utf-8")
     assert '"Bundle"' in bundle
     assert '"preliminary"' not in bundle
+    _files_for_research(page)
     page.get_by_role("link", name=PATIENT).click()
     anna.look("patient")
     assert page.title().startswith("Patient")  # the note is text
@@ -150,6 +154,24 @@ def test_the_whole_story_of_a_walk(chromium: Browser, site: Stage, tmp_path: Pat
     page.go_back()
     expect(page.get_by_text(PATIENT)).to_have_count(0)
     anna.leave()
+
+
+def _files_for_research(page: Page) -> None:
+    """Each comes down as what it says it is."""
+    begins = {
+        "DICOM": b"\0" * 128 + b"DICM",
+        "The walk: C3D": b"\x02\x50",
+        "The walk: TRC": b"PathFileType",
+        "The walk: MOT": b"gaitkeeper signed",
+        "The walk: CSV": b"report_status,time_s",
+        "The walk: Motion-BIDS": b"PK",
+        "(Parquet)": b"PK",
+    }
+    page.get_by_text("For research and other programs").click()
+    for name, first in begins.items():
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name).click()
+        assert Path(download.value.path()).read_bytes().startswith(first), name
 
 
 def _explore_heatmap(page: Page) -> None:
@@ -169,6 +191,20 @@ def _explore_heatmap(page: Page) -> None:
     page.screenshot(path=SHOTS / "heatmap.png")
 
 
+def test_the_report_as_a_file_is_whole_by_itself(chromium: Browser, site: Stage, tmp_path: Path) -> None:
+    with site.console.vault() as vault:
+        kept = [one.id for patient in vault.patients() for one in list_for(vault, patient.pseudonym)]
+    file = tmp_path / "report.html"
+    file.write_bytes(document_of(site.console, kept[0], "html", "anna").data)
+    reader = Person(chromium, site)
+    reader.page.route("**/*", lambda route: route.continue_() if route.request.url == file.as_uri() else route.abort())
+    reader.page.goto(file.as_uri())
+    reader.problems.clear()  # it was asked for outside the console
+    expect(reader.page.locator("svg .walked").first).to_be_attached()
+    reader.look("report-file")
+    reader.leave()
+
+
 def test_it_approves_a_study_and_sees_no_patient(chromium: Browser, site: Stage) -> None:
     ivo = Person(chromium, site)
     ivo.sign_in("ivo")
@@ -184,6 +220,8 @@ def test_it_approves_a_study_and_sees_no_patient(chromium: Browser, site: Stage)
         ivo.look(name.lower())
     page.goto("/patients")
     expect(page.get_by_text("may not do that")).to_be_visible()
+    ivo.problems.clear()  # the browser tells of the answer 403
+    ivo.look("problem")
     ivo.leave()
 
 

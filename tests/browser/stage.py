@@ -36,7 +36,7 @@ from gaitkeeper_shared.study import Input
 
 PASSWORD = "four words make one"
 SIGNING = "sign with this one"
-START_S = 60.0
+START_S = 240.0
 LABELS = ("healthy", "parkinsonian", "hemiparetic")
 
 

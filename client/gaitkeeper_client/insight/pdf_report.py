@@ -50,6 +50,8 @@ def _head(sheet: Sheet, view: ReportView, words: Texts) -> None:
     about += [words("pdf.aid", aid=worded(view.aid))] if view.aid else []
     about += [words("pdf.walked", walked=view.walked)] if view.walked else []
     sheet.paragraph(" · ".join([*about, words("pdf.made", created=view.created, version=view.version)]))
+    if view.analysed:
+        sheet.paragraph(view.recording)
     sheet.facts([(one.title, _with_norm(one)) for one in view.headline])
     if view.short:
         sheet.heading(words("short.title"), 3)

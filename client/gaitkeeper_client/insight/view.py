@@ -56,6 +56,7 @@ class ReportView:
     version: str
     analysed: bool
     reasons: tuple[tuple[str, str], ...]
+    recording: str
     headline: tuple[Headline, ...]
     short: tuple[str, ...]
     quality: tuple[Fact, ...]
@@ -93,6 +94,7 @@ def report_view(
         version=__version__,
         analysed=analysis.status == "analysed",
         reasons=tuple((reason.code, reason.message) for reason in analysis.reasons),
+        recording=_recording(analysis),
         headline=headline(analysis.parameters, patient, _aid(analysis)),
         short=in_short(analysis, findings, patient, _aid(analysis), standing),
         quality=_facts(analysis.quality, _hidden(analysis.quality)),
@@ -109,6 +111,20 @@ def report_view(
         provenance=_facts(analysis.source, set()) + _method(analysis),
         standing=standing_view(standing, words or texts()),
     )
+
+
+def _recording(analysis: Analysis) -> str:
+    """The recording and its quality in one line, which stands before any number of the walk."""
+    quality, cautions = analysis.quality, len(_cautions(analysis))
+    parts = [say("recording.cycles", count=len(analysis.cycles))]
+    if isinstance(length := quality.get("duration_s"), float):
+        parts.append(say("recording.length", seconds=length))
+    if isinstance(view := quality.get("view"), str):
+        parts.append(say("recording.view", view=worded(view)))
+    if isinstance(tracked := quality.get("tracked_share"), float):
+        parts.append(say("recording.tracked", share=tracked))
+    care = say("recording.care", count=cautions) if cautions else say("recording.nothing")
+    return say("recording.line", parts=", ".join(parts), care=care)
 
 
 def _aid(analysis: Analysis) -> str:

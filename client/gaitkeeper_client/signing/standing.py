@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from gaitkeeper_client.vault.store import Vault
 
 
+_MIDNIGHT = " 00:00 UTC"
+"""Of a walk this is a day that somebody gave without a time."""
+
+
 def verified_standing(home: SiteHome, vault: Vault, report_id: str) -> tuple[KeptReport, Standing]:
     """A report and its standing, every signature verified. Raises as :func:`.verification.verified`."""
     report = verified(home, vault, report_id)
@@ -47,7 +51,7 @@ def standing_of(report: KeptReport) -> Standing:
         when=_when(latest) if latest else "",
         decided=rows,
         keys=tuple(dict.fromkeys(statement.key_id for statement in report.statements)),
-        walked=_minute(report.recorded_at) if report.recorded_at else "",
+        walked=_minute(report.recorded_at).removesuffix(_MIDNIGHT) if report.recorded_at else "",
     )
 
 
