@@ -11,9 +11,11 @@ from gaitkeeper_shared.rpc.channels import MAX_MESSAGE_BYTES  # first: it quiets
 import grpc  # isort: skip
 
 from gaitkeeper_server.enrolment.identity import Doorkeeper
+from gaitkeeper_server.enrolment.requests import ReadableOnly
 from gaitkeeper_server.enrolment.service import EnrolmentService, MembershipService
 from gaitkeeper_server.enrolment.studies import StudiesService
 from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.open_files import SERVICES_FILES, raise_open_files
 from gaitkeeper_server.releases.service import DOWNLOAD_LIMIT_S, ReleasesService
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -35,6 +37,11 @@ for ever otherwise: Python's gRPC servers know no deadlines of their own."""
 ENROLMENT_GRACE_S = 10.0
 SITE_GRACE_S = DOWNLOAD_LIMIT_S + 30.0
 CALLS_A_CONNECTION = 16
+HANDSHAKE_S = 10.0
+ENROLMENT_IDLE_S = 15.0
+"""A connection without a call is closed after this; members' connections have shown a certificate by then."""
+ENROLMENT_CONNECTIONS = 512
+SITE_CONNECTIONS = 4_096
 STOP_GRACE_S = 2.0
 
 
@@ -62,11 +69,12 @@ def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningS
     load_private_key(home.server_key)  # in the catalogue's words, where gRPC would only say no
     pair = (home.server_key.read_bytes(), pem(load_certificate(home.server_certificate)))
 
-    enrolment = _server(ENROLMENT_GRACE_S)
+    files = raise_open_files(SERVICES_FILES)
+    enrolment = _server(ENROLMENT_GRACE_S, min(ENROLMENT_CONNECTIONS, files // 8), ENROLMENT_IDLE_S)
     add_EnrolmentServicer_to_server(EnrolmentService(home, clock), enrolment)
     open_to_all = grpc.ssl_server_credentials([pair])
 
-    members = _server(SITE_GRACE_S)
+    members = _server(SITE_GRACE_S, min(SITE_CONNECTIONS, files // 2), CONNECTION_AGE_S)
     add_MembershipServicer_to_server(MembershipService(home, doorkeeper, clock), members)
     add_StudiesServicer_to_server(StudiesService(home, doorkeeper, clock), members)
     add_ReleasesServicer_to_server(ReleasesService(home, doorkeeper, clock), members)
@@ -96,7 +104,7 @@ def start_services(home: CoordinatorHome, *, clock: Clock = utc_now) -> RunningS
     return RunningServices(*addresses, (enrolment, members), held)
 
 
-def _server(grace_s: float) -> grpc.Server:
+def _server(grace_s: float, connections: int, idle_s: float) -> grpc.Server:
     return grpc.server(
         ThreadPoolExecutor(THREADS, thread_name_prefix="gaitkeeper-grpc"),
         options=[
@@ -105,9 +113,14 @@ def _server(grace_s: float) -> grpc.Server:
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_connection_age_ms", int(CONNECTION_AGE_S * 1000)),
             ("grpc.max_connection_age_grace_ms", int(grace_s * 1000)),
+            # Before a call gRPC knows no thread, but a file of this process for each who connects and says nothing.
+            ("grpc.max_allowed_incoming_connections", connections),
+            ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S * 1000)),
+            ("grpc.max_connection_idle_ms", int(idle_s * 1000)),
             ("grpc.max_concurrent_streams", CALLS_A_CONNECTION),
             ("grpc.keepalive_permit_without_calls", 0),
             ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ],
+        interceptors=(ReadableOnly(),),
         maximum_concurrent_rpcs=MAX_WAITING_CALLS,
     )

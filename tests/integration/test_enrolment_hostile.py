@@ -182,6 +182,36 @@ def test_callers_who_say_nothing_do_not_shut_out_the_others(tmp_path: Path, monk
                 over.set()
 
 
+def test_connections_that_say_nothing_are_closed_and_make_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some never begin their handshake, some never call; each port has a place again soon."""
+    import socket
+    import ssl
+
+    for name, value in (("HANDSHAKE_S", 1.0), ("ENROLMENT_IDLE_S", 1.0), ("ENROLMENT_CONNECTIONS", 4)):
+        monkeypatch.setattr(f"gaitkeeper_server.services.{name}", value)
+    with running(tmp_path) as made, contextlib.ExitStack() as open_ones:
+        config = made.home.config()
+        address = (config.hosts[0], config.enrolment_port)
+        trust = ssl.create_default_context(cadata=made.home.root_certificate.read_text())
+        trust.set_alpn_protocols(["h2"])
+        silent = [open_ones.enter_context(socket.create_connection(address, 20.0)) for _ in range(2)]
+        silent += [
+            open_ones.enter_context(
+                trust.wrap_socket(socket.create_connection(address, 20.0), server_hostname=address[0])
+            )
+            for _ in range(2)
+        ]
+        one_more = open_ones.enter_context(socket.create_connection(address, 20.0))
+        assert one_more.recv(1) == b""
+        for peer in silent:
+            while peer.recv(4096):
+                pass
+        home = new_site(tmp_path / "north", "north")
+        assert enrol(home, made.invitation("north")).site == "north"
+
+
 def test_a_call_neither_fails_nor_waits_long_for_the_note_that_it_came(
     consortium: Consortium, monkeypatch: pytest.MonkeyPatch
 ) -> None:
