@@ -120,10 +120,8 @@ def order_for(study: Study, study_hash: str, run: str, number: int) -> RoundOrde
     return RoundOrder(study_hash, run, number, number <= study.training.rounds, evaluate)
 
 
-def encode_order(
-    order: RoundOrder, weights: Weights, beside: bytes = b"", notices: Sequence[RoundNotice] = ()
-) -> RecordDict:
-    """The Flower records of an order; ``beside``: what a masked round sends with it (ASCII)."""
+def encode_order(order: RoundOrder, weights: Weights) -> RecordDict:
+    """The Flower records of an order, the same for every site."""
     from flwr.app import ConfigRecord, RecordDict
 
     config = ConfigRecord(
@@ -135,7 +133,18 @@ def encode_order(
             "evaluate": order.evaluate,
         }
     )
-    records = RecordDict({_ARRAYS: _array_record(weights), _ROUND: config})
+    return RecordDict({_ARRAYS: _array_record(weights), _ROUND: config})
+
+
+def for_site(content: RecordDict, beside: bytes, notices: Sequence[RoundNotice]) -> RecordDict:
+    """An order, packed or not, with what goes beside it to one site alone.
+
+    ``beside``: what a masked round sends with it (ASCII). The records of ``content`` are the very same in every site's
+    order, so that the weights exist once, here and in the SuperLink, however many sites there are.
+    """
+    from flwr.app import RecordDict
+
+    records = RecordDict(dict(content))
     _put_beside(records, beside)
     put_notices(records, notices)
     return records
@@ -269,6 +278,8 @@ def from_wire(content: RecordDict) -> RecordDict:
         if "weights" in fields:
             arrays = load(bytes(fields["weights"]))
             plain[_ARRAYS] = _array_record({name: arrays[name] for name in json.loads(str(fields["order"]))})
+        for name in {_BESIDE, NOTICES_RECORD} & set(content):
+            plain[name] = content[name]
     except Exception as error:
         raise GaitkeeperError("round-message-unusable", why="it cannot be unpacked") from error
     return plain

@@ -19,7 +19,15 @@ from gaitkeeper_server.rounds.roster import Presence, Roster
 from gaitkeeper_server.rounds.states import Outcome, RunRecord, SiteOutcome, Wish
 from gaitkeeper_server.rounds.verdict import judge, judge_masked
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.federation import MESSAGE_TYPE, Weights, encode_order, order_for, to_wire
+from gaitkeeper_shared.federation import (
+    MESSAGE_TYPE,
+    RoundOrder,
+    Weights,
+    encode_order,
+    for_site,
+    order_for,
+    to_wire,
+)
 from gaitkeeper_shared.notices import MOST_NOTICES, RoundNotice, put_notices
 from gaitkeeper_shared.privacy.plan import PrivacyPlan, plan
 from gaitkeeper_shared.secure.arithmetic import Vector, size_of
@@ -184,6 +192,7 @@ class Collector:
         desk.away = {site: desk.away.get(site, moment) for site in gone}
         messages, sites = [], []
         contents: dict[tuple[bytes, tuple[RoundNotice, ...]], RecordDict] = {}
+        common: RecordDict | None = None
         order = order_for(self._study, self._record.study_hash, self._run, desk.number)
         for site in self._record.sites:
             presence = present.get(site)
@@ -191,11 +200,11 @@ class Collector:
                 continue
             if desk.attempts.get(site, 0) >= _ATTEMPTS:
                 continue
-            # One content for all who are told the same: memory does not grow with the number of sites.
+            # One content for all who are told the same, and one model for all: memory does not grow with their number.
             kind = (desk.beside.get(site, b""), desk.notices.get(site, ()))
             if kind not in contents:
-                content = encode_order(order, weights, *kind)
-                contents[kind] = to_wire(content) if self._wire else content
+                common = common or self._packed(order, weights)
+                contents[kind] = for_site(common, *kind)
             message = Message(
                 contents[kind],
                 presence.node_id,
@@ -218,6 +227,10 @@ class Collector:
         self._journal.record_dispatched(self._run, desk.number, [site for site in sites if site in desk.asked])
         # Takes a second the first time: now, while the sites work.
         _ = self._prices
+
+    def _packed(self, order: RoundOrder, weights: Weights) -> RecordDict:
+        content = encode_order(order, weights)
+        return to_wire(content) if self._wire else content
 
     def _receive(self, desk: Desk, message: Message, weights: Weights) -> None:
         asked = message.metadata.reply_to_message_id
