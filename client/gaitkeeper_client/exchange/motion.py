@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from gaitkeeper_client.lab.export.formats import FORMATS, exported, format_of
+from gaitkeeper_client.lab.export.formats import exported, format_of
 from gaitkeeper_client.signing.kept import KeptReport
 from gaitkeeper_shared.errors import GaitkeeperError
-
-MOTION_FORMATS = tuple(FORMATS)
 
 
 def motion_suffix(form: str) -> str:

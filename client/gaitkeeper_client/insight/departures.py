@@ -75,16 +75,16 @@ def departures(analysis: Analysis) -> tuple[Departure, ...]:
             continue
         for side, curve in side_curves(analysis.cycles, angle).items():
             largest = deviations(angle, side, curve, norm)[:_OF_A_SIDE]
-            hidden = _hidden(analysis, angle, side)
+            hidden = _hidden(analysis, side)
             found += [Departure(item, _phase(item, curve.foot_off), hidden) for item in largest]
     found.sort(key=lambda one: -abs(one.deviation.spreads))
     return tuple(found[:MOST])
 
 
-def _hidden(analysis: Analysis, angle: str, side: str) -> bool:
-    """Whether the range of this very joint carries the caution of the limb behind."""
-    found = analysis.parameters.get(f"{angle.partition('_')[0]}_range_{side}")
-    return found is not None and any(note.code == "far-limb" for note in found.notes)
+def _hidden(analysis: Analysis, side: str) -> bool:
+    """Whether what was measured of a leg carries the caution that it is the one behind."""
+    found = (analysis.parameters.get(f"{joint}_range_{side}") for joint in ("hip", "knee", "ankle"))
+    return any(note.code == "far-limb" for one in found if one is not None for note in one.notes)
 
 
 def _phase(item: Deviation, foot_off: float | None) -> str:
