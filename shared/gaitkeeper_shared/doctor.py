@@ -6,6 +6,7 @@ that breaks is itself a finding, so that one broken part never hides the others.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -103,7 +104,8 @@ def check_disk(folder: Path) -> Iterable[Finding]:
         yield Finding("disk", "ill", detail, "Make room, or mount it writable for the account that runs Gaitkeeper.")
         return
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # as above: on a disk that is read-only it is not there either
+            probe.unlink(missing_ok=True)
     if free < LEAST_FREE_BYTES:
         yield Finding("disk", "ill", size, "Make room now: ledger and journal stop rather than lose a record.")
     elif free < SCARCE_BYTES:

@@ -135,3 +135,7 @@ def test_what_the_coordinator_itself_refuses_is_not_tried_again(monkeypatch: pyt
     with pytest.raises(httpx.HTTPStatusError):
         invoker.invoke(send)
     assert len(tries) == 1
+
+
+def test_who_is_not_answered_asks_ever_less_often_up_to_a_minute() -> None:
+    assert [backed_off(failures) for failures in (1, 2, 3, 4, 5, 500)] == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0]

@@ -30,7 +30,8 @@ from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.single import hold, is_held
 
 _TICK_S = 0.1
-_PULL_S, _PULL_AWAY_S, _PULL_FULL_S = 2.0, 15.0, 300.0
+_PULL_S, _PULL_AWAY_S, _PULL_FULL_S = 2.0, 60.0, 300.0
+"""Between questions for orders; the longest pause while nobody answers; on a full disk."""
 _RENEW_S = 3600.0
 _NODE, _EXECUTOR = "node", "executor"
 
@@ -53,6 +54,11 @@ def is_running(home: SiteHome) -> bool:
 def _only_one(home: SiteHome) -> AbstractContextManager[None]:
     """Two services on one home would do everything twice."""
     return hold(home.run / "site.lock", home.path, "site-running")
+
+
+def backed_off(failures: int) -> float:
+    """Seconds to wait after so many failures in a row, the first counted: ever longer, up to a minute."""
+    return min(_PULL_S * 2.0 ** min(failures, 10), _PULL_AWAY_S)
 
 
 class SiteService:
@@ -144,8 +150,10 @@ class SiteService:
         from gaitkeeper_client.consortium.enrol import renew_if_due
         from gaitkeeper_client.consortium.releases import pull_once
 
-        next_renewal = 0.0
+        next_renewal, failures = 0.0, 0
         while not stop.is_set():
+            failures += 1
+            pause = backed_off(failures)
             try:
                 if time.monotonic() >= next_renewal:
                     renew_if_due(self._home)
@@ -153,17 +161,16 @@ class SiteService:
                 outcome = pull_once(self._home)
                 words = outcome.state + (f" {outcome.message}" if outcome.message else "")
                 self._contact = CoordinatorContact(True, _now(), "", words)
-                pause = _PULL_S
+                failures, pause = 0, _PULL_S
             except GaitkeeperError as error:
                 self._contact = CoordinatorContact(False, _now(), str(error), "")
-                # On a full disk every try would fetch a whole model for nothing.
-                pause = _PULL_FULL_S if error.code == "disk-full" else _PULL_AWAY_S
+                if error.code == "disk-full":  # every try would fetch a whole model for nothing
+                    pause = _PULL_FULL_S
             except Exception as error:
                 # The puller must not die of what nobody foresaw: the site would miss a roll-back.
                 self._contact = CoordinatorContact(False, _now(), type(error).__name__, "")
-                pause = _PULL_AWAY_S
             # Jitter, so that the sites of a consortium do not come all at once after an outage.
-            stop.wait(pause * (0.75 + secrets.randbelow(500) / 1000))
+            stop.wait(pause * (0.5 + secrets.randbelow(1000) / 1000))
 
     def _write_status(self) -> None:
         status = {
