@@ -12,6 +12,7 @@ from flwr.supercore.retry import RetryInvoker
 from flwr.supernode import fleet_http_connection
 
 from gaitkeeper_client.agent import node
+from gaitkeeper_client.agent.supervisor import backed_off
 
 SCOPE = {"type": "http", "path": "/v1/runtime/acquire-task", "method": "POST", "headers": []}
 
