@@ -28,7 +28,7 @@ from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.states import Wish
 from gaitkeeper_server.store import CoordinatorStore, SiteRecord
 from gaitkeeper_server.store_file import BUSY_S
-from gaitkeeper_shared.durable import make_private_folder, sync_folder
+from gaitkeeper_shared.durable import leave_tree_to_owner, make_private_folder, sync_folder
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.trust.archive import (
     COORDINATOR_BACKUP,
@@ -112,6 +112,7 @@ def restore(home: CoordinatorHome, backup: Path, passphrase: str, *, clock: Cloc
         for folder in draft.folders:
             make_private_folder(folder)
         restored = _settle(draft, home, backup, clock)
+        leave_tree_to_owner(draft.path, home.path if home.path.exists() else None)
         with contextlib.suppress(FileNotFoundError):
             home.path.rmdir()
         os.rename(draft.path, home.path)  # noqa: PTH104 - a folder that came in between must not be replaced

@@ -103,14 +103,14 @@ def prepare_file(path: Path) -> None:
                 os.close(handle)
 
 
-def leave_tree_to_owner(folder: Path) -> None:
-    """The same for all that a library made below ``folder``, by the owner of the folder that this one lies in.
+def leave_tree_to_owner(folder: Path, beside: Path | None = None) -> None:
+    """The same for all that was made below ``folder``, by the owner of the folder that this one lies in, or ``beside``.
 
     That owner may change things meanwhile: no link is followed, and nothing that has a second name is given away.
     """
-    if os.geteuid() != 0 or not folder.exists() or (owner := _other_owner(folder.parent)) is None:
+    if os.geteuid() != 0 or not folder.exists() or (owner := _other_owner(beside or folder.parent)) is None:
         return
-    _leave_to_owner(folder, folder.parent)
+    _leave_to_owner(folder, beside or folder.parent)
     for _, folders, files, handle in os.fwalk(folder):
         for name in (*folders, *files):
             with contextlib.suppress(FileNotFoundError, PermissionError):

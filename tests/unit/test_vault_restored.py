@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -101,3 +102,22 @@ def test_a_log_that_does_not_go_on_from_the_backups_restores_nothing(
         restore(SiteHome(tmp_path / "new"), made.path, PASSPHRASE, unlock, ledger_from=folder)
     assert error.value.code == "restore-log-older"
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("made_before", [False, True])
+def test_what_root_restores_in_a_services_folder_is_the_services(
+    site: tuple[SiteHome, SiteKey], tmp_path: Path, made_before: bool
+) -> None:
+    home, key = site
+    (home.path / "studies" / "abc").mkdir(parents=True, exist_ok=True)
+    (home.path / "studies" / "abc" / "offer").touch()
+    made = make_backup(home, key, tmp_path / "site.backup", PASSPHRASE, scrypt_n=CHEAP)
+    place = SiteHome(tmp_path / "service" / "site")
+    services = place.path if made_before else place.path.parent
+    services.mkdir(mode=0o700, parents=True)
+    os.chown(services, 65_533, 65_533)
+    restore(place, made.path, PASSPHRASE, unlock)
+    everything = [place.path, *place.path.rglob("*")]
+    assert {path.lstat().st_uid for path in everything} == {65_533}
+    assert place.path / "vault" / "lock" in everything

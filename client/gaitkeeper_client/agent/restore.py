@@ -23,7 +23,7 @@ from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_client.vault.keys import SiteKey
 from gaitkeeper_client.vault.ledger import Charge, Ledger, LedgerKeys, RoundKey, open_ledger
 from gaitkeeper_client.vault.store import Vault
-from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_durably
+from gaitkeeper_shared.durable import leave_tree_to_owner, make_private_folder, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.privacy.plan import plan
 from gaitkeeper_shared.study import Study
@@ -73,6 +73,7 @@ def restore(
         for folder in draft.folders:
             make_private_folder(folder)
         restored = _settle(draft, backup, unlock(draft), ledger_from, further or {})
+        leave_tree_to_owner(draft.path, home.path if home.path.exists() else None)
         with contextlib.suppress(FileNotFoundError):
             home.path.rmdir()
         os.rename(draft.path, home.path)  # noqa: PTH104 - a folder that came in between must not be replaced
