@@ -124,6 +124,7 @@ class Deployment:
             "operator_port": self.access.port,
             "operator_secret": self.secret,
             "lock": str(self.access.lock),
+            "sign": str(self.home.run / f"{child}.sign"),
         }
         log = self.home.logs / f"{child}.log"
         self.children.add(ChildSpec(child, self.conductor_module, settings, log))

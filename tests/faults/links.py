@@ -43,7 +43,8 @@ def link_down_for_good(stage: Stage, mode: Mode) -> str:
     if mode == "cut":
         stage.pause(2.0)
     try:
-        return summary(stage.end_of(stage.begin(rounds=1, deadline_s=20.0)))
+        # The other sites must be done by then, also on a busy machine.
+        return summary(stage.end_of(stage.begin(rounds=1, deadline_s=45.0)))
     finally:
         relay.set("pass")
         relay.drop()
