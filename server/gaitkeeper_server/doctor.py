@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 from collections.abc import Iterable
 from datetime import timedelta
 
 from gaitkeeper_server.daemon import is_running, journal_path
 from gaitkeeper_server.home import CoordinatorConfig, CoordinatorHome
+from gaitkeeper_server.open_files import SUPERLINK_FILES, most_open_files
 from gaitkeeper_shared.doctor import (
     CONNECT_S,
     Check,
@@ -28,7 +31,7 @@ _SITE_RENEWED_BY = timedelta(days=50)
 
 
 def diagnose(home: CoordinatorHome, *, clock: Clock = utc_now) -> tuple[Finding, ...]:
-    """Look at everything. Raises ``coordinator-missing`` or ``coordinator-config`` only."""
+    """Look at everything. Raises ``coordinator-missing``, ``coordinator-config`` or ``ports-equal`` only."""
     config = home.config()
     checks: list[tuple[str, Check]] = [
         ("versions", check_versions),
@@ -41,6 +44,7 @@ def diagnose(home: CoordinatorHome, *, clock: Clock = utc_now) -> tuple[Finding,
         ("certificates", lambda: _certificates(home, clock)),
         ("names", lambda: _names(config)),
         ("ports", lambda: _ports(home, config)),
+        ("open files", lambda: _open_files(home)),
         ("model registry", lambda: _registry(home)),
         ("sites", lambda: _sites(home, clock)),
     ]
@@ -99,7 +103,7 @@ def _certificates(home: CoordinatorHome, clock: Clock) -> Iterable[Finding]:
 
 
 def _names(config: CoordinatorConfig) -> Iterable[Finding]:
-    for host in config.hosts:
+    for host in config.names:
         try:
             socket.getaddrinfo(host, None)
             yield Finding("names", "well", f"{host} is known here; sites must know it too")
@@ -129,6 +133,21 @@ def _ports(home: CoordinatorHome, config: CoordinatorConfig) -> Iterable[Finding
             yield Finding(what, "ill", f"{port} is held by another program", remedy)
         else:
             yield Finding(what, "ill", f"{port} does not answer though the service runs", f"See {home.logs}.")
+
+
+def _open_files(home: CoordinatorHome) -> Iterable[Finding]:
+    """Those of the running service, whose bound need not be that of this shell."""
+    pid = None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if is_running(home):
+            pid = int(json.loads((home.run / "coordinator.json").read_bytes())["pid"])
+    most = most_open_files(pid)
+    if most is None or most >= SUPERLINK_FILES:
+        yield Finding("open files", "well", f"at least {SUPERLINK_FILES} may be open" if most else "no bound is known")
+        return
+    remedy = f"Raise the hard limit: in the service's unit LimitNOFILE={SUPERLINK_FILES}, in a shell ulimit -Hn."
+    found = f"no more than {most} may be open: each site needs up to four connections"
+    yield Finding("open files", "warning", found, remedy)
 
 
 def _registry(home: CoordinatorHome) -> Iterable[Finding]:

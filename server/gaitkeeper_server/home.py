@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 
 import tomli_w
@@ -15,6 +16,7 @@ from gaitkeeper_shared.trust.keys import SigningKey, VerifyingKey
 from gaitkeeper_shared.trust.signatures import Consortium
 
 HOME_VARIABLE = "GAITKEEPER_COORDINATOR_HOME"
+_WITH_LOOPBACK = {"0.0.0.0", "::", "", "127.0.0.1", "localhost"}  # noqa: S104 - compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class CoordinatorConfig:
     ``bind``: the local address that the ports are opened on. ``fleet_port``: Flower, for sites. ``control_port``:
     Flower, for the operator, on this machine only. ``threshold``: so many of the consortium's keys must sign a study or
     a release; ``consortium_keys``: the co-signers' public keys (hex), beside this coordinator's own. Sites keep both as
-    they were when they enrolled.
+    they were when they enrolled. ``enrolment_address``, ``site_address``, ``fleet_address``: what sites are told of a
+    service as ``host:port`` in place of the first host and the port, where something stands in front of it; or empty.
     """
 
     name: str
@@ -36,6 +39,30 @@ class CoordinatorConfig:
     control_port: int
     threshold: int = 1
     consortium_keys: tuple[str, ...] = ()
+    enrolment_address: str = ""
+    site_address: str = ""
+    fleet_address: str = ""
+
+    @property
+    def told_enrolment(self) -> str:
+        """Where sites enrol, as they are told it."""
+        return self.enrolment_address or self.address(self.enrolment_port)
+
+    @property
+    def told_site(self) -> str:
+        """Where members find studies and releases, as they are told it."""
+        return self.site_address or self.address(self.site_port)
+
+    @property
+    def told_fleet(self) -> str:
+        """Where members find Flower, as they are told it."""
+        return self.fleet_address or self.address(self.fleet_port)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name and address by which sites call this coordinator: those in the server's certificate."""
+        told = (self.enrolment_address, self.site_address, self.fleet_address)
+        return tuple(dict.fromkeys((*self.hosts, *(host_and_port(item)[0] for item in told if item))))
 
     def address(self, port: int) -> str:
         """``host:port`` as sites are told it."""
@@ -94,7 +121,7 @@ class CoordinatorHome:
 
     @property
     def server_certificate(self) -> Path:
-        """TLS certificate of all of the coordinator's servers, for all of ``hosts``."""
+        """TLS certificate of all of the coordinator's servers, for all of their names."""
         return self.keys / "server.crt"
 
     @property
@@ -133,14 +160,15 @@ class CoordinatorHome:
         return (self.path, self.keys, self.releases, self.run, self.logs)
 
     def config(self) -> CoordinatorConfig:
-        """Read ``coordinator.toml``. Raises ``coordinator-missing`` or ``coordinator-config``."""
+        """Read ``coordinator.toml``. Raises ``coordinator-missing``, ``coordinator-config`` or ``ports-equal``."""
         try:
-            table = table_of(self.config_file.read_bytes())["coordinator"]
-            return _config(table)
+            config = _config(table_of(self.config_file.read_bytes())["coordinator"])
         except (FileNotFoundError, NotADirectoryError) as error:
             raise GaitkeeperError("coordinator-missing", path=self.path) from error
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise GaitkeeperError("coordinator-config", path=self.config_file, detail=error) from error
+        check_apart(config)
+        return config
 
     def authority(self) -> Authority:
         """The consortium's root with its key."""
@@ -160,6 +188,35 @@ class CoordinatorHome:
             raise GaitkeeperError("coordinator-config", path=self.config_file, detail=error) from error
 
 
+def check_apart(config: CoordinatorConfig) -> None:
+    """Raises ``ports-equal`` where two services would share an address, of this machine or as sites are told it."""
+    served = {
+        "enrolment": (config.enrolment_port, config.told_enrolment),
+        "site": (config.site_port, config.told_site),
+        "fleet": (config.fleet_port, config.told_fleet),
+    }
+    for (first, (port, told)), (second, (other_port, other_told)) in combinations(served.items(), 2):
+        if port == other_port:
+            raise GaitkeeperError("ports-equal", first=first, second=second, address=config.bound(port))
+        if told.casefold() == other_told.casefold():
+            raise GaitkeeperError("ports-equal", first=first, second=second, address=told)
+    # The operator's port is on loopback, which a service on another address leaves free.
+    for name, (port, _) in served.items():
+        if port == config.control_port and config.bind in _WITH_LOOPBACK:
+            raise GaitkeeperError("ports-equal", first=name, second="control", address=config.bound(port))
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """The two parts of ``host:port``, a host with colons in brackets. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or (":" in bare) != (bare != host) or not (port.isascii() and port.isdigit()):
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    if not 1 <= int(port[:6]) <= 65_535:
+        raise ValueError(f"{text!r} has no port from 1 to 65535")
+    return bare, int(port)
+
+
 def _config(table: dict[str, object]) -> CoordinatorConfig:
     values = dict(table)
     for key in ("hosts", "consortium_keys"):
@@ -171,6 +228,11 @@ def _config(table: dict[str, object]) -> CoordinatorConfig:
         port = values.get(key)
         if type(port) is not int or not 1 <= port <= 65_535:
             raise ValueError(f"{key} must be a port from 1 to 65535")
+    for key in ("enrolment_address", "site_address", "fleet_address"):
+        if not isinstance(told := values.get(key, ""), str):
+            raise ValueError(f"{key} must be a text")
+        if told:
+            host_and_port(told)
     _check_consortium(values.get("threshold", 1), values["consortium_keys"])
     if not values["hosts"] or not isinstance(values.get("name"), str) or not isinstance(values.get("bind"), str):
         raise ValueError("hosts, name and bind are needed")

@@ -29,6 +29,12 @@ FleetPort = Annotated[int | None, typer.Option(min=0, max=65_535, help="Default:
 ControlPort = Annotated[
     int | None, typer.Option(min=0, max=65_535, help="On this machine only. Default: 7443.", show_default=False)
 ]
+_TOLD = "HOST:PORT that sites are told, where a proxy or a firewall leads from there to this service's port"
+EnrolmentAddress = Annotated[str | None, typer.Option(metavar="HOST:PORT", help=f"{_TOLD}.", show_default=False)]
+SiteAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="The same for the sites' services.", show_default=False)
+]
+FleetAddress = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The same for rounds.", show_default=False)]
 Cosigners = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,6 +73,9 @@ def init(
     site_port: SitePort = None,
     fleet_port: FleetPort = None,
     control_port: ControlPort = None,
+    enrolment_address: EnrolmentAddress = None,
+    site_address: SiteAddress = None,
+    fleet_address: FleetAddress = None,
     cosigner: Cosigners = None,
     signatures: Annotated[
         int | None,
@@ -84,20 +93,19 @@ def init(
     place = CoordinatorHome.resolve(home)
     keys = tuple(key_from_text(text) for text in cosigner or ())
     asked = {"enrolment": enrolment_port, "site": site_port, "fleet": fleet_port, "control": control_port}
+    told = {"enrolment": enrolment_address, "site": site_address, "fleet": fleet_address}
     config = create_coordinator(
         place,
         name,
         tuple(host or ["127.0.0.1"]),
         bind=bind,
         ports={what: port for what, port in asked.items() if port is not None},
+        addresses={what: address for what, address in told.items() if address is not None},
         cosigners=keys,
         threshold=signatures if signatures is not None else (2 if keys else 1),
     )
     typer.echo(f"Coordinator {config.name} is ready in {place.path}.")
-    typer.echo(
-        f"Sites must be able to reach {config.hosts[0]} on the ports {config.enrolment_port}, {config.site_port} and"
-        f" {config.fleet_port}."
-    )
+    typer.echo(f"Sites must be able to reach {config.told_enrolment}, {config.told_site} and {config.told_fleet}.")
     typer.echo(f"Root fingerprint: {spoken(root_fingerprint(place))}")
     if config.threshold > 1:
         every = len(config.consortium_keys) + 1

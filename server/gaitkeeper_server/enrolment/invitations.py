@@ -38,7 +38,7 @@ def invite(home: CoordinatorHome, site: str, *, hours: float = 72.0, clock: Cloc
     letter = InvitationLetter(
         config.name,
         site,
-        config.address(config.enrolment_port),
+        config.told_enrolment,
         expires_at,
         token,
         home.root_certificate.read_text("ascii"),

@@ -52,6 +52,6 @@ def _credentials(home: CoordinatorHome, admission: Admission) -> messages.Creden
         root_certificate=home.root_certificate.read_bytes(),
         consortium_keys=[messages.ConsortiumKey(key_id=key.key_id, public_key=key.raw) for key in consortium.keys],
         threshold=consortium.threshold,
-        site_address=config.address(config.site_port),
-        fleet_address=config.address(config.fleet_port),
+        site_address=config.told_site,
+        fleet_address=config.told_fleet,
     )

@@ -12,7 +12,7 @@ import socket
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gaitkeeper_server.home import CoordinatorConfig, CoordinatorHome
+from gaitkeeper_server.home import CoordinatorConfig, CoordinatorHome, check_apart, host_and_port
 from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.durable import make_private_folder, sync_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -33,28 +33,43 @@ def create_coordinator(
     *,
     bind: str | None = None,
     ports: dict[str, int] | None = None,
+    addresses: dict[str, str] | None = None,
     cosigners: tuple[VerifyingKey, ...] = (),
     threshold: int = 1,
     clock: Clock = utc_now,
 ) -> CoordinatorConfig:
     """Make a coordinator's folder. A port of 0 becomes a free one.
 
-    ``cosigners``: keys that sign beside the coordinator's own; ``threshold``: so many of all keys must have signed.
-    Raises ``coordinator-exists``, ``host-name`` or ``cosign-threshold``.
+    ``addresses``: HOST:PORT that sites are told of ``enrolment``, ``site`` or ``fleet``, where something stands in
+    front of it. ``cosigners``: keys that sign beside the coordinator's own; ``threshold``: so many of all must sign.
+    Raises ``coordinator-exists``, ``host-name``, ``service-address``, ``ports-equal`` or ``cosign-threshold``.
     """
+    told = addresses or {}
     keys = tuple(dict.fromkeys(key.raw.hex() for key in cosigners))
     if not 1 <= threshold <= len(keys) + 1:
         raise GaitkeeperError("cosign-threshold", needed=threshold, keys=len(keys) + 1)
     if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
         raise GaitkeeperError("coordinator-exists", path=home.path)
-    for host in hosts:
+    for host in (*hosts, *(_host_of(address) for address in told.values())):
         check_host(host)
     local = all(_is_loopback(host) for host in hosts)
     bind = bind or (hosts[0] if local else "0.0.0.0")  # noqa: S104 - sites are to reach it; --bind narrows it
     chosen = _choose_ports(bind, ports or {})
     config = CoordinatorConfig(
-        name, hosts, bind, chosen["enrolment"], chosen["site"], chosen["fleet"], chosen["control"], threshold, keys
+        name,
+        hosts,
+        bind,
+        chosen["enrolment"],
+        chosen["site"],
+        chosen["fleet"],
+        chosen["control"],
+        threshold,
+        keys,
+        told.get("enrolment", ""),
+        told.get("site", ""),
+        told.get("fleet", ""),
     )
+    check_apart(config)
     draft = CoordinatorHome(home.path.with_name(f".{home.path.name}.{secrets.token_hex(4)}"))
     try:
         home.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -72,6 +87,13 @@ def create_coordinator(
     return config
 
 
+def _host_of(address: str) -> str:
+    try:
+        return host_and_port(address)[0]
+    except ValueError as error:
+        raise GaitkeeperError("service-address", detail=error) from error
+
+
 def check_host(host: str) -> None:
     """Raises ``host-name`` where ``host`` is neither a name nor an address."""
     try:
@@ -87,12 +109,12 @@ def root_fingerprint(home: CoordinatorHome) -> str:
 
 
 def renew_server_certificate(home: CoordinatorHome, *, clock: Clock = utc_now) -> bool:
-    """Issue the servers' certificate anew where a third of its life or less is left, or where ``hosts`` changed.
+    """Issue the servers' certificate anew where a third of its life or less is left, or where its names changed.
 
     Its key stays. Sites pin the root, so that they notice nothing. Whether one was issued. Raises ``coordinator-*``,
     ``host-name``, ``key-*`` or ``certificate-unusable``.
     """
-    hosts = home.config().hosts
+    hosts = home.config().names
     present = load_certificate(home.server_certificate)
     life, left = present.not_valid_after_utc - present.not_valid_before_utc, present.not_valid_after_utc - clock()
     if left * 3 > life and _names(present) == {_plain(host) for host in hosts}:
@@ -132,7 +154,7 @@ def _fill(home: CoordinatorHome, config: CoordinatorConfig, clock: Clock) -> Non
     write_durably(home.root_key, private_pem(authority.key))
     write_durably(home.root_certificate, pem(authority.certificate), mode=0o644)
     key = new_tls_key()
-    certificate = authority.issue_server(key.public_key(), config.hosts, clock=clock)
+    certificate = authority.issue_server(key.public_key(), config.names, clock=clock)
     write_durably(home.server_key, private_pem(key))
     write_durably(home.server_certificate, pem(certificate), mode=0o644)
     SigningKey.generate().save(home.signing_key)
@@ -159,7 +181,7 @@ def _choose_ports(bind: str, wanted: dict[str, int]) -> dict[str, int]:
             if port != 0 and name in wanted:
                 chosen[name] = port
                 continue
-            if port == 0 or not _is_free(family, bind, port):
+            if port in (0, *wanted.values()) or not _is_free(family, bind, port):
                 listener = hold_free_port(bind)
             else:
                 listener = socket.socket(family, socket.SOCK_STREAM)
