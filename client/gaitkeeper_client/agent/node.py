@@ -151,7 +151,8 @@ def try_for_ever() -> None:
     from flwr.supernode.fleet_http_connection import make_simple_http_retry_invoker as of_flwr
 
     def persistent() -> Any:
-        invoker, told = of_flwr(), None
+        invoker = of_flwr()
+        told: str | None = None
         gives_up = invoker.should_giveup
 
         def should_giveup(error: Exception) -> bool:
