@@ -18,14 +18,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gaitkeeper_server.enrolment.setup import renew_server_certificate
 from gaitkeeper_server.home import CoordinatorHome
+from gaitkeeper_server.rounds import control
+from gaitkeeper_server.rounds.control_watch import Answers, Stillness, longest_stillness_s, sign_file
 from gaitkeeper_server.rounds.journal import Journal
-from gaitkeeper_server.rounds.states import RunRecord, RunState
+from gaitkeeper_server.rounds.runner import EXIT_AGAIN
+from gaitkeeper_server.rounds.states import RunRecord, RunState, Wish
 from gaitkeeper_server.services import start_services
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -34,9 +37,13 @@ from gaitkeeper_shared.single import hold, is_held
 
 _SUPERLINK_DEADLINE_S = 90.0
 _TICK_S = 0.1
-_FRUITLESS_STARTS = 12
-"""Starts of a conductor, with growing pauses, without a round committed in between, after which a run has failed."""
+_FRUITLESS_ENDS = 12
+"""Ends of a conductor, with growing pauses, without a round in between, after which its run is paused. Those over what
+passes (a disk that is full, a SuperLink that is away) do not count, and are only told."""
+_STOP_WITHIN_S = 15.0
+"""A conductor heeds an operator's stop within a second, unless it hangs or waits for a SuperLink that does."""
 _SUPERLINK, _REGISTRY = "superlink", "registry"
+_CONDUCTOR = "gaitkeeper_server.rounds.runner"
 _log = logging.getLogger("gaitkeeper.coordinator")
 _PORT_WITHIN_S = 8.0
 """The children of a coordinator that was killed end within seconds; until then they hold its ports."""
@@ -61,6 +68,19 @@ def _only_one(home: CoordinatorHome) -> AbstractContextManager[None]:
     return hold(home.run / "coordinator.lock", home.path, "coordinator-running")
 
 
+@dataclass(slots=True)
+class _Conducted:
+    """What the service knows of a run's conductor: ``committed`` rounds, and the ends that it had before the last."""
+
+    still: Stillness
+    longest_s: float
+    committed: int = -1
+    fruitless_from: int = 0
+    passing_from: int = 0
+    told: bool = False
+    stop_since: float | None = None
+
+
 class CoordinatorService:
     """The service of one home. ``run`` blocks until ``stop`` is set or a signal comes."""
 
@@ -70,7 +90,9 @@ class CoordinatorService:
         self._journal = Journal(journal_path(home))
         self._secret = secrets.token_hex(32)
         self._children = Supervisor(self._write_status)
-        self._progress: dict[str, tuple[int, int]] = {}
+        self._superlink = Answers(self._config.control_port)
+        self._conducted: dict[str, _Conducted] = {}
+        self._trouble = ""
         self._publishing: dict[str, tuple[int, float]] = {}
         self._registry_since = 0.0
 
@@ -92,9 +114,11 @@ class CoordinatorService:
                         f"sites {services.site_address}, Flower {config.bound(config.fleet_port)}."
                     )
                     self._say("The coordinator is ready. Stop it with Ctrl-C or SIGTERM.")
+                self._superlink.start()
                 while not stop.wait(_TICK_S):
                     self._tick_or_wait()
             finally:
+                self._superlink.stop()
                 self._children.stop()
                 services.stop()
                 (self._home.run / "coordinator.json").unlink(missing_ok=True)
@@ -119,11 +143,14 @@ class CoordinatorService:
     def _tick_or_wait(self) -> None:
         try:
             self._tick()
-        except GaitkeeperError as error:
-            if error.code != "journal-unavailable":
+            self._trouble = ""
+        except (GaitkeeperError, OSError) as error:
+            if isinstance(error, GaitkeeperError) and error.code != "journal-unavailable":
                 raise
             # A busy or full disk passes; the runs are in the journal.
-            _log.warning("%s", error)
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                _log.warning("%s", error)
             time.sleep(1.0)
 
     def _start_superlink(self, stop: threading.Event) -> None:
@@ -146,43 +173,91 @@ class CoordinatorService:
 
     def _tick(self) -> None:
         self._children.tick()
+        if self._superlink.hangs():
+            _log.warning("the SuperLink does not answer; it is ended and started anew")
+            self._children.restart(_SUPERLINK)
         for record in self._journal.runs():
-            name = f"run-{record.run}"
-            conducted = name in self._children.names()
-            if record.state.terminal:
-                if conducted:
-                    self._children.remove(name)
-                if record.published:
-                    self._publishing.pop(record.run, None)
-                else:
-                    self._publish(record)
-            elif not conducted:
-                self._conduct(record, name)
+            if not record.state.terminal:
+                self._tend(record, f"run-{record.run}")
+                continue
+            self._dismiss(record)
+            if record.published:
+                self._publishing.pop(record.run, None)
             else:
-                self._give_up_if_fruitless(record, name)
+                self._publish(record)
+
+    def _tend(self, record: RunRecord, name: str) -> None:
+        """Do what an operator wants of an open run, also where its conductor cannot, and keep it conducted."""
+        conducted = record.run in self._conducted
+        at_work = conducted and self._children.alive(name)
+        if record.wish is Wish.STOP:
+            if not at_work or self._heeds_no_stop(record):
+                self._dismiss(record)
+                control.stop(self._journal, record.run)
+        elif record.state is RunState.PAUSED:
+            self._dismiss(record)
+        elif record.wish is Wish.PAUSE and not at_work:
+            self._dismiss(record)
+            control.pause_as_asked(self._journal, record.run)
+        elif not conducted:
+            self._conduct(record, name)
+        else:
+            self._watch(record, name)
 
     def _conduct(self, record: RunRecord, name: str) -> None:
+        sign = sign_file(self._home.run, name)
         settings = {
             "journal": str(journal_path(self._home)),
             "run": record.run,
             "operator_port": self._config.control_port,
             "operator_secret": self._secret,
             "lock": str(self._home.run / "claim.lock"),
+            "sign": str(sign),
         }
-        self._children.add(
-            ChildSpec(name, "gaitkeeper_server.rounds.runner", settings, self._home.logs / f"{name}.log")
-        )
+        try:
+            study, _ = self._journal.study(record.run)
+        except GaitkeeperError as error:
+            if error.code == "journal-unavailable":
+                raise
+            # Another version's, perhaps: going back to that one mends it.
+            control.pause_itself(self._journal, record.run, error.message)
+            return
+        self._conducted[record.run] = _Conducted(Stillness(sign), longest_stillness_s(study))
+        self._children.add(ChildSpec(name, _CONDUCTOR, settings, self._home.logs / f"{name}.log"))
 
-    def _give_up_if_fruitless(self, record: RunRecord, name: str) -> None:
-        starts = next((child.starts for child in self._children.status() if child.name == name), 0)
-        committed, since = self._progress.get(record.run, (-1, starts))
-        if record.committed != committed:
-            self._progress[record.run] = (record.committed, starts)
-        elif starts - since >= _FRUITLESS_STARTS:
-            detail = (
-                f"its conductor ended {starts} times, the last {_FRUITLESS_STARTS} without a round; see logs/{name}.log"
-            )
-            self._journal.set_run_state(record.run, RunState.FAILED, detail)
+    def _dismiss(self, record: RunRecord) -> None:
+        """End a run's conductor, where it has one."""
+        if self._conducted.pop(record.run, None) is not None:
+            name = f"run-{record.run}"
+            # It has nothing to tidy up, and may be one that hangs.
+            self._children.remove(name, patience_s=0.5)
+            sign_file(self._home.run, name).unlink(missing_ok=True)
+
+    def _heeds_no_stop(self, record: RunRecord) -> bool:
+        conducted, moment = self._conducted[record.run], time.monotonic()
+        if conducted.stop_since is None:
+            conducted.stop_since = moment
+        return moment - conducted.stop_since >= _STOP_WITHIN_S
+
+    def _watch(self, record: RunRecord, name: str) -> None:
+        """Pause a run whose conductor ends again and again, and end one that hangs: it is started anew."""
+        conducted, ends = self._conducted[record.run], self._children.ends(name)
+        total, passing = sum(ends.values()) - ends[0], ends[EXIT_AGAIN]
+        if record.committed != conducted.committed:
+            conducted.committed, conducted.told = record.committed, False
+            conducted.fruitless_from, conducted.passing_from = total - passing, passing
+        log = self._home.logs / f"{name}.log"
+        if total - passing - conducted.fruitless_from >= _FRUITLESS_ENDS:
+            why = GaitkeeperError("conductor-fruitless", ends=_FRUITLESS_ENDS, log=log, run=record.run)
+            _log.warning("the run %s pauses: %s", record.run, why)
+            self._dismiss(record)
+            control.pause_itself(self._journal, record.run, why.message)
+        elif passing - conducted.passing_from >= _FRUITLESS_ENDS and not conducted.told:
+            conducted.told = True
+            self._say(f"The run {record.run} waits, and is tried again and again: its conductor cannot work. See {log}")
+        elif conducted.still.look(time.monotonic(), total) >= conducted.longest_s and conducted.still.counts():
+            _log.warning("the conductor of the run %s hangs; it is ended and started anew", record.run)
+            self._children.restart(name)
 
     def _publish(self, record: RunRecord) -> None:
         """Have the registry's process publish a run: one run at a time, after ever longer pauses where it fails."""

@@ -6,13 +6,16 @@ environment. The pipe stays open; when the service dies, even by SIGKILL, the ch
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +25,7 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _STEADY_S = 60.0
 """A child that lived this long has earned its first, short pause again."""
+_log = logging.getLogger("gaitkeeper.processes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +48,19 @@ class _Child:
     pause_s: float = _FIRST_PAUSE_S
     starts: int = 0
     last_exit: int | None = None
+    ends: Counter[int] = field(default_factory=Counter)
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildStatus:
-    """A child as a status file shows it."""
+    """A child as a status file shows it. ``trouble``: why it cannot be started, empty where it can."""
 
     name: str
     pid: int | None
     starts: int
     last_exit: int | None
+    trouble: str = ""
 
 
 @dataclass(slots=True)
@@ -71,11 +78,11 @@ class Supervisor:
         """The names of all children."""
         return tuple(self._children)
 
-    def remove(self, name: str) -> None:
-        """End a child and forget it."""
+    def remove(self, name: str, *, patience_s: float = 5.0) -> None:
+        """End a child and forget it. ``patience_s``: for it to end by itself before it is killed."""
         child = self._children.pop(name, None)
         if child is not None and child.process is not None:
-            _end([child.process])
+            _end([child.process], patience_s)
 
     def restart(self, name: str) -> None:
         """Kill a child; it starts again at the next ``tick``."""
@@ -91,6 +98,7 @@ class Supervisor:
                 child.process.pid if child.process is not None and child.process.poll() is None else None,
                 child.starts,
                 child.last_exit,
+                child.trouble,
             )
             for child in self._children.values()
         )
@@ -104,7 +112,7 @@ class Supervisor:
                 changed = True
             ended = child.last_exit is not None and not child.spec.restart
             if child.process is None and not ended and time.monotonic() >= child.next_start:
-                _start(child)
+                _start_or_wait(child)
                 changed = True
         if changed:
             self.on_change()
@@ -113,6 +121,15 @@ class Supervisor:
         """Exit status of a child that is not to be restarted and has ended; None while it runs."""
         child = self._children[name]
         return None if child.process is not None else child.last_exit
+
+    def alive(self, name: str) -> bool:
+        """Whether a child runs now."""
+        process = self._children[name].process
+        return process is not None and process.poll() is None
+
+    def ends(self, name: str) -> Mapping[int, int]:
+        """How often a child has ended since it was added, by its exit status (negative: the signal that ended it)."""
+        return self._children[name].ends
 
     def stop(self) -> None:
         """End every child: SIGTERM, a few seconds, SIGKILL."""
@@ -123,12 +140,30 @@ class Supervisor:
     def _bury(self, child: _Child) -> None:
         assert child.process is not None
         child.last_exit = child.process.returncode
+        child.ends[child.last_exit] += 1
         if child.process.stdin is not None:
             child.process.stdin.close()
         child.process = None
         lived = time.monotonic() - child.started_at
         child.pause_s = _FIRST_PAUSE_S if lived >= _STEADY_S else min(child.pause_s * 2, _LONGEST_PAUSE_S)
         child.next_start = time.monotonic() + child.pause_s
+
+
+def _start_or_wait(child: _Child) -> None:
+    """Start a child, or try again after a pause: a disk that is full or read-only, files or processes that have run
+    out, pass, and the service has other children."""
+    try:
+        _start(child)
+    except OSError as error:
+        child.next_start = time.monotonic() + child.pause_s
+        child.pause_s = min(child.pause_s * 2, _LONGEST_PAUSE_S)
+        if child.trouble != (why := str(error)):
+            child.trouble = why
+            _log.warning("%s cannot be started: %s. It is tried again.", child.spec.name, why)
+        return
+    if child.trouble:
+        _log.warning("%s could be started again.", child.spec.name)
+        child.trouble = ""
 
 
 def _start(child: _Child) -> None:
@@ -161,7 +196,9 @@ def _end(processes: Sequence[subprocess.Popen[bytes]], patience_s: float = 5.0) 
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(5.0)
+            # One that waits for a disk that does not answer dies when the disk does; it is not waited for.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5.0)
         if process.stdin is not None:
             process.stdin.close()
 

@@ -100,10 +100,34 @@ def test_a_site_that_goes_away_over_its_work_stops_the_run_where_the_study_says_
     assert (gone.outcome, gone.code) == (Outcome.ABSENT, "not-connected")
 
 
+def test_a_run_without_quorum_pauses_and_resumed_asks_those_only_whose_reply_it_has_not(tmp_path: Path) -> None:
+    away = {"clinic-b", "clinic-c"}
+
+    def some(site: str, order: RoundOrder, incoming: Weights) -> RoundReply | None:
+        return None if order.round == 2 and site in away else add_one(site, order, incoming)
+
+    journal, grid = started(tmp_path), ScriptedGrid(some)
+    assert conduct(journal, grid) is RunState.PAUSED
+    record = journal.run("run")
+    assert (record.paused_itself, record.committed) == (True, 1)
+    assert "1 of the 2 sites" in record.detail
+    # Nobody asked it to go on: nothing is tried, so that nobody pays.
+    asked = len(grid.asked)
+    assert conduct(journal, grid) is RunState.PAUSED
+    assert len(grid.asked) == asked
+
+    away.clear()
+    journal.set_wish("run", Wish.GO)
+    assert journal.run("run").state is RunState.REQUESTED
+    assert conduct(journal, grid) is RunState.SUCCEEDED
+    assert [site for site, number in grid.asked[asked:] if number == 2] == ["clinic-b", "clinic-c"]
+    assert [item.state for item in journal.rounds("run")] == [RoundState.COMMITTED] * 3
+
+
 @pytest.mark.parametrize("answer", [silent, refuse])
 def test_no_round_counts_without_a_required_site(answer: Answer, tmp_path: Path) -> None:
     journal = started(tmp_path, b'required = ["clinic-c"]\n')
-    assert conduct(journal, ScriptedGrid(clinic_c(answer))) is RunState.FAILED
+    assert conduct(journal, ScriptedGrid(clinic_c(answer))) is RunState.PAUSED
     assert "which the study requires" in journal.run("run").detail
     assert journal.run("run").committed == 0
 

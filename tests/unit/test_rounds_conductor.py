@@ -260,11 +260,12 @@ def test_a_site_that_is_not_there_is_absent(journal: Journal) -> None:
     assert {outcomes(journal, number)["clinic-b"] for number in (1, 2, 3, 4)} == {Outcome.ABSENT}
 
 
-def test_too_few_sites_fail_the_run_and_say_who_was_missing(journal: Journal) -> None:
+def test_too_few_sites_pause_the_run_and_say_who_was_missing(journal: Journal) -> None:
     grid = ScriptedGrid(add_one)
     grid.present = {"clinic-a": grid.present["clinic-a"]}
-    assert conduct(journal, grid) is RunState.FAILED
+    assert conduct(journal, grid) is RunState.PAUSED
     record = journal.run("run")
+    assert record.paused_itself
     assert "clinic-b absent" in record.detail
     assert "1 of the 2 sites" in record.detail
     assert journal.rounds("run")[0].state is RoundState.ABANDONED

@@ -154,10 +154,25 @@ def test_the_conductors_process_asks_to_be_started_again(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     try:
-        status = runner.conduct(path, "run", 1, "secret", tmp_path / "claim.lock", pause_s=0.0)
+        status = runner.conduct(path, "run", 1, "secret", tmp_path / "claim.lock", tmp_path / "sign", pause_s=0.0)
     finally:
         other.close()
     assert status == runner.EXIT_AGAIN
+
+
+def test_a_disk_that_takes_nothing_is_no_fault_of_the_run(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gaitkeeper_shared.trust.certificates.load_certificate", full)
+    lock, sign = tmp_path / "claim.lock", tmp_path / "sign"
+    path = tmp_path / "journal.sqlite"
+    assert runner.conduct(path, "run", 1, "secret", lock, sign, pause_s=0.0) == runner.EXIT_AGAIN
+    assert sign.exists()
+    # What no waiting mends does count: a run that is not in the journal.
+    assert runner.conduct(path, "no such run", 1, "secret", lock, sign, pause_s=0.0) not in (0, runner.EXIT_AGAIN)
 
 
 def followed(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gaitkeeper_shared import processes
 from gaitkeeper_shared.processes import ChildSpec, Supervisor
 
 CHILD = """
@@ -92,6 +94,30 @@ def test_a_child_that_is_to_run_once_runs_once(place: Path) -> None:
         for _ in range(20):
             children.tick()
         assert len(notes(place)) == 1
+    finally:
+        children.stop()
+
+
+def test_a_child_whose_log_cannot_be_opened_is_started_later_and_the_reason_is_said_once(
+    place: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(processes, "_LONGEST_PAUSE_S", 0.05)
+    log = place / "child.log"
+    log.mkdir()
+    children = Supervisor()
+    try:
+        children.add(spec(place))
+        with caplog.at_level(logging.WARNING):
+            for _ in range(20):
+                children.tick()
+                time.sleep(0.02)
+        assert not notes(place)
+        assert children.status()[0].trouble
+        assert [record.message for record in caplog.records if str(log) in record.message] == [caplog.messages[0]]
+        log.rmdir()
+        until(lambda: len(notes(place)) == 1, children.tick)
+        assert not children.status()[0].trouble
     finally:
         children.stop()
 

@@ -64,7 +64,7 @@ def test_two_invented_clinics_unmask_nobody_where_the_study_lists_its_members(tm
     assert [entry.kind for entry in grid.runtimes[VICTIM].ledger.entries].count("sum") == 2
 
     state, grid, journal = play(tmp_path / "listed", listing(*REAL))
-    assert state is RunState.FAILED
+    assert state is RunState.PAUSED
     (told,) = [item for item in journal.outcomes("run", 1) if item.site == VICTIM]
     assert (told.outcome, told.code) == (Outcome.REFUSED, "secure-peer-untrusted")
     assert "clinic-x" in told.message
@@ -76,7 +76,7 @@ def test_two_invented_clinics_unmask_nobody_where_the_study_lists_its_members(tm
 
 def test_two_invented_clinics_unmask_nobody_where_the_policy_takes_no_new_ones(tmp_path: Path) -> None:
     state, grid, journal = play(tmp_path / "known", STUDY, known=REAL)
-    assert state is RunState.FAILED
+    assert state is RunState.PAUSED
     (told,) = [item for item in journal.outcomes("run", 1) if item.site == VICTIM]
     assert "takes no new ones" in told.message
     assert not grid.runtimes[VICTIM].ledger.entries

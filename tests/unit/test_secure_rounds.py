@@ -13,7 +13,7 @@ from tests.unit.secure_fixtures import STUDY, Conductor, MaskedGrid, as_it_is, c
 
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.server_step import State, server_step
-from gaitkeeper_server.rounds.states import Outcome, RunState
+from gaitkeeper_server.rounds.states import Outcome, RunState, Wish
 from gaitkeeper_shared.federation import decode_reply as decode_round_reply
 from gaitkeeper_shared.federation import encode_reply
 from gaitkeeper_shared.study import parse_study
@@ -102,15 +102,31 @@ def test_one_site_may_vanish_with_its_update_and_another_over_the_agreement(jour
         np.testing.assert_allclose(weights_after(journal, 1)[name], array, rtol=0, atol=1e-6)
 
 
-def test_two_of_four_vanishing_ends_the_run_without_a_sum(journal: Journal, tmp_path: Path) -> None:
+def test_two_of_four_vanishing_pause_the_run_without_a_sum_and_resumed_it_opens_the_same_one(
+    journal: Journal, tmp_path: Path
+) -> None:
+    away = set(SITES[:2])
+
     def vanishing(site: str, stage: str, number: int, reply: Message) -> Message | None:
-        return None if site in SITES[:2] and stage == "unmask" else reply
+        return None if site in away and stage == "unmask" else reply
 
-    record = conduct(journal, MaskedGrid(tmp_path, SITES, vanishing))
+    grid = MaskedGrid(tmp_path, SITES, vanishing)
+    record = conduct(journal, grid)
 
-    assert record.state is RunState.FAILED
+    assert record.paused_itself
     assert "could not be unmasked" in record.detail
     assert journal.run("run").committed == 0
+
+    away.clear()
+    journal.set_wish("run", Wish.GO)
+    record = conduct(journal, grid)
+
+    assert record.state is RunState.SUCCEEDED, record.detail
+    for name, array in plain_mean(grid, 1, SITES).items():
+        np.testing.assert_allclose(weights_after(journal, 1)[name], array, rtol=0, atol=1e-6)
+    for runtime in grid.runtimes.values():
+        # Nobody trained twice for a round, or opened a second sum of it.
+        assert Counter(entry.kind for entry in runtime.ledger.entries) == {"reply": 2, "sum": 2}
 
 
 def tampered(stage: str, old: bytes, site: str = "clinic-c") -> Any:
@@ -155,9 +171,12 @@ def test_a_site_that_gives_a_false_share_is_named_and_left_out_of_the_next_round
     assert "clinic-c" in record.detail
 
 
-def test_rubbish_in_place_of_an_update_does_not_become_the_model(journal: Journal, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("spoilt", "states"), [({1}, ["lost", "committed", "committed"]), ({1, 2}, ["lost", "lost"])])
+def test_rubbish_in_place_of_an_update_costs_a_round_and_does_not_become_the_model(
+    spoilt: set[int], states: list[str], journal: Journal, tmp_path: Path
+) -> None:
     def rubbish(site: str, stage: str, number: int, reply: Message) -> Message:
-        if (site, stage) == ("clinic-a", "input"):
+        if (site, stage) == ("clinic-a", "input") and number in spoilt:
             told = decode_round_reply(reply.content)
             vector = (told.weights or {})["masked"]
             random = np.random.default_rng(0).integers(0, 2**64, vector.size, dtype=np.uint64)
@@ -165,12 +184,23 @@ def test_rubbish_in_place_of_an_update_does_not_become_the_model(journal: Journa
             return Message(content, reply_to=_order_of(reply))
         return reply
 
-    grid = MaskedGrid(tmp_path, SITES, rubbish)
+    grid = MaskedGrid(tmp_path, SITES, rubbish, STUDY.replace(b"rounds = 2", b"rounds = 3"))
     record = conduct(journal, grid)
 
-    assert record.state is RunState.FAILED
-    assert "cannot be used" in record.detail
-    assert journal.run("run").committed == 0
+    assert [str(item.state) for item in journal.rounds("run")] == states
+    assert "lost" in record.detail
+    for number in spoilt:
+        # Nobody is included in a round that does not count, and none of it is in the model.
+        assert set(outcomes(journal, number).values()) == {Outcome.FAILED}
+        assert np.array_equal(weights_after(journal, number)["bias"], grid.initial["bias"])
+    if len(spoilt) == 1:
+        assert record.state is RunState.DEGRADED
+        return
+    # Two in a row, and a person has to look: everybody pays for each of them.
+    assert record.paused_itself
+    journal.set_wish("run", Wish.GO)
+    assert conduct(journal, grid).state is RunState.DEGRADED
+    assert [str(item.state) for item in journal.rounds("run")] == ["lost", "lost", "committed"]
 
 
 def _order_of(reply: Message) -> Message:
@@ -264,7 +294,7 @@ def test_a_plain_order_in_a_secure_study_brings_no_update(journal: Journal, tmp_
 
     assert [reply.report.status for reply in seen] == ["trained"] * 3
     assert all(reply.weights is None for reply in seen)
-    assert journal.run("run").state is RunState.FAILED
+    assert journal.run("run").state is RunState.PAUSED
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "fedadam"])

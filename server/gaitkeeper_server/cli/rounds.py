@@ -52,7 +52,8 @@ def train(
     """Ask for a run of a signed study over all enrolled sites. The running coordinator conducts it.
 
     With --wait the exit status is 0 only for a run that succeeded: 3 where it ended on fewer sites than it asked
-    (degraded; its model is registered and marked so), 4 where it failed or was stopped.
+    (degraded; its model is registered and marked so), 4 where it failed, was stopped, or paused itself, as too few
+    sites were in a round: mend that, and resume it.
     """
     from gaitkeeper_server.daemon import is_running, journal_path
     from gaitkeeper_server.rounds.journal import Journal
@@ -69,6 +70,8 @@ def train(
         record = _follow(place, journal, record, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(_run_json(journal, record), indent=2))
+    if wait and record.paused_itself:
+        raise GaitkeeperError("run-paused", run=record.run, detail=record.detail)
     if wait and record.state in ("failed", "stopped"):
         raise GaitkeeperError("run-ended", run=record.run, state=record.state, detail=record.detail)
     if wait and not record.published:
@@ -117,12 +120,13 @@ def runs(
 
 
 def pause(run: RunId, home: Home = None) -> None:
-    """Let a run rest after its present round."""
+    """Let a run rest after its present round; at once, where nobody conducts it now."""
     _wish(enter(home, "pause", run), run, "pause")
 
 
 def resume(run: RunId, home: Home = None) -> None:
-    """Let a paused run go on."""
+    """Let a paused run go on, also one that paused itself: from its last committed round, with a new try at the one
+    that did not count. A site that paid for that round does not pay again."""
     _wish(enter(home, "resume", run), run, "go")
 
 
@@ -183,7 +187,7 @@ def _follow(home: CoordinatorHome, journal: Journal, record: RunRecord, *, quiet
                 told.add(item.number)
                 if not quiet:
                     typer.echo(_round_line(journal, record, item))
-        if ended and (record.published or time.monotonic() - ended_at > _PUBLISHED_WITHIN_S):
+        if record.paused_itself or (ended and (record.published or time.monotonic() - ended_at > _PUBLISHED_WITHIN_S)):
             break
         if is_running(home):
             last_seen = time.monotonic()
@@ -194,7 +198,7 @@ def _follow(home: CoordinatorHome, journal: Journal, record: RunRecord, *, quiet
     if not quiet:
         version = f" Model version {record.model_version}." if record.model_version is not None else ""
         detail = f" ({record.detail})" if record.detail else ""
-        typer.echo(f"The run {record.state}{detail}.{version}")
+        typer.echo(f"The run {'is ' if record.paused_itself else ''}{record.state}{detail}.{version}")
     return record
 
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gaitkeeper_server.rounds import control
 from gaitkeeper_server.rounds.aggregate import mean_of_sum
 from gaitkeeper_server.rounds.attendance import STOPPED_BY_STUDY, shortfall, stop_if_told
 from gaitkeeper_server.rounds.bounds import largest_update
 from gaitkeeper_server.rounds.collection import Collector, Desk, Pace, Stopped
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.masked_round import ROUND_LOST, MaskedRounds
-from gaitkeeper_server.rounds.masked_stages import MaskedStages
+from gaitkeeper_server.rounds.masked_stages import LIED, MaskedStages
 from gaitkeeper_server.rounds.robust import combined
 from gaitkeeper_server.rounds.roster import Roster, roster_of_names
 from gaitkeeper_server.rounds.server_step import server_step
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conductor", "Pace"]
 
+_UNUSABLE_SUM = "secure-sum-unusable"
 _log = logging.getLogger("gaitkeeper.rounds")
 
 
@@ -69,24 +70,41 @@ class Conductor:
             self._masked = MaskedRounds(self._collector, stages, journal, self._record, self._study)
 
     def conduct(self) -> RunState:
-        """Go on until the run is in a terminal state. Network trouble is raised: the run then waits to be resumed."""
-        if self._record.state.terminal:
-            return self._record.state
+        """Go on until the run is over or paused, and say which. Network trouble is raised: the run then waits."""
+        record = self._journal.run(self._run)
+        if record.state.terminal or record.paused_itself:
+            return record.state
         try:
             self._all_rounds()
             state, detail = self._ended()
+        except control.Paused:
+            return self._journal.run(self._run).state
         except Stopped:
-            state, detail = RunState.STOPPED, "stopped by an operator"
+            state, detail = RunState.STOPPED, control.STOPPED
         except GaitkeeperError as error:
-            if error.code == "journal-unavailable":
-                # A busy or full disk passes: the run waits to be resumed.
+            if error.code in control.PASSING:
                 raise
-            state = RunState.STOPPED if error.code == STOPPED_BY_STUDY else RunState.FAILED
-            detail = str(error)
-        # First, as the word that the run is over ends this process as well.
-        self._collector.tell_stragglers()
-        self._journal.set_run_state(self._run, state, detail)
+            state, detail = self._ended_by(error)
+        if state is RunState.PAUSED:
+            _log.warning("the run %s pauses itself: %s", self._run, detail)
+            control.pause_itself(self._journal, self._run, detail)
+        else:
+            # First, as the word that the run is over ends this process as well.
+            self._collector.tell_stragglers()
+            self._journal.set_run_state(self._run, state, detail)
         return self._journal.run(self._run).state
+
+    def _ended_by(self, error: GaitkeeperError) -> tuple[RunState, str]:
+        """What an error means for the run, and why: only what nobody can mend ends it for good."""
+        if error.code == STOPPED_BY_STUDY:
+            return RunState.STOPPED, str(error)
+        if error.code not in control.MENDABLE:
+            return RunState.FAILED, str(error)
+        barred = self._barred()
+        if not barred or self._study.federation.enough(set(self._record.sites) - barred):
+            return RunState.PAUSED, error.message
+        hopeless = GaitkeeperError("run-hopeless", why=error.message, barred=", ".join(sorted(barred)))
+        return RunState.FAILED, str(hopeless)
 
     def _all_rounds(self) -> None:
         checkpoint = self._journal.checkpoint(self._run)
@@ -119,12 +137,15 @@ class Conductor:
             raise Stopped
         if wish is not Wish.PAUSE:
             return
-        self._journal.set_run_state(self._run, RunState.PAUSED, "paused by an operator")
-        # No deadline: a pause lasts until the operator ends it.
-        while (wish := self._journal.wish(self._run)) is Wish.PAUSE:
-            time.sleep(self._pace.look_s)
-        if wish is Wish.STOP:
-            raise Stopped
+        if control.pause_as_asked(self._journal, self._run):
+            raise control.Paused
+        self._heed_wish()
+
+    def _barred(self) -> set[str]:
+        """Who lied in this run under masks: it is in no later round of it."""
+        rounds = self._journal.rounds(self._run)
+        said = (outcome for item in rounds for outcome in self._journal.outcomes(self._run, item.number))
+        return {outcome.site for outcome in said if outcome.code == LIED}
 
     def _round(self, number: int, weights: Weights) -> Weights:
         """One whole round. Returns the weights that the next one starts from."""
@@ -132,26 +153,24 @@ class Conductor:
         trains = number <= self._study.training.rounds
         try:
             if trains and self._masked is not None:
-                total, members = self._masked.run_round(number, weights)
+                mean = self._masked_mean(self._masked, number, weights)
             else:
                 self._collect(number, weights, trains=trains)
         except Stopped:
-            self._give_up(number, "the run was stopped by an operator")
+            # Here already: who is told at the end that its reply did not count is told by these words.
+            control.give_up(self._journal, self._run, number, control.STOPPED_WHY)
             raise
         except GaitkeeperError as error:
-            if error.code == ROUND_LOST:
+            if error.code in (ROUND_LOST, _UNUSABLE_SUM):
                 return self._lost(number, weights, error)
-            if error.code != "journal-unavailable":
-                self._give_up(number, error.message)
+            if error.code not in control.PASSING:
+                control.give_up(self._journal, self._run, number, error.message)
             raise
         self._journal.set_round_state(self._run, number, RoundState.REPLIED)
         if not trains:
             self._journal.commit_round(self._run, number, None)
             return weights
-        if self._masked is not None:
-            largest = largest_update(self._study, plan(self._study), weights, number)
-            mean = mean_of_sum(total, members, weights, self._study.model.trained_parts, largest)
-        else:
+        if self._masked is None:
             mean = combined(self._study.federation, self._journal.each_reply(self._run, number))
         # Weights of round r are what r made; this round started from those of number - 1.
         before = next(self._journal.checkpoints(self._run, number - 2)) if number > 1 else None
@@ -162,28 +181,35 @@ class Conductor:
             self._masked.forget(number)
         return stepped.weights
 
+    def _masked_mean(self, masked: MaskedRounds, number: int, weights: Weights) -> Weights:
+        """The mean of a masked round's updates. Raises ``secure-sum-unusable`` and what ``run_round`` raises."""
+        total, members = masked.run_round(number, weights)
+        self._journal.set_round_state(self._run, number, RoundState.REPLIED)
+        largest = largest_update(self._study, plan(self._study), weights, number)
+        return mean_of_sum(total, members, weights, self._study.model.trained_parts, largest)
+
     def _lost(self, number: int, weights: Weights, error: GaitkeeperError) -> Weights:
         """Go on without a round: the next one trains anew, at its own price, without the sites that lied.
 
-        The updates of the lost round stay hidden for ever. Raises ``error`` where no round has been committed and none
-        is to come.
+        The updates of the lost round stay hidden for ever, or are no use. Raises ``error`` where no round has been
+        committed and none is to come; ``rounds-lost`` where the round before was lost too: a site that spoils every sum
+        would have all the others pay for every round.
         """
-        self._give_up(number, error.message)
-        committed = [item for item in self._journal.rounds(self._run) if item.state is RoundState.COMMITTED]
-        if not committed and number >= self._study.training.rounds:
+        control.give_up(self._journal, self._run, number, error.message)
+        self._journal.uncount_round(self._run, number, error.message)
+        states = {item.number: item.state for item in self._journal.rounds(self._run)}
+        more = number < self._study.training.rounds
+        if RoundState.COMMITTED not in states.values() and not more:
             raise error
         _log.warning("%s", error.message)
         self._journal.commit_round(self._run, number, weights, lost=True)
+        if self._masked is not None:
+            self._masked.forget(number)
+        if more and states.get(number - 1) is RoundState.LOST:
+            raise GaitkeeperError(
+                control.LOST_IN_A_ROW, first=number - 1, second=number, why=error.message, run=self._run
+            )
         return weights
-
-    def _give_up(self, number: int, why: str) -> None:
-        """No site is left without a word, and what was trained for nothing is not called included."""
-        for outcome in self._journal.outcomes(self._run, number):
-            if outcome.outcome.open:
-                word = Outcome.ABSENT if outcome.outcome is Outcome.INVITED else Outcome.FAILED
-                over = replace(outcome, outcome=word, code="round-over", message=f"not counted: {why}")
-                self._journal.record_outcome(self._run, number, over)
-        self._journal.set_round_state(self._run, number, RoundState.ABANDONED)
 
     def _collect(self, number: int, weights: Weights, *, trains: bool) -> None:
         desk = Desk(number, time.monotonic())

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gaitkeeper_server.rounds.journal_file import JournalFile
+from gaitkeeper_server.rounds.journal_schema import STATEMENTS
 from gaitkeeper_server.rounds.states import (
     Outcome,
     RoundRecord,
@@ -32,34 +33,6 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import Weights
 from gaitkeeper_shared.study import Study, parse_study, study_hash
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    run TEXT PRIMARY KEY, study_name TEXT NOT NULL, study_hash TEXT NOT NULL, study BLOB NOT NULL,
-    state TEXT NOT NULL, detail TEXT NOT NULL, wish TEXT NOT NULL, rounds INTEGER NOT NULL, sites TEXT NOT NULL,
-    created_at TEXT NOT NULL, updated_at TEXT NOT NULL, model_version INTEGER,
-    published INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE IF NOT EXISTS rounds (
-    run TEXT NOT NULL REFERENCES runs, number INTEGER NOT NULL, state TEXT NOT NULL,
-    started_at TEXT NOT NULL, finished_at TEXT, weights_sha256 TEXT, PRIMARY KEY (run, number)
-) STRICT;
-CREATE TABLE IF NOT EXISTS outcomes (
-    run TEXT NOT NULL, number INTEGER NOT NULL, site TEXT NOT NULL, outcome TEXT NOT NULL, code TEXT NOT NULL,
-    message TEXT NOT NULL, epsilon_spent REAL NOT NULL, delta REAL NOT NULL, seconds REAL NOT NULL,
-    metrics TEXT NOT NULL, PRIMARY KEY (run, number, site), FOREIGN KEY (run, number) REFERENCES rounds
-) STRICT;
-CREATE TABLE IF NOT EXISTS replies (
-    run TEXT NOT NULL, number INTEGER NOT NULL, site TEXT NOT NULL, sha256 TEXT NOT NULL, weights BLOB NOT NULL,
-    received_at TEXT NOT NULL, PRIMARY KEY (run, number, site), FOREIGN KEY (run, number) REFERENCES rounds
-) STRICT;
-CREATE TABLE IF NOT EXISTS weights (
-    run TEXT NOT NULL REFERENCES runs, number INTEGER NOT NULL, sha256 TEXT NOT NULL, weights BLOB NOT NULL,
-    PRIMARY KEY (run, number)
-) STRICT;
-CREATE TABLE IF NOT EXISTS optimiser (
-    run TEXT PRIMARY KEY REFERENCES runs, number INTEGER NOT NULL, sha256 TEXT NOT NULL, weights BLOB NOT NULL
-) STRICT;
-"""
 _RUN_COLUMNS = (
     "run, study_name, study_hash, state, detail, wish, rounds, sites, created_at, updated_at, model_version, published"
 )
@@ -94,9 +67,8 @@ class Journal(JournalFile):
         super().__init__(path)
         with self.writing() as database:
             # Executed one by one: executescript would commit the transaction.
-            for statement in _SCHEMA.split(";\n"):
-                if statement.strip():
-                    database.execute(statement)
+            for statement in STATEMENTS:
+                database.execute(statement)
 
     def request_run(
         self, run: str, study_data: bytes, sites: Sequence[str], initial: Weights | None = None
@@ -161,10 +133,28 @@ class Journal(JournalFile):
                 "UPDATE runs SET state = ?, detail = ?, updated_at = ? WHERE run = ?", (state, detail, _now(), run)
             )
 
+    def pause_run(self, run: str, detail: str, *, asked: bool) -> bool:
+        """Pause a run, also one that nobody ``asked`` to pause; False where it is over, or not asked to any more."""
+        with self.writing() as database:
+            row = database.execute("SELECT state, wish FROM runs WHERE run = ?", (run,)).fetchone()
+            if row is None or RunState(row["state"]).terminal or (asked and row["wish"] != Wish.PAUSE):
+                return False
+            database.execute(
+                "UPDATE runs SET state = ?, detail = ?, updated_at = ? WHERE run = ?",
+                (RunState.PAUSED, detail, _now(), run),
+            )
+        return True
+
     def set_wish(self, run: str, wish: Wish) -> None:
-        """Leave what an operator wants; the conductor of the run heeds it at its next step."""
+        """Leave what an operator wants; who conducts the run heeds it. A paused run that is to go on waits to be
+        conducted."""
         with self.writing() as database:
             database.execute("UPDATE runs SET wish = ?, updated_at = ? WHERE run = ?", (wish, _now(), run))
+            if wish is Wish.GO:
+                database.execute(
+                    "UPDATE runs SET state = ?, detail = '' WHERE run = ? AND state = ?",
+                    (RunState.REQUESTED, run, RunState.PAUSED),
+                )
 
     def wish(self, run: str) -> Wish:
         """What an operator wants of a run."""
@@ -178,8 +168,14 @@ class Journal(JournalFile):
             database.execute("UPDATE runs SET published = 1, model_version = ? WHERE run = ?", (version, run))
 
     def open_round(self, run: str, number: int, sites: Sequence[str]) -> None:
-        """Invite the sites to a round. Opening it again after a crash keeps the replies that were recorded."""
+        """Invite the sites to a round. Opening it again, after a crash or a pause, keeps the replies that were
+        recorded."""
         with self.writing() as database:
+            database.execute(
+                "UPDATE rounds SET state = ?, started_at = ?, finished_at = NULL"
+                " WHERE run = ? AND number = ? AND state = ?",
+                (RoundState.INVITED, _now(), run, number, RoundState.ABANDONED),
+            )
             database.execute(
                 "INSERT INTO rounds VALUES (?, ?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING",
                 (run, number, RoundState.INVITED, _now()),
@@ -242,6 +238,15 @@ class Journal(JournalFile):
                     "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?)",
                     (run, number, outcome.site, hashlib.sha256(data).hexdigest(), data, _now()),
                 )
+
+    def uncount_round(self, run: str, number: int, why: str) -> None:
+        """Nobody is included in a round whose sum cannot be used. Who was named as a liar beside that stays named."""
+        with self.writing() as database:
+            database.execute(
+                "UPDATE outcomes SET outcome = ?, code = CASE code WHEN '' THEN 'round-over' ELSE code END,"
+                " message = CASE message WHEN '' THEN ? ELSE message END WHERE run = ? AND number = ? AND outcome = ?",
+                (Outcome.FAILED, f"not counted: {why}", run, number, Outcome.INCLUDED),
+            )
 
     def commit_round(
         self, run: str, number: int, weights: Weights | None, optimiser: Weights | None = None, *, lost: bool = False

@@ -116,12 +116,17 @@ class MaskedRounds:
         return total
 
     def _leave_out(self, number: int, task: _Task, members: Sequence[str], liars: Sequence[str]) -> None:
-        """Make the sum of the others the only one to be opened. Raises ``quorum-missed`` where they are too few."""
+        """Make the sum of the others the only one to be opened.
+
+        Where they are too few, raises ``secure-round-lost`` if the run has enough other sites, or ``quorum-missed``.
+        """
         task.masked = None
         task.only = task.sites = tuple(site for site in members if site not in liars)
         task.why = f"the shares that {', '.join(liars)} dealt do not make their keys"
         if len(task.only) >= self._study.federation.quorum:
             return
+        if self._study.federation.enough(set(self._record.sites) - set(liars) - set(self._liars(number))):
+            raise GaitkeeperError(ROUND_LOST, round=number, why=task.why, run=self._record.run)
         raise GaitkeeperError(
             "quorum-missed",
             round=number,

@@ -13,6 +13,7 @@ class RunState(StrEnum):
     REQUESTED = "requested"
     RUNNING = "running"
     PAUSED = "paused"
+    """By an operator, or by itself over what can be mended. It has no conductor until an operator resumes it."""
     SUCCEEDED = "succeeded"
     DEGRADED = "degraded"
     """The run came to its end, at least one round on fewer sites than it asked, or lost."""
@@ -34,9 +35,9 @@ class RoundState(StrEnum):
     AGGREGATED = "aggregated"
     COMMITTED = "committed"
     ABANDONED = "abandoned"
-    """Too few sites replied in time; the run failed or was stopped here."""
+    """Too few sites replied in time; the run was paused or stopped here, or failed. A resumed run opens it again."""
     LOST = "lost"
-    """Its masked sum could not be opened after a lie; the run went on from the round before."""
+    """Its masked sum could not be opened after a lie, or not be used; the run went on from the round before."""
 
     @property
     def closed(self) -> bool:
@@ -89,6 +90,11 @@ class RunRecord:
     model_version: int | None
     published: bool
     """Whether the registry has it: metrics, and a model version where one came out of the run."""
+
+    @property
+    def paused_itself(self) -> bool:
+        """Whether the run rests though no operator asked it to: it waits for somebody to look."""
+        return self.state is RunState.PAUSED and self.wish is Wish.GO
 
 
 @dataclass(frozen=True, slots=True)
