@@ -7,20 +7,24 @@ import os
 import signal
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import httpx
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from flwr.common.constant import TIMESTAMP_HEADER
 from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest, StopRunRequest
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import Message, Metadata, ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.protobuf.client import ProtobufRequestContext
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode import node_auth_http_interceptor as signing
 from flwr.supernode.fleet_http_client import FleetHttpClient
@@ -96,12 +100,28 @@ def test_rounds_are_quick(deployment: Deployment) -> None:
     assert min(seconds) < 4.0, seconds
 
 
-def fleet(deployment: Deployment, key: EllipticCurvePrivateKey) -> FleetHttpClient:
+class Recorder:
+    """Keeps the signed headers of a first request, and sends them with all that follow."""
+
+    def __init__(self) -> None:
+        self._headers: dict[str, str] = {}
+
+    def intercept(
+        self, context: ProtobufRequestContext, call_next: Callable[[ProtobufRequestContext], httpx.Response]
+    ) -> httpx.Response:
+        """Flower's seam."""
+        names = (FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER, TIMESTAMP_HEADER)
+        self._headers = self._headers or {name: context.request.headers[name] for name in names}
+        context.request.headers.update(self._headers)
+        return call_next(context)
+
+
+def fleet(deployment: Deployment, key: EllipticCurvePrivateKey, *more: Recorder) -> FleetHttpClient:
     return FleetHttpClient.from_server_address(
         deployment.config.address(deployment.config.fleet_port),
         False,
         deployment.home.root_certificate.read_bytes(),
-        interceptors=[NodeAuthHttpInterceptor(key, key.public_key())],
+        interceptors=[NodeAuthHttpInterceptor(key, key.public_key()), *more],
     )
 
 
@@ -149,7 +169,7 @@ def test_a_hostile_site_reaches_fleet_for_itself_and_nothing_else(deployment: De
 def test_a_recorded_signature_serves_nobody_later_and_nobody_else(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a node signs is the moment: replayed after it, or beside another node's key or number, it opens nothing."""
+    """What a node signs is the moment: replayed, soon or late, or beside another's key or number, it opens nothing."""
     key, other = (load_node_key(deployment.folder / site / "node.key") for site in SITES)
     numbers = {info.name: info.node_id for info in _nodes(deployment)}
     ask = PullMessagesRequest(node=Node(node_id=numbers["clinic-a"]))
@@ -158,6 +178,11 @@ def test_a_recorded_signature_serves_nobody_later_and_nobody_else(
         patch.setattr(signing, "now", lambda: right() - timedelta(seconds=400))
         with fleet(deployment, key) as client:
             assert status_of(client.PullMessages, ask) == 401
+    beat = SendNodeHeartbeatRequest(node=Node(node_id=numbers["clinic-a"]), heartbeat_interval=30.0)
+    with fleet(deployment, key, Recorder()) as client:
+        assert client.SendNodeHeartbeat(beat).success
+        assert status_of(client.SendNodeHeartbeat, beat) == 401
+        assert status_of(client.PullMessages, ask) == 401
     forged = NodeAuthHttpInterceptor(other, key.public_key())
     root = deployment.home.root_certificate.read_bytes()
     address = deployment.config.address(deployment.config.fleet_port)
