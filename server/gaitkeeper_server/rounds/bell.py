@@ -10,7 +10,7 @@ from collections.abc import Callable
 _PARTS_WITHIN_S = 2.0
 _OTHERS_WAIT_S = 0.05
 """For so long a message that is complete waits for others of which parts are still to come."""
-_FEW = 100
+_FEW = 25
 """So many ask without having to wait for longer."""
 
 
