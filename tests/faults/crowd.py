@@ -40,7 +40,7 @@ from gaitkeeper_server.rounds.states import RunState
 from gaitkeeper_shared.trust.certificates import new_request
 from gaitkeeper_shared.trust.keys import new_tls_key
 
-WORKERS = 4
+SITES_A_PROCESS = 250
 ROUNDS = 2
 LARGE = 4_000_000
 """Bytes of an update of the larger model."""
@@ -142,8 +142,10 @@ def children(home: CoordinatorHome) -> dict[str, int]:
 def coordinator(home: CoordinatorHome) -> Iterator[None]:
     """``gaitkeeper coordinator start``, until the block ends."""
     command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "start", "--home", str(home.path)]
+    # A registry of its own would only start its server beside what is measured.
+    registry = {"MLFLOW_TRACKING_URI": f"sqlite:///{home.path.parent / 'registry.sqlite'}"}
     with (home.path.parent / "service.log").open("wb") as log:
-        service = subprocess.Popen(command, stdout=log, stderr=log)
+        service = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **registry})
     try:
         _until(lambda: (home.run / "superlink.ready").exists() and "superlink" in children(home), START_S)
         yield
@@ -196,8 +198,7 @@ class Crowd:
 def crowd(home: CoordinatorHome, sites: Sequence[tuple[str, Path]]) -> Iterator[Crowd]:
     """All sites connected to the coordinator, until the block ends."""
     config, workers = home.config(), []
-    share = -(-len(sites) // min(WORKERS, len(sites)))
-    for first in range(0, len(sites), share):
+    for first in range(0, len(sites), SITES_A_PROCESS):
         worker = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.crowd_sites"],
             stdin=subprocess.PIPE,
@@ -210,7 +211,7 @@ def crowd(home: CoordinatorHome, sites: Sequence[tuple[str, Path]]) -> Iterator[
             "address": config.address(config.fleet_port),
             "root": str(home.root_certificate),
             "first": first,
-            "sites": [(name, str(key)) for name, key in sites[first : first + share]],
+            "sites": [(name, str(key)) for name, key in sites[first : first + SITES_A_PROCESS]],
         }
         worker.stdin.write(json.dumps(asked) + "\n")
         worker.stdin.flush()
