@@ -45,7 +45,8 @@ ROUNDS = 2
 LARGE = 4_000_000
 """Bytes of an update of the larger model."""
 START_S, CONNECT_S, RUN_S = 180.0, 1800.0, 3600.0
-REST_S = 4.0
+REST_S, IDLE_S = 4.0, 25.0
+"""A site's question is held for up to 20 s."""
 _MIB = 1 << 20
 RUN = "crowd"
 STUDY = """
@@ -186,7 +187,7 @@ class Crowd:
             self.told.setdefault(event["what"], []).append((event["site"], event["at"]))
 
     def ended(self) -> bool:
-        """Whether a process ended: Flower ends it where a site's node is refused."""
+        """Whether one of the processes is gone, and the sites in it with it."""
         return any(worker.poll() is not None for worker in self.workers)
 
     def count(self, what: str) -> int:
@@ -221,7 +222,7 @@ def crowd(home: CoordinatorHome, sites: Sequence[tuple[str, Path]]) -> Iterator[
         made.listen()
         _until(lambda: made.count("connected") >= len(sites) or made.ended(), CONNECT_S)
         if made.ended():
-            raise RuntimeError("the coordinator refused sites")
+            raise RuntimeError("a process with sites ended")
         yield made
     finally:
         for worker in workers:
@@ -245,9 +246,7 @@ def measure(sites: int, update: int, folder: Path) -> Measured:
             with crowd(home, members) as present:
                 connect_s = time.monotonic() - started
                 time.sleep(REST_S)
-                connected, before, since = link.last_mib, link.processor_s, time.monotonic()
-                time.sleep(2 * REST_S)
-                idle = (link.processor_s - before) / (time.monotonic() - since)
+                idle, connected = _idle_share(link), link.last_mib
                 before = link.processor_s
                 _play(journal, [name for name, _ in members], update)
                 worked = link.processor_s - before
@@ -275,6 +274,12 @@ def measure(sites: int, update: int, folder: Path) -> Measured:
         journal_path(home).stat().st_size / (sites * ROUNDS),
         phases,
     )
+
+
+def _idle_share(process: Seen) -> float:
+    before, since = process.processor_s, time.monotonic()
+    time.sleep(IDLE_S)
+    return (process.processor_s - before) / (time.monotonic() - since)
 
 
 def _play(journal: Journal, names: Sequence[str], update: int) -> None:
