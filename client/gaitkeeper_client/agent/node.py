@@ -147,8 +147,8 @@ def try_for_ever() -> None:
     A coordinator with a wrong certificate is told nothing, however often it is tried; the log has each new reason.
     """
     import httpx
+    from flwr.supercore.retry import make_simple_http_retry_invoker as of_flwr
     from flwr.supernode import fleet_http_connection
-    from flwr.supernode.fleet_http_connection import make_simple_http_retry_invoker as of_flwr
 
     def persistent() -> Any:
         invoker = of_flwr()
