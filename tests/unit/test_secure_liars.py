@@ -213,6 +213,29 @@ def test_a_liar_and_a_site_that_never_comes_back_cost_one_round_and_not_the_run(
         assert (kinds["sum", 1], kinds["sum-2", 1], kinds["sum", 2]) == (1, 0, 1)
 
 
+def test_a_liar_in_a_sum_of_hardly_enough_costs_one_round_where_others_were_away(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """That round's sum can be opened with nobody else; the next one has the site that was away."""
+    away = {}
+
+    def script(site: str, stage: str, number: int, reply: Message) -> Message:
+        if (site, stage) == (LIAR, "keys"):
+            lying(grid, site, false_seed)
+        if (stage, number) == ("unmask", 1):
+            grid.present.update(away)
+        return reply
+
+    grid = MaskedGrid(tmp_path, SITES, script)
+    away["clinic-d"] = grid.present.pop("clinic-d")
+
+    record = conduct(journal, grid)
+
+    assert record.state is RunState.DEGRADED, record.detail
+    assert [item.state for item in journal.rounds("run")] == [RoundState.LOST, RoundState.COMMITTED]
+    expect_mean(journal, grid, 2, OTHERS)
+
+
 # -- the proof
 
 

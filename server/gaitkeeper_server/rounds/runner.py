@@ -59,7 +59,8 @@ def conduct(
     leave_sign(sign)
     try:
         journal = Journal(journal_path)
-        if journal.run(run).state.terminal:
+        record = journal.run(run)
+        if record.state.terminal or record.paused_itself:
             return 0
         home = CoordinatorHome(journal_path.parent)
         access = OperatorAccess(operator_port, operator_secret, lock)
