@@ -15,6 +15,7 @@ from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto import fleet_pb2, message_pb2, runtime_pb2
 from flwr.proto.node_pb2 import Node
+from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
 from flwr.supercore.constant import (
     NOOP_FEDERATION_ID,
     TASK_TOKEN_HEADER,
@@ -127,6 +128,7 @@ class Stage:
             assert site.fetch() is None
         run = self.state.create_run("", "", "", {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP)
         task = self.state.get_run_info(run_ids=[run])[0].primary_task_id
+        assert task is not None
         token = self.state.claim_task(task)
         assert token is not None
         assert self.state.activate_task(task)
@@ -188,7 +190,7 @@ def test_what_nobody_answers_in_time_goes_with_the_next_order(stage: Stage, monk
     assert away is None
     stage.sites[2].answer(unread)
     before = len(stage.store)
-    monkeypatch.setattr(link_state.InMemoryLinkState, "_check_stored_messages", _later(3600.0))
+    monkeypatch.setattr(InMemoryLinkState, "_check_stored_messages", _later(3600.0))
     assert before > 3
     stage.state._sweep()
     assert len(stage.store) == 0
@@ -197,7 +199,7 @@ def test_what_nobody_answers_in_time_goes_with_the_next_order(stage: Stage, monk
 
 def _later(seconds: float) -> Any:
     """Flower's look at what is too old, with a clock that is ahead."""
-    module = vars(link_state.InMemoryLinkState)["_check_stored_messages"]
+    module = vars(InMemoryLinkState)["_check_stored_messages"]
 
     def check(self: Any, message_ids: set[str], run_id: int | None = None) -> None:
         for message in self.message_ins_store.values():
@@ -241,7 +243,7 @@ def _announced(site: Site, order: Message | None) -> fleet_pb2.PushMessagesReque
 
 def test_sites_are_let_in_in_turn_and_never_more_than_there_are_places() -> None:
     async def story() -> None:
-        lying, most, came = 0, 0, []
+        lying, most, came = 0, 0, list[int]()
 
         async def hand_in(number: int) -> None:
             nonlocal lying, most
