@@ -145,7 +145,7 @@ class CoordinatorService:
             self._tick()
             self._trouble = ""
         except (GaitkeeperError, OSError) as error:
-            if isinstance(error, GaitkeeperError) and error.code != "journal-unavailable":
+            if isinstance(error, GaitkeeperError) and error.code not in control.PASSING:
                 raise
             # A busy or full disk passes; the runs are in the journal.
             if str(error) != self._trouble:
@@ -217,7 +217,7 @@ class CoordinatorService:
         try:
             study, _ = self._journal.study(record.run)
         except GaitkeeperError as error:
-            if error.code == "journal-unavailable":
+            if error.code in control.PASSING:
                 raise
             # Another version's, perhaps: going back to that one mends it.
             control.pause_itself(self._journal, record.run, error.message)

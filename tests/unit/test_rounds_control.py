@@ -202,7 +202,11 @@ def test_a_machine_that_stood_still_is_no_conductor_that_hangs(tmp_path: Path) -
     os.utime(tmp_path / "sign", ns=(1, 1))
     assert still.look(5000.4, 1) == 0.0
     assert still.counts()
-    assert not Stillness(tmp_path / "no folder" / "sign").counts()
+    # Where a file cannot be touched, nobody who could not either is still; nor is he at once when it can be again.
+    nowhere = Stillness(tmp_path / "later" / "sign")
+    assert [nowhere.look(moment, 0) for moment in (0.0, 0.5)] == [0.0, 0.5]
+    assert not nowhere.counts()
+    assert nowhere.look(0.6, 0) == pytest.approx(0.1)
 
 
 def test_a_service_outlives_a_conductors_log_that_cannot_be_opened(

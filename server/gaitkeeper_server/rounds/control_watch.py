@@ -73,10 +73,11 @@ class Stillness:
         return self._still_s
 
     def counts(self) -> bool:
-        """Whether the stillness says something of the process: one that cannot touch its file is not still."""
+        """Whether the stillness says something of the process: where the file cannot be touched, it begins anew."""
         try:
             self.path.touch()
         except OSError:
+            self._still_s = 0.0
             return False
         return True
 
