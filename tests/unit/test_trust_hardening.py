@@ -50,6 +50,16 @@ def test_a_coordinator_cannot_write_on_the_terminal(named: bool) -> None:
     assert "approve" in str(error.value)
 
 
+def test_a_name_that_cannot_be_looked_up_is_no_wrong_certificate() -> None:
+    """A firewall or a missing DNS entry is not somebody who stands between."""
+    endpoint = Endpoint("no-such-machine.invalid:7440", b"")
+    with grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials()) as channel:
+        ask = channel.unary_unary("/any/Thing")
+        with pytest.raises(GaitkeeperError) as error, translated(endpoint, 5.0):
+            ask(b"", timeout=5.0)
+    assert error.value.code in {"rpc-unreachable", "rpc-deadline"}  # the latter where no name server answers at all
+
+
 def test_a_log_that_was_emptied_but_for_a_torn_line_is_broken(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "audit.log")
     for _ in range(3):
