@@ -98,7 +98,7 @@ def _catalogue_error(error: grpc.RpcError, endpoint: Endpoint, deadline_s: float
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return GaitkeeperError("rpc-deadline", address=address, seconds=deadline_s)
     if code is grpc.StatusCode.UNAVAILABLE:
-        other_name = "hostname" in details.lower() and "resolving" not in details  # a name unknown here is no wrong name
+        other_name = "hostname" in details.lower() and "resolving" not in details  # not found by DNS
         if "CERTIFICATE_VERIFY_FAILED" in details or other_name:
             why = "the coordinator's certificate is not of the pinned root, not for this address, or expired"
             return GaitkeeperError("rpc-certificate", address=address, detail=why)
