@@ -14,9 +14,10 @@ from gaitkeeper_client.gait.bouts import Bout, find_bouts
 from gaitkeeper_client.gait.clean import clean
 from gaitkeeper_client.gait.hidden_leg import far_side, with_whole_legs
 from gaitkeeper_client.gait.leg_chain import fit_over_time
+from gaitkeeper_client.gait.perspective import Perspective, Picture
 from gaitkeeper_client.gait.view import LABORATORY, View, estimate_view
 from gaitkeeper_shared.arrays import FloatArray
-from gaitkeeper_shared.kinematics import joint_angles
+from gaitkeeper_shared.kinematics import joint_angles, midpoint
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.simulation.camera import Direction, camera_for
 from gaitkeeper_shared.simulation.patient import DISORDERS, Disorder, draw_patient
@@ -127,6 +128,18 @@ def test_no_other_view_is_touched() -> None:
     marker_bout = bout_of(walk)
     assert estimate_view(walk.positions) == LABORATORY
     assert with_whole_legs(marker_bout, LABORATORY) is marker_bout
+
+
+def test_hips_are_put_back_along_the_way_only_where_nothing_else_moves_them_there() -> None:
+    exact, _ = seen_of("healthy", "left_to_right")
+    bout = bout_of(exact)
+    perspective = Perspective(Picture(960, 540), 0.0, 0.0, 28.0, 4.0, 1000.0, 270.0, 400.0)
+    hip = JOINT_INDEX["right_hip"]
+    square, side = (with_whole_legs(bout, view).points for view in (View("oblique", 28.0, perspective), SIDE))
+    assert np.array_equal(square[:, hip, 0], bout.points[:, hip, 0])
+    shoulders = midpoint(bout.points, "shoulder")[:, 0]
+    before, after = (np.std(points[:, hip, 0] - shoulders) for points in (bout.points, side))
+    assert after == pytest.approx(0.5 * before)
 
 
 def leg_of(hip: tuple[float, float], thigh_deg: float, knee_deg: float) -> FloatArray:

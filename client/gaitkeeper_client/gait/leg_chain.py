@@ -30,7 +30,7 @@ def fit_over_time(leg: FloatArray, lengths: tuple[float, float], weight: FloatAr
     ``leg``: (T, 3, 2) as seen, evenly sampled and without gaps, at least three samples. ``weight``: (T, 3) of their
     squared distances, above 0.
     """
-    upper, lower = (_elevation(leg[:, n + 1] - leg[:, n]) for n in (0, 1))
+    upper, lower = (np.unwrap(_elevation(leg[:, n + 1] - leg[:, n])) for n in (0, 1))
     state = np.stack([leg[:, 0, 0], leg[:, 0, 1], upper, lower], axis=1)
     size = sum(lengths)
     root = np.sqrt(np.repeat(weight, 2, axis=1)) / (POINT_SD * size)
