@@ -15,6 +15,8 @@ from gaitkeeper_client.console.results import document_of
 from gaitkeeper_client.signing.kept import list_for
 
 PATIENT = "North 0042"
+STEP_MS = 60_000
+"""A deadline and no measure: a machine may be busy with other things."""
 ANALYSED_MS = 300_000
 SHOTS = Path(os.environ.get("GAITKEEPER_SCREENSHOTS", "."))
 PHONE = {"width": 390, "height": 844}
@@ -42,7 +44,7 @@ class Person:
 
     def __init__(self, browser: Browser, site: Stage, scheme: str = "light") -> None:
         self._context = browser.new_context(base_url=site.address, viewport=DESK, color_scheme=scheme)  # type: ignore[arg-type]
-        self._context.set_default_timeout(20_000)
+        self._context.set_default_timeout(STEP_MS)
         self.page: Page = self._context.new_page()
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))

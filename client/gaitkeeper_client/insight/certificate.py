@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.typed_json import from_json
 
+_MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 CERTIFICATE_SCHEMA = "gaitkeeper.certificate/1"
 CheckName = Literal[
     "planted", "untrained", "located", "deletion", "insertion", "faithful", "randomised", "stable", "spm"
@@ -68,4 +70,5 @@ def certificate_of(table: Mapping[str, Any]) -> Certificate:
 
 def sentence(check: Check) -> str:
     """A test in words, made from its numbers."""
-    return say(f"certificate.{check.name}", value=check.value, compared=check.compared, count=check.count)
+    told = say(f"certificate.{check.name}", value=check.value, compared=check.compared, count=check.count)
+    return _MINUS.sub("−", told)

@@ -273,7 +273,7 @@ def fact(key: str, value: object) -> str:
         return say("facts_words.yes" if value else "facts_words.no")
     if isinstance(value, float):
         if key.endswith("leg_lengths"):
-            return f"{100.0 * value:.1f}%"
+            return f"{number(100.0 * value, 1)}%"
         if key.endswith("share"):
             return f"{value:.0%}"
         decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 or key.endswith("_deg") else 2
