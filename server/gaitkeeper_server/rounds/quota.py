@@ -25,8 +25,10 @@ MOST_OBJECTS = 4096
 LEAST_BYTES = 32 * 1024 * 1024
 TIMES_ORDER = 8
 """A masked update has twice the bytes of the weights of its order; three of them may wait for a coordinator."""
-MOST_UNREAD_BYTES = 128 * 1024 * 1024
-"""Of replies that may lie there or be on their way at a time; each is taken for as large as the weights of an order."""
+MOST_UNREAD_BYTES = 64 * 1024 * 1024
+"""Of replies that may lie there or be on their way at a time; each is taken for as large as the weights of an order.
+
+While it is taken in, a reply costs up to four times its size: as it comes, as a request, as an object."""
 LEAST_PLACES = 8
 _STALLED_S = 30.0
 """A reply of which nothing came for so long keeps nobody else waiting."""
