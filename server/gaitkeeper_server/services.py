@@ -121,6 +121,6 @@ def _server(grace_s: float, connections: int, idle_s: float) -> grpc.Server:
             ("grpc.keepalive_permit_without_calls", 0),
             ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ],
-        interceptors=(ReadableOnly(),),
+        interceptors=[ReadableOnly()],
         maximum_concurrent_rpcs=MAX_WAITING_CALLS,
     )
