@@ -92,7 +92,7 @@ class CoordinatorService:
         self._children = Supervisor(self._write_status)
         self._superlink = Answers(self._config.control_port)
         self._conducted: dict[str, _Conducted] = {}
-        self._trouble = ""
+        self._trouble, self._untold = "", False
         self._publishing: dict[str, tuple[int, float]] = {}
         self._registry_since = 0.0
 
@@ -173,6 +173,8 @@ class CoordinatorService:
 
     def _tick(self) -> None:
         self._children.tick()
+        if self._untold:
+            self._write_status()
         if self._superlink.hangs():
             _log.warning("the SuperLink does not answer; it is ended and started anew")
             self._children.restart(_SUPERLINK)
@@ -300,9 +302,11 @@ class CoordinatorService:
             "children": [asdict(child) for child in self._children.status()],
             "unpublished": {run: tries for run, (tries, _) in self._publishing.items() if tries > _PUBLISH_TOLD},
         }
-        # A full disk must not end the service over what is only to be looked at.
+        # A full disk must not end the service over what is only to be looked at; it is written when there is room.
+        self._untold = True
         with contextlib.suppress(OSError, GaitkeeperError):
             write_durably(self._home.run / "coordinator.json", json.dumps(status, indent=1).encode())
+            self._untold = False
 
 
 def _why_taken(host: str, port: int) -> OSError | None:

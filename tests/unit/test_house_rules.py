@@ -36,7 +36,7 @@ CLIENT_ROOMS = (
     ("cli",),
 )
 SERVER_ROOMS = (
-    ("home", "store_file"),
+    ("home", "store_file", "open_files"),
     ("store",),
     ("persons",),
     ("enrolment", "registry", "pretraining"),

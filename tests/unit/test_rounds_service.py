@@ -140,8 +140,13 @@ def test_a_full_disk_does_not_end_the_service_over_its_status(
         raise GaitkeeperError("disk-full", path="x", detail="no space left")
 
     service = CoordinatorService(home, print)
-    monkeypatch.setattr(daemon, "write_durably", full)
-    service._write_status()
+    with monkeypatch.context() as patched:
+        patched.setattr(daemon, "write_durably", full)
+        service._write_status()
+    status = home.run / "coordinator.json"
+    assert not status.exists()
+    service._tick()
+    assert status.exists()
 
 
 def test_the_server_certificate_is_renewed_in_time_and_for_new_hosts(home: CoordinatorHome) -> None:
