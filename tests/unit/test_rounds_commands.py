@@ -46,6 +46,19 @@ def test_a_degraded_run_has_an_exit_status_of_its_own(home: CoordinatorHome, mon
     assert "Model version 12" in result.output
 
 
+def test_waiting_for_a_run_ends_when_it_pauses_itself(home: CoordinatorHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(journal_path(home))
+    record = journal.request_run("short", STUDY, SITES, weights())
+    journal.pause_run("short", "Round 1 ended with 1 of the 2 sites.", asked=False)
+    monkeypatch.setattr("gaitkeeper_server.daemon.is_running", lambda home: True)
+    monkeypatch.setattr("gaitkeeper_server.rounds.request.request_run", lambda *_: record)
+    result = CliRunner().invoke(app, ["train", "rounds", "--wait", "--home", str(home.path)])
+    assert isinstance(result.exception, GaitkeeperError)
+    assert (result.exception.code, result.exception.exit_status) == ("run-paused", 4)
+    assert "1 of the 2 sites" in result.exception.message
+    assert "coordinator resume short" in str(result.exception)
+
+
 def test_members_are_printed_as_the_table_of_a_study(home: CoordinatorHome) -> None:
     store = CoordinatorStore(home.store)
     certificate = identity("clinic-a").certificate
