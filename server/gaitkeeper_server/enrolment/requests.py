@@ -18,7 +18,7 @@ class _Unreadable:
     """In the place of a request. To gRPC itself, None would be an exception of ours."""
 
 
-class ReadableOnly(grpc.ServerInterceptor):
+class ReadableOnly(grpc.ServerInterceptor):  # type: ignore[type-arg]  # grpc itself knows no arguments
     """Parses requests so that what cannot be parsed comes to an answer of our own."""
 
     def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
