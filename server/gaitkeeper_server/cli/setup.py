@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gaitkeeper_server.cli.door import enter
 from gaitkeeper_shared.errors import GaitkeeperError
+
+if TYPE_CHECKING:
+    from gaitkeeper_server.home import CoordinatorConfig, CoordinatorHome
 
 Home = Annotated[
     Path | None,
@@ -104,9 +107,13 @@ def init(
         cosigners=keys,
         threshold=signatures if signatures is not None else (2 if keys else 1),
     )
+    _tell_founded(place, config, spoken(root_fingerprint(place)))
+
+
+def _tell_founded(place: CoordinatorHome, config: CoordinatorConfig, fingerprint: str) -> None:
     typer.echo(f"Coordinator {config.name} is ready in {place.path}.")
     typer.echo(f"Sites must be able to reach {config.told_enrolment}, {config.told_site} and {config.told_fleet}.")
-    typer.echo(f"Root fingerprint: {spoken(root_fingerprint(place))}")
+    typer.echo(f"Root fingerprint: {fingerprint}")
     if config.threshold > 1:
         every = len(config.consortium_keys) + 1
         typer.echo(f"Studies and releases need {config.threshold} signatures of {every} keys.")

@@ -70,6 +70,11 @@ def create_coordinator(
         told.get("fleet", ""),
     )
     check_apart(config)
+    _make(home, config, clock)
+    return config
+
+
+def _make(home: CoordinatorHome, config: CoordinatorConfig, clock: Clock) -> None:
     draft = CoordinatorHome(home.path.with_name(f".{home.path.name}.{secrets.token_hex(4)}"))
     try:
         home.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,7 +89,6 @@ def create_coordinator(
     except BaseException:
         shutil.rmtree(draft.path, ignore_errors=True)
         raise
-    return config
 
 
 def _host_of(address: str) -> str:
