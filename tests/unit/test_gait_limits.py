@@ -52,6 +52,13 @@ def test_a_walk_that_goes_backwards_is_refused_as_such(dimensions: int) -> None:
     assert all(parameter.value is None for parameter in backwards.parameters.values())
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_recording_that_is_upside_down_is_refused_as_such(dimensions: int) -> None:
+    tracks = keypoints() if dimensions == 2 else walk().trajectories(60.0)
+    turned = analyse(replace(tracks, positions=tracks.positions * ([1.0] * (dimensions - 1) + [-1.0])), source={})
+    assert [why.code for why in turned.reasons] == ["upside-down"]
+
+
 @pytest.mark.parametrize("name", ["ankle_range_left", "knee_range_right", "foot_progression_left"])
 def test_no_angle_beyond_human_limits_is_reported(name: str) -> None:
     limit = LARGEST_DEG[name.rsplit("_", 1)[0]]

@@ -1,4 +1,4 @@
-"""Whether there are two legs to tell apart: a walk is what two of them do in turn."""
+"""Whether there is a body to look at, upright and on two legs: a walk is what two of them do in turn."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SHORTEST_SIGHT_S = 0.5
 """What is seen for less is not seen."""
 LEAST_APART = 0.08
 """Ankles at least this far apart along the way, in leg lengths, at the widest tenth of a walk: a step of 7 cm."""
+_SIDES: tuple[Side, ...] = ("left", "right")
 _PARTS = ("hip", "ankle", "heel", "toe")
 
 
@@ -21,10 +22,18 @@ def leg_alone(tracks: JointTrajectories) -> Side | None:
     """The side of the only leg that is seen from hip to toe for long enough; None where both are, or neither."""
     if tracks.time_s.size < 2:
         return None
-    seen = {side: _seconds(tracks, side) >= SHORTEST_SIGHT_S for side in ("left", "right")}
+    seen = {side: _seconds(tracks, side) >= SHORTEST_SIGHT_S for side in _SIDES}
     if seen["left"] == seen["right"]:
         return None
     return "left" if seen["left"] else "right"
+
+
+def upside_down(tracks: JointTrajectories) -> bool:
+    """Whether the shoulders are below the hips, in more than half of the samples in which one side shows both."""
+    above = [joint(tracks.positions, f"{side}_shoulder") - joint(tracks.positions, f"{side}_hip") for side in _SIDES]
+    heights = np.concatenate([difference[:, -1] for difference in above])
+    heights = heights[np.isfinite(heights)]
+    return bool(heights.size and np.median(heights) < 0.0)
 
 
 def _seconds(tracks: JointTrajectories, side: str) -> float:

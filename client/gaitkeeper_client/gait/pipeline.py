@@ -15,7 +15,7 @@ from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
-from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part
+from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part, upside_down
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.perspective import Picture
@@ -54,6 +54,8 @@ def analyse(
         return _refuse([reason("not-walking", detail=say("why.one_leg", side=say(f"sides.{side}")))], source, {})
     if not _enough_to_see(trajectories):
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
+    if upside_down(trajectories):
+        return _refuse([reason("upside-down")], source, {})
     cleaned = clean(trajectories)
     chosen = method if method is not None else default_method(cleaned.tracks)
     found_bouts = [bout for bout in find_bouts(cleaned.tracks) if legs_part(bout)]

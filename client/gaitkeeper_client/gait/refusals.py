@@ -32,6 +32,7 @@ RULES: dict[str, str] = {
     "no-person": "nobody is seen for at least half a second",
     "not-walking": "the person neither travels with alternating legs nor walks on the spot",
     "walks-backwards": "the feet point against the way travelled, by more than 90 degrees, in every straight walk",
+    "upside-down": "the shoulders are below the hips in more than half of what is seen of both",
     "beyond-human": "the angle is larger than a human joint allows",
     "too-few-cycles": f"fewer than {FEWEST_CYCLES} complete gait cycles",
     "frame-rate-too-low": f"fewer than {LOWEST_RATE_HZ:g} samples per second",

@@ -48,7 +48,7 @@ class DoorServer(Server):
         await super().startup(sockets=[])
         if self.should_exit:
             return
-        (listener,) = sockets or ()
+        (listener,) = sockets or []
         assert isinstance(self.config.ssl, ssl.SSLContext)
         self._door = _Door(listener, self.config.ssl, self._protocol, self._callers, self._limits)
 
@@ -59,7 +59,7 @@ class DoorServer(Server):
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg,operator]  # a class by then
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # a class by then
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
