@@ -99,7 +99,7 @@ def _english_in(text: str) -> set[str]:
     for source in _sources():
         text = text.replace(source, " ")
     text = re.sub(
-        r"\b[0-9a-f]{16,}\b|\b[pr]-[0-9a-f]{16}\b|doi:\S*|\([a-z]+(-[a-z]+)+\)|(/[\w.-]+){2,}|\.[a-z0-9]{2,4}\b",
+        r"\b[0-9a-f]{16,}\b|\b[pr]-[0-9a-f]{16}\b|doi:\S*|\([a-z]+(-[a-z]+)+\)|(/[\w.-]+){2,}|\.[a-z0-9]{2,4}\b|'[a-z]+'",
         " ",
         text,
     )

@@ -166,13 +166,12 @@ def test_versions_lie_on_an_mlflow_server_that_exists(
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait(timeout=30)
-    for name, hidden in ((f"http://127.0.0.1:{port}", ""), (f"http://anna:s3cr@t@127.0.0.1:{port}", "s3cr")):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", name)
-        with pytest.raises(GaitkeeperError) as error:
-            remote.versions()
-        assert error.value.code == "registry-failed"
-        assert f"127.0.0.1:{port}" in error.value.message.replace("', port=", ":")
-        assert not hidden or hidden not in str(error.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:s3cr@t@127.0.0.1:{port}")
+    with pytest.raises(GaitkeeperError) as error:
+        remote.versions()
+    assert error.value.code == "registry-failed"
+    assert f"127.0.0.1:{port}" in error.value.message
+    assert "s3cr" not in str(error.value)
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], *, deadline_s: float) -> None:

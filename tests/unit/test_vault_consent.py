@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from vault_fixtures import everything, facts_of, kill_at, lines_of, make_recording, make_site, someone
 
 from gaitkeeper_client.consortium.policy import write_default_policy
+from gaitkeeper_client.consortium.studies import Offer, approve
 from gaitkeeper_client.training.home_runtime import HomeRuntime
 from gaitkeeper_client.vault.consent import Consent, parse_purposes, words_for
 from gaitkeeper_client.vault.erasure import erase
@@ -48,6 +49,7 @@ clip_norm = 0.5
 sample_rate = 0.5
 patients_per_site = 8
 """
+APPROVED = "0" * 64
 
 
 @pytest.fixture
@@ -57,6 +59,7 @@ def site(tmp_path: Path) -> tuple[SiteHome, SiteKey]:
     with Vault.open(home, key) as vault:
         for number in range(3):
             vault.add(someone(f"patient-{number}"), make_recording(number), facts_of(number))
+    approve(home, Offer(parse_study(STUDY), APPROVED, None))
     return home, key
 
 
@@ -70,7 +73,7 @@ def run(home: SiteHome, *arguments: str) -> tuple[int, str]:
 
 
 def in_training(home: SiteHome) -> set[str]:
-    dataset = HomeRuntime(home).dataset("0" * 64, parse_study(STUDY), "run")
+    dataset = HomeRuntime(home).dataset(APPROVED, parse_study(STUDY), "run")
     return {person.pseudonym for person in (*dataset.train, *dataset.held_out)}
 
 
@@ -89,11 +92,11 @@ def test_a_withdrawal_is_out_of_the_next_round_and_no_list_gives_it_back(site: t
     home, key = site
     runtime = HomeRuntime(home)
     assert len(in_training(home)) == 3
-    runtime.dataset("0" * 64, parse_study(STUDY), "run")
+    runtime.dataset(APPROVED, parse_study(STUDY), "run")
     status, output = run(home, "consent", "patient-1", "--withdraw", "training", "--json")
     assert (status, json.loads(output)["allows"]) == (0, ["care"])
     pseudonym = json.loads(output)["pseudonym"]
-    again = runtime.dataset("0" * 64, parse_study(STUDY), "run")  # the very runtime that had cached them
+    again = runtime.dataset(APPROVED, parse_study(STUDY), "run")  # the very runtime that had cached them
     assert pseudonym not in {person.pseudonym for person in (*again.train, *again.held_out)}
     with Vault.open(home, key) as vault:
         claims = someone("patient-1", consent=Consent(frozenset({"care", "training"})))
@@ -241,10 +244,10 @@ def test_a_running_site_does_not_train_on_what_is_past_its_time(site: tuple[Site
         vault.add(someone("new"), make_recording(20), RecordingFacts("aa" * 32, "new.mp4", "2990-01-01T00:00:00+00:00"))
         kept = vault.named("new").pseudonym
     runtime = HomeRuntime(home)
-    first = runtime.dataset("0" * 64, parse_study(STUDY), "run")
+    first = runtime.dataset(APPROVED, parse_study(STUDY), "run")
     assert len(first.train) + len(first.held_out) == 4
     write_table(home, "retention", {"days": 30})
-    after = runtime.dataset("0" * 64, parse_study(STUDY), "run")
+    after = runtime.dataset(APPROVED, parse_study(STUDY), "run")
     assert {person.pseudonym for person in (*after.train, *after.held_out)} == {kept}
 
 
