@@ -109,9 +109,9 @@ def _false_pair(stage: Stage, kind: str) -> tuple[Path, Path]:
     return paths
 
 
-def clock(stage: Stage) -> str:
-    """The clock of one site's machine is an hour ahead during a run; set right, the site is back in the next."""
-    with other_node(stage, "tests.faults.shifted_node"):
+def clock(stage: Stage, way: str) -> str:
+    """The clock of one site's machine is an hour off during a run; set right, the site is back in the next."""
+    with other_node(stage, {"ahead": "tests.faults.shifted_node", "behind": "tests.faults.late_node"}[way]):
         wrong = summary(stage.end_of(stage.begin(rounds=1, deadline_s=20.0)))
     return f"{wrong}; then {summary(stage.end_of(stage.begin(rounds=1)))}"
 

@@ -1,4 +1,4 @@
-"""A site's node on a machine whose clock is an hour ahead: what it signs carries the wrong time."""
+"""A site's node on a machine whose clock is an hour off: what it signs carries the wrong time."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from flwr.supernode import node_auth_http_interceptor as signing
 
 from gaitkeeper_client.agent import node
 
+AHEAD = timedelta(hours=1)
 _right = signing.now
 
 
-def _wrong() -> datetime:
-    return _right() + timedelta(hours=1)
-
-
-def main() -> None:
+def main(by: timedelta = AHEAD) -> None:
     """Entry point of the child process."""
-    vars(signing)["now"] = _wrong
+
+    def wrong() -> datetime:
+        return _right() + by
+
+    vars(signing)["now"] = wrong
     node.main()
 
 

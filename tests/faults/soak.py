@@ -8,7 +8,7 @@ import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,9 @@ ROUNDS_A_KILL = 4
 """On average."""
 VICTIMS = ("conductor", "superlink", "coordinator", "node", "executor", "site", "machine")
 REST_S = 3.0
+PARTS = ("superlink", "node", "executor")
+FILES_A_RUN, MIB_A_ROUND = 4, 0.1
+"""More than that is a leak: a run leaves a log of its own and its row in the journal; 200 rounds, less than 20 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def main(words: Sequence[str]) -> int:
     text = _words(diary, charged, asked.seed)
     say(text)
     write_part("soak", text)
-    good = not diary.broken and set(diary.ends) == {"succeeded"} and diary.rounds >= asked.rounds
+    sound = not diary.broken and not leaks(diary, charged)
+    good = sound and set(diary.ends) == {"succeeded"} and diary.rounds >= asked.rounds
     return 130 if interrupted else int(not good)
 
 
@@ -177,8 +181,7 @@ def _words(diary: Diary, charged: dict[str, int], seed: int) -> str:
         + ", ".join(f"{site} {count}" for site, count in charged.items())
         + ".",
     ]
-    if diary.broken:
-        lines += ["", f"**WRONG**: {diary.broken}"]
+    lines += [line for why in (diary.broken, *leaks(diary, charged)) if why for line in ("", f"**WRONG**: {why}")]
     lines += [
         "",
         f"At rest, at the beginning and at the end: processes {_ends(diary.processes)}; files of coordinator and sites "
@@ -188,11 +191,35 @@ def _words(diary: Diary, charged: dict[str, int], seed: int) -> str:
         "| process | seen | MiB first | MiB last | MiB largest | MiB a round, of one process | files | threads |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for part in ("superlink", "node", "executor"):
+    for part in PARTS:
         mine = [sample for sample in diary.samples if sample.part == part]
         if mine:
             lines.append(_row(part, mine))
     return "\n".join(lines)
+
+
+def leaks(diary: Diary, charged: Mapping[str, int]) -> list[str]:
+    """What there is more of at the end than the rounds explain: processes, files, memory, charges."""
+    found = [f"{site} was charged {count} times" for site, count in charged.items() if count > diary.rounds]
+    runs = diary.ends.total()
+    for what, numbers, more in (
+        ("processes", diary.processes, 0),
+        ("temporary files", diary.temporary, 0),
+        ("files", diary.kept, FILES_A_RUN * runs),
+    ):
+        if numbers and numbers[-1] > numbers[0] + more:
+            found.append(f"{what} went from {numbers[0]} to {numbers[-1]} in {runs} runs")
+    for part in PARTS:
+        grown = _growth([sample for sample in diary.samples if sample.part == part])
+        if grown and statistics.median(grown) > MIB_A_ROUND:
+            found.append(f"{part} grows by {statistics.median(grown):.3f} MiB a round")
+    return found
+
+
+def _growth(samples: Sequence[Sample]) -> list[float]:
+    """MiB a round of each process that lived long enough."""
+    lives = {sample.pid: [other for other in samples if other.pid == sample.pid] for sample in samples}
+    return [slope for slope in map(_slope, lives.values()) if slope is not None]
 
 
 def _ends(numbers: Sequence[int]) -> str:
@@ -202,8 +229,7 @@ def _ends(numbers: Sequence[int]) -> str:
 def _row(part: str, samples: Sequence[Sample]) -> str:
     first = [s.mib for s in samples if s.round == samples[0].round]
     last = [s.mib for s in samples if s.round == samples[-1].round]
-    lives = {sample.pid: [other for other in samples if other.pid == sample.pid] for sample in samples}
-    grown = [slope for slope in map(_slope, lives.values()) if slope is not None]
+    grown = _growth(samples)
     growth = f"{statistics.median(grown):+.3f} (median of {len(grown)})" if grown else "none lived long enough"
     files, threads = ([getattr(s, name) for s in samples] for name in ("files", "threads"))
     return (

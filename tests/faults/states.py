@@ -192,12 +192,29 @@ def two_conductors(stage: Stage) -> str:
 
 
 def two_services(stage: Stage) -> str:
-    """``gaitkeeper coordinator start`` on a home where a service runs."""
-    from gaitkeeper_shared.single import hold
+    """``gaitkeeper coordinator start`` twice on one home; the first is killed then, and a third one starts."""
+    from gaitkeeper_server.daemon import is_running
+    from gaitkeeper_server.enrolment.setup import create_coordinator
+    from gaitkeeper_server.home import CoordinatorHome
 
-    command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "start", "--home", str(stage.home.path)]
-    with hold(stage.home.run / "coordinator.lock", stage.home.path, "coordinator-running"):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    home = CoordinatorHome(stage.folder / "twice")
+    create_coordinator(home, "twice", ("127.0.0.1",), ports=dict.fromkeys(("enrolment", "site", "fleet", "control"), 0))
+    command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "start", "--home", str(home.path)]
+    ready, started = home.run / "superlink.ready", []
+    try:
+        for _ in range(2):
+            ready.unlink(missing_ok=True)
+            with (stage.folder / "twice.log").open("ab") as log:
+                started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+            stage.wait(lambda: ready.exists() and is_running(home), MOMENT_S)
+            if len(started) == 1:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=MOMENT_S, check=False)
+                started[0].kill()
+                started[0].wait(MOMENT_S)
+    finally:
+        for service in started:
+            service.terminate()
+            service.wait(MOMENT_S)
     traceback = ", with a traceback" if "Traceback" in done.stderr else ""
     known = "says that one runs" if "already runs on" in done.stderr else done.stderr[-200:]
-    return f"exit {done.returncode}, {known}{traceback}"
+    return f"exit {done.returncode}, {known}{traceback}; after a SIGKILL of the first the next one serves"

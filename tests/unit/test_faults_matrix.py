@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from tests.faults import __main__ as command
 from tests.faults import everything, outcomes, page
 from tests.faults.outcomes import Cell, cells, keep, outcome
+from tests.faults.soak import Diary, Sample, leaks
 
 
 def test_every_cell_can_be_run_and_has_a_name_of_its_own() -> None:
@@ -94,3 +96,16 @@ def test_all_fails_where_a_part_does_and_not_where_one_cannot_be_measured_here(
     assert everything.main(["--watch-minutes", "90"]) == status
     assert ran == [(), ("load",), ("crowd",), ("soak",), ("watch", "--minutes", "90")]
     assert capsys.readouterr().out.count("NOT as it should be") == sum(end == 1 for end in ends.values())
+
+
+def test_a_soak_calls_a_leak_a_leak() -> None:
+    def diary(*, processes: int = 7, temporary: int = 0, files: int = 44, mib_a_round: float = 0.01) -> Diary:
+        samples = [Sample("node", 1, number, 130.0 + mib_a_round * number, 9, 4) for number in range(0, 60, 10)]
+        return Diary(Counter(succeeded=6), Counter(), samples, [7, processes], [0, temporary], [40, files], 60)
+
+    assert leaks(diary(), {"clinic-a": 60}) == []
+    assert leaks(diary(processes=8), {}) == ["processes went from 7 to 8 in 6 runs"]
+    assert leaks(diary(temporary=1), {}) == ["temporary files went from 0 to 1 in 6 runs"]
+    assert leaks(diary(files=65), {}) == ["files went from 40 to 65 in 6 runs"]
+    assert leaks(diary(mib_a_round=0.2), {}) == ["node grows by 0.200 MiB a round"]
+    assert leaks(diary(), {"clinic-a": 61}) == ["clinic-a was charged 61 times"]
