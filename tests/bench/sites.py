@@ -28,8 +28,8 @@ ROUNDS = 2
 WEIGHTS = 100_000
 """Numbers of the model: an update takes 400 kB, those of 1,000 sites 400 MB."""
 LONGEST_S = 1200.0
-STUDY = b"""
-name = "many-sites"
+STUDY = """
+name = "NAME"
 [task]
 labels = ["healthy", "patient"]
 [input]
@@ -90,12 +90,17 @@ def main(sites: int) -> None:
     print(json.dumps({"sites": sites, "seconds": seconds, "peak_mib": peak}))
 
 
+def study_of_many(name: str, rounds: int, sites: int) -> bytes:
+    """A study for so many sites, all of them in each round, in which nothing is evaluated and nothing masked."""
+    return STUDY.replace("NAME", name).replace("ROUNDS", str(rounds)).replace("SITES", str(sites)).encode()
+
+
 def requested(folder: Path, names: tuple[str, ...]) -> Journal:
     """A journal in which a run ``bench`` of these sites was asked for."""
     from gaitkeeper_server.rounds.journal import Journal
 
-    study = STUDY.replace(b"ROUNDS", b"%d" % ROUNDS).replace(b"SITES", b"%d" % len(names))
     journal = Journal(folder / "journal.sqlite")
+    study = study_of_many("many-sites", ROUNDS, len(names))
     journal.request_run("bench", study, names, {"weights": np.zeros(WEIGHTS, np.float32)})
     return journal
 

@@ -7,6 +7,7 @@ TLS, with a key for each site. The sites are threads with Flower's own Fleet con
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,8 +27,11 @@ from typing import IO
 import numpy as np
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, private_key_to_bytes, public_key_to_bytes
 from rich.console import Console
-from tests.faults.outcomes import ROOT
+from tests.bench.sites import study_of_many
 from tests.faults.page import write_part
+from tests.faults.readings import memory_mib, processor_s
+from tests.faults.served import children, coordinator, until
+from tests.faults.workers import begin_worker
 from tests.integration.trust_fixtures import FREE_PORTS
 from tests.measured import commit
 
@@ -44,32 +48,11 @@ SITES_A_PROCESS = 250
 ROUNDS = 2
 LARGE = 4_000_000
 """Bytes of an update of the larger model."""
-START_S, CONNECT_S, RUN_S = 180.0, 1800.0, 3600.0
+CONNECT_S, RUN_S = 1800.0, 3600.0
 REST_S, IDLE_S = 4.0, 25.0
 """A site's question is held for up to 20 s."""
 _MIB = 1 << 20
 RUN = "crowd"
-STUDY = """
-name = "crowd"
-[task]
-labels = ["healthy", "patient"]
-[input]
-channels = ["hip_flexion_left"]
-[training]
-rounds = {rounds}
-[privacy]
-epsilon = 5.0
-delta = 1e-5
-clip_norm = 1.0
-sample_rate = 0.5
-patients_per_site = 10
-[evaluation]
-holdout = 0.0
-[federation]
-quorum = {sites}
-deadline_s = 1200.0
-aggregation = "plain"
-"""
 
 
 @dataclass(slots=True)
@@ -82,16 +65,9 @@ class Seen:
 
     def look(self, pid: int) -> None:
         """Look once; a process that is gone is left as it was."""
-        try:
-            status = Path(f"/proc/{pid}/status").read_text("ascii")
-            times = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        except (OSError, UnicodeDecodeError):
-            return
-        sizes = dict(line.split(":", 1) for line in status.splitlines() if line.startswith("Vm"))
-        if "VmRSS" in sizes:
-            self.last_mib = int(sizes["VmRSS"].split()[0]) / 1024
+        with contextlib.suppress(OSError, KeyError):
+            self.last_mib, self.processor_s = memory_mib(pid), processor_s(pid)
             self.peak_mib = max(self.peak_mib, self.last_mib)
-            self.processor_s = (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -128,31 +104,6 @@ class Measured:
     journal_per_reply: float
     phases: tuple[tuple[float, float, float, float], ...]
     """By round, from its start: when the first and the last site had its order, the first and the last had answered."""
-
-
-def children(home: CoordinatorHome) -> dict[str, int]:
-    """Process ids of the coordinator's children by name."""
-    try:
-        status = json.loads((home.run / "coordinator.json").read_text("ascii"))
-    except (OSError, ValueError):
-        return {}
-    return {child["name"]: child["pid"] for child in status["children"] if child["pid"]}
-
-
-@contextmanager
-def coordinator(home: CoordinatorHome) -> Iterator[None]:
-    """``gaitkeeper coordinator start``, until the block ends."""
-    command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "start", "--home", str(home.path)]
-    # A registry of its own would only start its server beside what is measured.
-    registry = {"MLFLOW_TRACKING_URI": f"sqlite:///{home.path.parent / 'registry.sqlite'}"}
-    with (home.path.parent / "service.log").open("wb") as log:
-        service = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **registry})
-    try:
-        _until(lambda: (home.run / "superlink.ready").exists() and "superlink" in children(home), START_S)
-        yield
-    finally:
-        service.terminate()
-        service.wait(60)
 
 
 def enrol(home: CoordinatorHome, folder: Path, count: int) -> list[tuple[str, Path]]:
@@ -200,27 +151,17 @@ def crowd(home: CoordinatorHome, sites: Sequence[tuple[str, Path]]) -> Iterator[
     """All sites connected to the coordinator, until the block ends."""
     config, workers = home.config(), []
     for first in range(0, len(sites), SITES_A_PROCESS):
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.crowd_sites"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        assert worker.stdin is not None
         asked = {
             "address": config.address(config.fleet_port),
             "root": str(home.root_certificate),
             "first": first,
             "sites": [(name, str(key)) for name, key in sites[first : first + SITES_A_PROCESS]],
         }
-        worker.stdin.write(json.dumps(asked) + "\n")
-        worker.stdin.flush()
-        workers.append(worker)
+        workers.append(begin_worker("tests.faults.crowd_sites", asked))
     made = Crowd(workers)
     try:
         made.listen()
-        _until(lambda: made.count("connected") >= len(sites) or made.ended(), CONNECT_S)
+        until(lambda: made.count("connected") >= len(sites) or made.ended(), CONNECT_S)
         if made.ended():
             raise RuntimeError("a process with sites ended")
         yield made
@@ -283,9 +224,9 @@ def _idle_share(process: Seen) -> float:
 
 
 def _play(journal: Journal, names: Sequence[str], update: int) -> None:
-    study = STUDY.format(rounds=ROUNDS, sites=len(names)).encode()
+    study = study_of_many("crowd", ROUNDS, len(names))
     journal.request_run(RUN, study, names, {"weights": np.zeros(update // 4, np.float32)})
-    _until(lambda: journal.run(RUN).state.terminal, RUN_S, every_s=0.5)
+    until(lambda: journal.run(RUN).state.terminal, RUN_S, every_s=0.5)
     record = journal.run(RUN)
     if record.state is not RunState.SUCCEEDED:
         raise RuntimeError(f"the run {record.state}: {record.detail}")
@@ -316,14 +257,6 @@ def _most_unread(home: CoordinatorHome, told: Crowd) -> int:
         lying += step
         most = max(most, lying)
     return most
-
-
-def _until(condition: Callable[[], bool], seconds: float, every_s: float = 0.1) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise RuntimeError(f"not within {seconds:.0f} s")
-        time.sleep(every_s)
 
 
 def _words(found: Sequence[Measured]) -> str:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from tests.faults.nodes import SITE, other_node
+from tests.faults.readings import memory_mib
 from tests.faults.relay import Mode
 from tests.faults.stage import MOMENT_S, Stage
 from tests.faults.words import summary
@@ -61,19 +62,14 @@ def misbehave(stage: Stage, what: str) -> str:
 def flood(stage: Stage) -> str:
     """One site's node sends, in place of each reply, as much as it can; what that takes of the SuperLink's memory."""
     superlink = stage.pid("superlink")
-    before = _resident_mib(superlink, "VmRSS")
+    before = memory_mib(superlink)
     Path(f"/proc/{superlink}/clear_refs").write_text("5", "ascii")  # its peak is counted from here
     with other_node(stage, "tests.faults.flooding_node"):
         ended = summary(stage.end_of(stage.begin()))
         stage.pause(1.0)
-        grown = _resident_mib(superlink, "VmHWM") - before
+        grown = memory_mib(superlink, "VmHWM") - before
     told = (stage.home.logs / "superlink.log").read_text("utf-8", errors="replace")
     named = [what for what, words in _NAMED.items() if re.search(rf"{SITE}.*{words}", told)]
     well = f"memory within {FLOOD_MIB} MiB more" if grown <= FLOOD_MIB else f"memory grew by {grown:.0f} MiB"
     after = summary(stage.end_of(stage.begin(rounds=1)))
     return f"{ended}; the log names the site for {', '.join(named) or 'nothing'}; {well}; then {after}"
-
-
-def _resident_mib(pid: int, what: str) -> float:
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines())
-    return int(status[what].split()[0]) / 1024

@@ -6,18 +6,17 @@ import argparse
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from tests.faults.outcomes import ROOT
 from tests.faults.page import write_part
+from tests.faults.readings import memory_mib
+from tests.faults.served import coordinator
+from tests.faults.workers import begin_worker
 from tests.integration.trust_fixtures import FREE_PORTS, new_site
 from tests.measured import commit
 
@@ -33,7 +32,7 @@ from gaitkeeper_shared.models.bundle import ModelBundle
 from gaitkeeper_shared.models.spec import ModelSpec
 
 WORKERS = 4
-START_S, PHASE_S = 90.0, 600.0
+PHASE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +71,14 @@ def main(words: Sequence[str]) -> int:
         create_coordinator(home, "many", ("127.0.0.1",), ports=FREE_PORTS)
         first, second = (_prepare(folder, home, kind, sites) for kind in ("early", "late"))
         study = _signed_study(folder, home)
-        service = _start(home)
-        try:
+        with coordinator(home) as service:
             enrolled = _phase(folder, [Errand("enrol", site) for site in first])
             publish(home, 1, _model(study), study=study.study.name, study_hash=study.hash)
             deploy(home, 1)
             mixed = _phase(
                 folder, [*(Errand("fetch", site) for site in first), *(Errand("enrol", site) for site in second)]
             )
-            peak = _peak_mib(service.pid)
-        finally:
-            service.terminate()
-            service.wait(60)
+            peak = memory_mib(service.pid, "VmHWM")
         active = sum(item.state == "active" for item in deployments(home))
         members = len(CoordinatorStore(home.store).enrolled_sites())
     text = _words(sites, {"all enrol": enrolled, "all fetch, as many others enrol": mixed}, peak)
@@ -114,20 +109,6 @@ def _model(study: SignedStudy) -> bytes:
     return ModelBundle.initial(ModelSpec.of(study.study, study.hash)).to_bytes()
 
 
-def _start(home: CoordinatorHome) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "start", "--home", str(home.path)]
-    service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert service.stdout is not None
-    until = time.monotonic() + START_S
-    for line in service.stdout:
-        if "ready" in line:
-            return service
-        if time.monotonic() > until:
-            break
-    service.kill()
-    raise RuntimeError("the coordinator did not start")
-
-
 def _phase(folder: Path, errands: Sequence[Errand]) -> list[Try]:
     """Every errand begins at once. The sites are threads of a few processes, which wait for one another at a file."""
     go = folder / "go"
@@ -135,18 +116,7 @@ def _phase(folder: Path, errands: Sequence[Errand]) -> list[Try]:
     workers = []
     for number in range(WORKERS):
         share = [{"did": item.did, "site": str(item.site)} for item in errands[number::WORKERS]]
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.load_sites"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        worker.stdin.write(json.dumps({"go": str(go), "errands": share}) + "\n")
-        worker.stdin.flush()
-        workers.append(worker)
+        workers.append(begin_worker("tests.faults.load_sites", {"go": str(go), "errands": share}))
     try:
         for worker in workers:
             assert worker.stdout is not None
@@ -157,11 +127,6 @@ def _phase(folder: Path, errands: Sequence[Errand]) -> list[Try]:
         for worker in workers:
             worker.kill()
     return [Try(row["did"], row["seconds"], tuple(row["failures"]), row["done"]) for row in rows]
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text("ascii")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
 def _words(sites: int, phases: dict[str, list[Try]], peak: float) -> str:

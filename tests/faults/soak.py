@@ -16,6 +16,7 @@ from rich.console import Console
 from tests.faults.application import ledger_of
 from tests.faults.kills import victims
 from tests.faults.page import write_part
+from tests.faults.readings import memory_mib, status_of
 from tests.faults.stage import SITES, Stage, Stages
 from tests.faults.words import summary
 from tests.measured import commit
@@ -140,10 +141,9 @@ def _rest(stage: Stage, diary: Diary) -> None:
 
 
 def _sample(name: str, pid: int, number: int) -> Sample:
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines())
     files = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     part = name.rpartition("-")[2]
-    return Sample(part, pid, number, int(status["VmRSS"].split()[0]) / 1024, files, int(status["Threads"]))
+    return Sample(part, pid, number, memory_mib(pid), files, int(status_of(pid)["Threads"]))
 
 
 def _descendants() -> int:

@@ -8,6 +8,7 @@ again, memory and open files of each process.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.faults.page import write_part
+from tests.faults.readings import memory_mib, processor_s
 from tests.measured import commit
 
 from gaitkeeper_shared.ports import free_port
@@ -45,8 +47,8 @@ LOOK_S = 5.0
 CUT_EVERY_S, CUT_S = 150.0, 20.0
 FILE_EVERY_S = 40.0
 FAULTS = ("killed", "frozen")
-SEEING_S, TICKS_SEEING = 2.0, 4.0
-"""Who looks at frames uses more than so many hundredths of a second of the processor in a second."""
+SEEING_S, SHARE_SEEING = 2.0, 0.04
+"""Who looks at frames uses more than such a share of a processor."""
 SIXTHS, GROWS = 6, 1.1
 """What is larger by a tenth in the last sixth than in every one before grows."""
 LOST_S = 90.0
@@ -169,9 +171,9 @@ class Watched:
 
     def _sees(self, watch: int) -> bool:
         """Whether the camera's process looks at frames: over two seconds it works, as a waiting one does not."""
-        before = sum(map(_ticks, _children(watch)["camera"]))
+        before = _worked_s(_children(watch)["camera"])
         time.sleep(SEEING_S)
-        return sum(map(_ticks, _children(watch)["camera"])) - before >= SEEING_S * TICKS_SEEING
+        return _worked_s(_children(watch)["camera"]) - before >= SEEING_S * SHARE_SEEING
 
     def _begin_camera(self) -> None:
         script = Path(__file__).with_name("rtsp_server.py")
@@ -191,10 +193,8 @@ class Watched:
         for part, pids in parts.items():
             for pid in pids:
                 try:
-                    status = Path(f"/proc/{pid}/status").read_text()
-                    mib = int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024.0
-                    self._diary.samples.append((part, now, mib, len(_open_files(pid))))
-                except (OSError, IndexError):
+                    self._diary.samples.append((part, now, memory_mib(pid), len(_open_files(pid))))
+                except (OSError, KeyError):
                     continue  # it ended just now
 
 
@@ -212,13 +212,13 @@ def _children(parent: int) -> dict[str, list[int]]:
     return found
 
 
-def _ticks(pid: int) -> int:
-    """Processor time of a process so far, in hundredths of a second."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])
+def _worked_s(pids: Sequence[int]) -> float:
+    """Processor time of processes so far, those that have ended just now left out."""
+    worked = 0.0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            worked += processor_s(pid)
+    return worked
 
 
 def _open_files(pid: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,8 @@ class ReadableOnly(grpc.ServerInterceptor):  # type: ignore[type-arg]  # grpc it
             return None
         parse, encode = handler.request_deserializer, handler.response_serializer
         if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(_streamed(handler.unary_stream), _tolerant(parse), encode)
-        return grpc.unary_unary_rpc_method_handler(_single(handler.unary_unary), _tolerant(parse), encode)
+            return grpc.unary_stream_rpc_method_handler(_readable(handler.unary_stream), _tolerant(parse), encode)
+        return grpc.unary_unary_rpc_method_handler(_readable(handler.unary_unary), _tolerant(parse), encode)
 
 
 def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -42,19 +42,10 @@ def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return parsed
 
 
-def _single(method: Callable[..., Any]) -> Callable[..., Any]:
+def _readable(method: Callable[..., Any]) -> Callable[..., Any]:
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
-        return _refuse(context) if isinstance(request, _Unreadable) else method(request, context)
+        if isinstance(request, _Unreadable):
+            refuse(context, GaitkeeperError("rpc-request-unusable"))
+        return method(request, context)
 
     return answer
-
-
-def _streamed(method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    def answers(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        return _refuse(context) if isinstance(request, _Unreadable) else method(request, context)
-
-    return answers
-
-
-def _refuse(context: grpc.ServicerContext) -> Any:
-    refuse(context, GaitkeeperError("rpc-request-unusable"))
