@@ -19,7 +19,7 @@ _BEGIN, _END = "<!-- measured -->", "<!-- end of measured -->"
 def keep(results: Sequence[Result], load: float) -> None:
     """Put ``results`` in the place of older ones of the same names. ``load``: of the machine before the measurement."""
     entries: dict[str, dict[str, Any]] = json.loads(LATEST.read_text("utf-8")) if LATEST.exists() else {}
-    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    at, present = datetime.now(UTC).strftime("%Y-%m-%d %H:%M"), commit()
     for item in results:
         entries[item.name] = {
             "value": round(item.value, 4),
@@ -28,7 +28,7 @@ def keep(results: Sequence[Result], load: float) -> None:
             "detail": item.detail,
             "load": round(load, 1),
             "at": at,
-            "commit": commit(),
+            "commit": present,
         }
     LATEST.parent.mkdir(exist_ok=True)
     write_durably(LATEST, (json.dumps(entries, indent=2) + "\n").encode(), mode=0o644)

@@ -51,7 +51,6 @@ LARGE = 4_000_000
 CONNECT_S, RUN_S = 1800.0, 3600.0
 REST_S, IDLE_S = 4.0, 25.0
 """A site's question is held for up to 20 s."""
-_MIB = 1 << 20
 RUN = "crowd"
 
 

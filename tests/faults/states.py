@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.faults.stage import BACK_S, MOMENT_S, SITES, Stage, Unavailable
 from tests.faults.words import summary
+from tests.integration.trust_fixtures import FREE_PORTS
 
 SITE = SITES[0]
 
@@ -198,7 +199,7 @@ def two_services(stage: Stage) -> str:
     from gaitkeeper_server.home import CoordinatorHome
 
     home = CoordinatorHome(stage.folder / "twice")
-    create_coordinator(home, "twice", ("127.0.0.1",), ports=dict.fromkeys(("enrolment", "site", "fleet", "control"), 0))
+    create_coordinator(home, "twice", ("127.0.0.1",), ports=FREE_PORTS)
     command = [sys.executable, "-m", "gaitkeeper_shared.cli", "coordinator", "start", "--home", str(home.path)]
     ready, started = home.run / "superlink.ready", []
     try:

@@ -16,12 +16,13 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pydicom
 import pytest
 import tomli_w
 
+from gaitkeeper_client.console.rights import Right
 from gaitkeeper_client.language import texts as language
 from gaitkeeper_client.language.checked import checked
 from gaitkeeper_client.language.texts import Texts, texts
@@ -99,10 +100,11 @@ def _english_in(text: str) -> set[str]:
     for source in _sources():
         text = text.replace(source, " ")
     text = re.sub(
-        r"\b[0-9a-f]{16,}\b|\b[pr]-[0-9a-f]{16}\b|doi:\S*|\([a-z]+(-[a-z]+)+\)|(/[\w.-]+){2,}|\.[a-z0-9]{2,4}\b|'[a-z]+'",
+        r"\b[0-9a-f]{16,}\b|\b[pr]-[0-9a-f]{16}\b|doi:\S*|\([a-z]+(-[a-z]+)+\)|(/[\w.-]+){2,}|\.[a-z0-9]{2,4}\b",
         " ",
         text,
     )
+    text = re.sub(rf"'({'|'.join(get_args(Right))})'", " ", text)
     words = re.findall(r"[^\W\d_]{3,}", text)
     return {word for word in words if re.search(r"[aeiouAEIOU]", word)} - OWN - EVENTS
 
@@ -119,6 +121,7 @@ def _visible(page: str) -> str:
 
 def test_an_english_word_would_be_found() -> None:
     assert _english_in(f"{strange('walks')} fast, {_sources()[0]}") == {"fast"}
+    assert _english_in("'site' 'fast'") == {"fast"}
     page = '<p title="Left">x</p><b lang="en">right</b><i data-words="{&#34;a&#34;: &#34;Third&#34;}">y</i>'
     assert _english_in(_visible(page)) == {"Left", "Third"}
 

@@ -72,7 +72,6 @@ def people(count: int, prefix: str, sites: tuple[str, ...] = ("",), apart: float
     ]
 
 
-@pytest.mark.slow
 class SlowToStart:
     """Ray as on a machine that is busy just then: its first ``failures`` starts time out."""
 
@@ -99,6 +98,7 @@ def test_an_engine_that_never_starts_is_given_up(monkeypatch: pytest.MonkeyPatch
     assert (caught.value.code, ray.tries) == ("rehearsal-failed", STARTS)
 
 
+@pytest.mark.slow
 def test_it_learns_pays_and_reports_on_the_real_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = SlowToStart(monkeypatch, failures=STARTS - 1)
     seen: list[tuple[int, int]] = []

@@ -24,13 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.app import Metadata as FlowerMetadata
 from flwr.app.message import make_message
-from flwr.proto.fleet_pb2 import PushMessagesRequest
-from flwr.proto.message_pb2 import Message as WireMessage
-from flwr.proto.message_pb2 import Metadata, ObjectTree
-from flwr.proto.node_pb2 import Node
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_rounds_service import push
 
 from gaitkeeper_client.training.replies import decode_reply, encode_reply
 from gaitkeeper_server.rounds.gate import is_own_reply
@@ -141,13 +139,6 @@ def _stages() -> dict[type[Any], Any]:
     }
 
 
-def _push() -> bytes:
-    metadata = Metadata(reply_to_message_id="asked", src_node_id=7, dst_node_id=1)
-    return PushMessagesRequest(
-        node=Node(node_id=7), messages_list=[WireMessage(metadata=metadata)], message_object_trees=[ObjectTree()]
-    ).SerializeToString()
-
-
 def _message() -> tuple[Callable[[bytes], object], bytes]:
     """Opens a reply one of whose parts, the largest, is the given bytes; and what that part was."""
     content = encode_order(RoundOrder("a" * 64, "run", 1, train=True, evaluate=False), WEIGHTS)
@@ -165,7 +156,7 @@ def _metadata(message_id: str) -> FlowerMetadata:
 SAMPLES = _samples()
 NAMES = sorted(SAMPLES)
 ANSWERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
-    "push": (is_own_reply, _push()),
+    "push": (is_own_reply, push()),
     "error": (read_error, b'{"code": "rpc-failed", "values": {"address": "h:1", "detail": "it failed"}}'),
     "parts of a message": _message(),
 }

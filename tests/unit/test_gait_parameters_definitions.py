@@ -316,7 +316,8 @@ def test_no_value_depends_on_the_way_the_walk_goes() -> None:
         assert (again is None) == (parameter.value is None), name
         if parameter.value is not None:
             # Which leg is behind changes, and with it which one's hidden knee is made whole: 3 of a knee's 56 degrees.
-            tolerance = 0.07 if DEFINITIONS[name].limb or "deviation" in name else 1e-6
+            limb = 0.07 if name.startswith("knee_range_") else 0.05
+            tolerance = limb if DEFINITIONS[name].limb or "deviation" in name else 1e-6
             assert again == pytest.approx(parameter.value, rel=tolerance, abs=1e-9), name
     for side, other in (("left", right), ("right", left)):
         noted = other.parameters[f"knee_range_{side}"].notes

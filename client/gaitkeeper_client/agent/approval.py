@@ -39,9 +39,10 @@ def check_approval(home: SiteHome, key: Callable[[], SiteKey], offer: Offer) -> 
     policy.check_study(offer.study, offer.hash)
     if not (policy.studies.min_patients or policy.metrics_min_patients):
         return policy.metrics_leave
-    fitting = _fitting(home, key(), offer.study)
+    opened = key()  # once: a person may be asked for a passphrase
+    fitting = _fitting(home, opened, offer.study)
     policy.check_patients(len(fitting), offer.study)
-    secret, share = key().identify(HELD_OUT_KEY), offer.study.evaluation.holdout
+    secret, share = opened.identify(HELD_OUT_KEY), offer.study.evaluation.holdout
     return policy.counts_may_leave(sum(is_held_out(patient, share, secret) for patient in fitting))
 
 

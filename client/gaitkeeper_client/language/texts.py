@@ -89,7 +89,7 @@ def languages() -> frozenset[str]:
 
 @cache
 def _texts(language: str) -> Texts:
-    return Texts(language, {**_english(), **_read(language)})
+    return Texts(language, {**_english(), **(_read(language) if language != DEFAULT else {})})
 
 
 @cache

@@ -83,7 +83,7 @@ def keep_note(console: Served, who: Clinician, fields: Posted, pseudonym: Pseudo
     note = fields.get("note", "").replace("\r\n", "\n").strip()
     if len(note) > LONGEST_NOTE or "\0" in note:
         detail = say("details.longer", most=LONGEST_NOTE)
-        raise GaitkeeperError("console-bad-input", field=say("details.the_note"), detail=detail)
+        raise GaitkeeperError("console-bad-input", field=say("details.note"), detail=detail)
     with console.vault() as vault:
         found = vault.named(pseudonym)
         if not found.allows("care"):
