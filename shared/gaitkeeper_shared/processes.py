@@ -51,6 +51,11 @@ class _Child:
     ends: Counter[int] = field(default_factory=Counter)
     trouble: str = ""
 
+    @property
+    def pid(self) -> int | None:
+        """Of its process; None while none runs."""
+        return self.process.pid if self.process is not None and self.process.poll() is None else None
+
 
 @dataclass(frozen=True, slots=True)
 class ChildStatus:
@@ -93,13 +98,7 @@ class Supervisor:
     def status(self) -> tuple[ChildStatus, ...]:
         """Every child as it is now."""
         return tuple(
-            ChildStatus(
-                child.spec.name,
-                child.process.pid if child.process is not None and child.process.poll() is None else None,
-                child.starts,
-                child.last_exit,
-                child.trouble,
-            )
+            ChildStatus(child.spec.name, child.pid, child.starts, child.last_exit, child.trouble)
             for child in self._children.values()
         )
 
@@ -124,8 +123,7 @@ class Supervisor:
 
     def alive(self, name: str) -> bool:
         """Whether a child runs now."""
-        process = self._children[name].process
-        return process is not None and process.poll() is None
+        return self._children[name].pid is not None
 
     def ends(self, name: str) -> Mapping[int, int]:
         """How often a child has ended since it was added, by its exit status (negative: the signal that ended it)."""

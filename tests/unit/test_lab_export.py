@@ -221,7 +221,7 @@ def test_the_walk_of_a_draft_says_so_in_every_format(tmp_path: Path, name: str) 
         with zipfile.ZipFile(io.BytesIO(draft)) as archive:
             assert archive.testzip() is None
             assert json.loads(archive.read("dataset_description.json"))["Name"] == "Gait (draft)"
-            export(recording(), name, tmp_path / "set", "draft")
+            export(recording(), name, tmp_path / "set")
             files = {
                 str(path.relative_to(tmp_path / "set")) for path in (tmp_path / "set").rglob("*") if path.is_file()
             }

@@ -106,13 +106,16 @@ def _certificate(home: SiteHome, clock: Clock) -> Iterable[Finding]:
     from gaitkeeper_shared.trust.certificates import load_certificate
 
     files = KeyFiles(home.keys)
+    loaded = []
     for what, path in (("certificate", files.site_certificate), ("root", files.root_certificate)):
         found = load_certificate(path)
+        loaded.append(found)
         renews = _RENEWED_BY if what == "certificate" else timedelta(0)
         span = found.not_valid_before_utc, found.not_valid_after_utc
         yield check_certificate(what, *span, clock(), renews=renews, remedy=_ENROL)
     try:
-        load_certificate(files.site_certificate).verify_directly_issued_by(load_certificate(files.root_certificate))
+        own, root = loaded
+        own.verify_directly_issued_by(root)
     except (ValueError, TypeError, InvalidSignature):
         yield Finding("certificate", "ill", f"another authority than {files.root_certificate} issued it", _ENROL)
 

@@ -38,13 +38,12 @@ def export(
     status: 0 written, 3 the walk was refused, 2 the file or an option cannot be used.
     """
     from gaitkeeper_client.cli.output import progress
-    from gaitkeeper_client.lab.export.formats import FORMATS
     from gaitkeeper_client.lab.export.formats import export as write
+    from gaitkeeper_client.lab.export.formats import format_of
     from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.sources import analyse_file
 
-    if to not in FORMATS:
-        raise GaitkeeperError("export-format-unknown", name=to, known=", ".join(FORMATS))
+    suffix = format_of(to).suffix or "-bids"
     options = check_options(rate=rate, size=size, mapping=mapping, person=person)
     network = given.estimator_choice(estimator, skeleton)
     with progress(recording.name) as on_progress:
@@ -53,6 +52,6 @@ def export(
         reasons = " ".join(reason.message for reason in analysis.reasons)
         raise GaitkeeperError("export-refused", path=recording, reasons=reasons)
     folder = given.result_folder(recording)
-    place = output if output is not None else folder.with_name(f"{folder.name}{FORMATS[to].suffix or '-bids'}")
+    place = output if output is not None else folder.with_name(f"{folder.name}{suffix}")
     write(analysis.recording, to, place)
     typer.echo(str(place))

@@ -15,7 +15,7 @@ from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.exchange.fhir import fhir_document
 from gaitkeeper_client.exchange.kept import facts_of
 from gaitkeeper_client.exchange.motion import motion_bytes
-from gaitkeeper_client.exchange.tables import table_bytes, tables_archive, tables_of
+from gaitkeeper_client.exchange.tables import TableFormat, table_bytes, tables_archive, tables_of
 from gaitkeeper_client.insight.report import render_report
 from gaitkeeper_client.insight.standing import Standing
 from gaitkeeper_client.signing.kept import KeptReport
@@ -77,12 +77,9 @@ def _parameters(console: Console, report: KeptReport, standing: Standing) -> byt
     return table_bytes(tables_of(report.analysis, facts_of(report, console.name))[0], "csv")
 
 
-def _csv_tables(console: Console, report: KeptReport, standing: Standing) -> bytes:
-    return tables_archive(report.analysis, "csv", facts_of(report, console.name))
-
-
-def _parquet(console: Console, report: KeptReport, standing: Standing) -> bytes:
-    return tables_archive(report.analysis, "parquet", facts_of(report, console.name))
+def _tables(form: TableFormat) -> _Make:
+    """What makes every table of the report, in one archive."""
+    return lambda console, report, _standing: tables_archive(report.analysis, form, facts_of(report, console.name))
 
 
 def _dicom(console: Console, report: KeptReport, standing: Standing) -> bytes:
@@ -109,8 +106,8 @@ KINDS: Mapping[str, tuple[str, str, _Make]] = {
     "dicom": (".dcm", "application/dicom", _dicom),
     "csv": (".csv", "text/csv; charset=utf-8", _parameters),
     "json": (".json", "application/json", _json),
-    "csv-tables": (".csv.zip", "application/zip", _csv_tables),
-    "parquet": (".parquet.zip", "application/zip", _parquet),
+    "csv-tables": (".csv.zip", "application/zip", _tables("csv")),
+    "parquet": (".parquet.zip", "application/zip", _tables("parquet")),
     "c3d": (".c3d", "application/octet-stream", _motion("c3d")),
     "trc": (".trc", "text/plain; charset=utf-8", _motion("trc")),
     "mot": (".mot", "text/plain; charset=utf-8", _motion("mot")),

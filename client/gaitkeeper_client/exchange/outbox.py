@@ -134,6 +134,12 @@ class Outbox:
             rows = database.execute("SELECT * FROM outbox ORDER BY queued_at DESC, report").fetchall()
         return tuple(Post(*row) for row in rows)
 
+    def find(self, report: str) -> Post | None:
+        """The post of one report; None where it was never queued."""
+        with self._open() as database:
+            row = database.execute("SELECT * FROM outbox WHERE report = ?", (report,)).fetchone()
+        return None if row is None else Post(*row)
+
     def end(self, post: Post, state: State, now: float, message: str = "") -> None:
         """The post is over. One that was queued again meanwhile goes on waiting."""
         self._change(post, state, post.attempts + 1, post.next_at, now, message)

@@ -8,6 +8,7 @@ from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, side_curves
 from gaitkeeper_client.insight.deviations import Deviation, deviations
 from gaitkeeper_client.insight.norms import norm_curve, speed_band
+from gaitkeeper_client.insight.parameter_view import is_of_the_limb_behind
 from gaitkeeper_client.insight.wording import ANGLES, CHANNELS, side_name
 from gaitkeeper_client.language.texts import say
 
@@ -84,7 +85,7 @@ def departures(analysis: Analysis) -> tuple[Departure, ...]:
 def _hidden(analysis: Analysis, side: str) -> bool:
     """Whether what was measured of a leg carries the caution that it is the one behind."""
     found = (analysis.parameters.get(f"{joint}_range_{side}") for joint in ("hip", "knee", "ankle"))
-    return any(note.code == "far-limb" for one in found if one is not None for note in one.notes)
+    return any(is_of_the_limb_behind(one) for one in found if one is not None)
 
 
 def _phase(item: Deviation, foot_off: float | None) -> str:

@@ -179,6 +179,11 @@ def _notes(parameter: Parameter) -> tuple[str, ...]:
     return tuple(note.message for note in parameter.notes if note.code not in (_FAR, _WIDE))
 
 
+def is_of_the_limb_behind(parameter: Parameter) -> bool:
+    """Whether a value carries the caution that it is of the limb behind, or compared with it."""
+    return _has(parameter, _FAR)
+
+
 def _has(parameter: Parameter, code: str) -> bool:
     return any(note.code == code for note in parameter.notes)
 
@@ -222,7 +227,7 @@ def _row(name: str, parameter: Parameter, norm: NormRange | None) -> ParameterRo
         refused=parameter.refused.message if parameter.refused is not None else "",
         notes=_notes(parameter),
         wide=_has(parameter, _WIDE),
-        far=_has(parameter, _FAR),
+        far=is_of_the_limb_behind(parameter),
     )
 
 
@@ -248,7 +253,7 @@ def _pair(stem: str, found: Mapping[str, Parameter]) -> SidePair | None:
         for text in (_notes(one) if one is not None else ())
     )
     left, right = (_side_value(one, decimals) for one in both)
-    unit, far = UNITS.get(known[0].unit, known[0].unit), any(_has(one, _FAR) for one in known)
+    unit, far = UNITS.get(known[0].unit, known[0].unit), any(map(is_of_the_limb_behind, known))
     return SidePair(PAIRS[stem], unit, left, right, number(difference, decimals), notes, far)
 
 

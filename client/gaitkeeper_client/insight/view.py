@@ -86,6 +86,7 @@ def report_view(
     speed = dimensionless_speed(analysis)
     band = speed_band(speed)
     frames = key_frames(analysis.recording.trajectories, analysis.cycles) if analysis.recording else ()
+    cautions = _cautions(analysis)
     created = (now or datetime.now(UTC)).astimezone(UTC)
     return ReportView(
         patient=patient,
@@ -94,11 +95,11 @@ def report_view(
         version=__version__,
         analysed=analysis.status == "analysed",
         reasons=tuple((reason.code, reason.message) for reason in analysis.reasons),
-        recording=_recording(analysis),
+        recording=_recording(analysis, len(cautions)),
         headline=headline(analysis.parameters, patient, _aid(analysis)),
         short=in_short(analysis, findings, patient, _aid(analysis), standing),
         quality=_facts(analysis.quality, _hidden(analysis.quality)),
-        cautions=_cautions(analysis),
+        cautions=cautions,
         parameters=parameters_view(analysis.parameters, patient, _aid(analysis)),
         aid=_aid(analysis),
         angles=_angles(analysis, band),
@@ -113,9 +114,9 @@ def report_view(
     )
 
 
-def _recording(analysis: Analysis) -> str:
-    """The recording and its quality in one line, which stands before any number of the walk."""
-    quality, cautions = analysis.quality, len(_cautions(analysis))
+def _recording(analysis: Analysis, cautions: int) -> str:
+    """The recording and its quality in one line, which stands before any number of the walk. ``cautions``: how many."""
+    quality = analysis.quality
     parts = [say("recording.cycles", count=len(analysis.cycles))]
     if isinstance(length := quality.get("duration_s"), float):
         parts.append(say("recording.length", seconds=length))

@@ -29,7 +29,9 @@ router = APIRouter()
 Reading = Annotated[Principal, Depends(needs("patients", person=True))]
 Signing = Annotated[Principal, Depends(needs("sign", person=True))]
 ReportId = Annotated[str, Path(pattern=REPORT_ID)]
-MORE_KINDS = ("csv-tables", "parquet", "c3d", "trc", "mot", "motion-csv", "motion-bids", "json")
+WALK_KINDS = ("c3d", "trc", "mot", "motion-csv", "motion-bids")
+"""Files of the walk itself, which a report that kept no walk does not have."""
+MORE_KINDS = ("csv-tables", "parquet", *WALK_KINDS, "json")
 """Files that are for research and other programs."""
 _VERDICTS: Mapping[str, Verdict] = {"agreed": "agreed", "amended": "amended", "overruled": "overruled"}
 
@@ -81,6 +83,7 @@ def _page(
     console.record("report-read", who.name, patient=report.pseudonym, report=report.id)
     with console.vault() as vault:
         name = vault.named(report.pseudonym).patient_id
+    kept = report.analysis.recording is not None
     shown: dict[str, Any] = {
         "report": report,
         "patient_name": name,
@@ -89,7 +92,7 @@ def _page(
         "decided": report.decisions,
         "signer": _signer(console, who),
         "record": record_words(console, report),
-        "more_kinds": MORE_KINDS if report.analysis.recording is not None else ("csv-tables", "parquet", "json"),
+        "more_kinds": [kind for kind in MORE_KINDS if kept or kind not in WALK_KINDS],
         "labels": [] if report.findings is None else [item.label for item in report.findings.probabilities],
         "model_item": MODEL,
         "problem": problem,

@@ -51,10 +51,9 @@ def record_words(console: Console, report: KeptReport) -> str:
     """How a report stands at the clinic's FHIR server, in words; empty where none is named."""
     try:
         server = fhir_server(console.home).url
-        posts = {post.report: post for post in Outbox.of(console.home).posts()}
+        post = Outbox.of(console.home).find(report.id)
     except GaitkeeperError as error:
         return "" if error.code == "fhir-no-server" else message_of(error)
-    post = posts.get(report.id)
     if post is None:
         return say("decide.sent_never", server=server)
     when = datetime.fromtimestamp(post.ended_at or post.queued_at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -79,13 +79,13 @@ def format_of(name: str) -> Format:
     return FORMATS[name]
 
 
-def export(recording: Recording, name: str, path: Path, status: str = "") -> None:
+def export(recording: Recording, name: str, path: Path) -> None:
     """Write a recording in the format ``name``: the whole file or folder, or nothing.
 
-    ``status``: of the report that the walk is of. A file that exists is replaced, a folder that exists is not. Raises
-    ``export-format-unknown``, ``export-exists``, ``export-unwritable``, ``export-no-points`` or ``export-no-scale``.
+    A file that exists is replaced, a folder that exists is not. Raises ``export-format-unknown``, ``export-exists``,
+    ``export-unwritable``, ``export-no-points`` or ``export-no-scale``.
     """
-    chosen, content = format_of(name), content_of(recording, status)
+    chosen, content = format_of(name), content_of(recording)
     if path.is_dir() or (not chosen.suffix and path.exists()):
         raise GaitkeeperError("export-exists", path=path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -108,7 +108,8 @@ def export(recording: Recording, name: str, path: Path, status: str = "") -> Non
 def exported(recording: Recording, name: str, stem: str, status: str = "") -> bytes:
     """A recording in the format ``name`` as one file, a folder as a ZIP archive.
 
-    ``stem``: the file's name without its ending. Raises as :func:`export`.
+    ``stem``: the file's name without its ending; ``status``: of the report that the walk is of. Raises as
+    :func:`export`.
     """
     chosen = format_of(name)
     files = chosen.files(content_of(recording, status), f"{stem}{chosen.suffix}")
