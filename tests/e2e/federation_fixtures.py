@@ -21,7 +21,7 @@ from gaitkeeper_server.store import CoordinatorStore
 from gaitkeeper_shared.ports import free_port
 from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.trust.certificates import new_request, pem, read_request
-from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
+from gaitkeeper_shared.trust.clock import iso, utc_now
 from gaitkeeper_shared.trust.keys import new_tls_key
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,8 +57,8 @@ class Deployment:
         self.children.add(ChildSpec("superlink", "gaitkeeper_server.rounds.superlink", settings, log))
         self.wait(ready.exists, 60)
 
-    def enrol(self, site: str, clock: Clock = utc_now) -> Path:
-        """Admit a site, also one that was revoked; the path of its node's new key. ``clock``: when it enrolled."""
+    def enrol(self, site: str) -> Path:
+        """Admit a site, also one that was revoked; the path of its node's new key."""
         key, public = generate_key_pairs()
         path = self.folder / site / "node.key"
         path.parent.mkdir(exist_ok=True)
@@ -66,8 +66,8 @@ class Deployment:
         token = secrets.token_hex(8)
         self.store.invite(site, token, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z")
         request = read_request(new_request(new_tls_key(), site))
-        certificate = pem(self.home.authority().issue_site(request, site, clock=clock))
-        assert self.store.enrol(token, "key", certificate, public_key_to_bytes(public), iso(clock()))
+        certificate = pem(self.home.authority().issue_site(request, site))
+        assert self.store.enrol(token, "key", certificate, public_key_to_bytes(public), iso(utc_now()))
         return path
 
     def application_of(self, site: str) -> str:

@@ -12,12 +12,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from tests.faults.outcomes import Cell, Outcome, cells, keep
 from tests.faults.outcomes import outcome as outcome_of
 from tests.faults.outcomes import outcomes as kept
 from tests.faults.page import PARTS, write_matrix
+
+if TYPE_CHECKING:
+    from tests.faults.stage import Stage
 
 MEASURES: Mapping[str, str] = {
     **{part: part for part in PARTS if part != "matrix"},
@@ -131,7 +135,7 @@ def run_cells(chosen: Sequence[Cell], *, verbose: bool) -> int:
     try:
         with Stages(say) as stages:
             for number, cell in enumerate(chosen, start=1):
-                outcome = run_cell(stages.present, cell, verbose=verbose)
+                outcome = run_cell(stages.present(), cell, verbose=verbose)
                 outcomes.append(outcome)
                 keep([outcome])  # at once: who interrupts a long run keeps what is there
                 write_matrix()
@@ -147,11 +151,11 @@ def run_cells(chosen: Sequence[Cell], *, verbose: bool) -> int:
     return 130 if interrupted else int(any(outcome.verdict == "WRONG" for outcome in outcomes))
 
 
-def run_cell(present: Callable[[], object], cell: Cell, *, verbose: bool) -> Outcome:
-    """Let one fault happen on the stage that ``present`` gives."""
+def run_cell(stage: Stage, cell: Cell, *, verbose: bool) -> Outcome:
+    """Let one fault happen on a stage."""
     from tests.faults.stage import Unavailable
 
-    stage, started = present(), time.monotonic()
+    started = time.monotonic()
     try:
         measured = functions()[cell.does[0]](stage, *cell.does[1:])
         verdict = "as expected" if measured in cell.expected else "WRONG"

@@ -8,8 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,7 +25,7 @@ from gaitkeeper_server.enrolment.invitations import invite
 from gaitkeeper_server.services import start_services
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.trust.certificates import SITE_DAYS, Authority, new_request, pem, read_request
-from gaitkeeper_shared.trust.clock import iso
+from gaitkeeper_shared.trust.clock import Clock, iso, utc_now
 from gaitkeeper_shared.trust.keys import (
     load_private_key,
     new_node_key,
@@ -99,7 +98,7 @@ def _false_pair(stage: Stage, kind: str) -> tuple[Path, Path]:
     if kind == "another-authority":
         made = Authority.create("another").issue_server(key.public_key(), ("127.0.0.1",))
     elif kind == "expired":
-        past = datetime.now(UTC) - timedelta(days=2000)
+        past = utc_now() - timedelta(days=2000)
         made = stage.home.authority().issue_server(key.public_key(), ("127.0.0.1",), clock=lambda: past)
     else:
         made = stage.home.authority().issue_server(key.public_key(), ("192.0.2.1",))
@@ -175,7 +174,7 @@ def _play_with(stage: Stage, home: SiteHome) -> None:
 
 def _let_expire(stage: Stage, home: SiteHome) -> None:
     """All is as if the site had enrolled a certificate's life and a day ago, and had not been on since."""
-    files, past = KeyFiles(home.keys), datetime.now(UTC) - timedelta(days=SITE_DAYS + 1)
+    files, past = KeyFiles(home.keys), utc_now() - timedelta(days=SITE_DAYS + 1)
     token, record = secrets.token_hex(8), stage.store.site(SITE)
     assert record is not None
     assert record.node_public_key is not None
@@ -192,12 +191,10 @@ def _exchange(stage: Stage, home: SiteHome) -> None:
     private, public = node_key_files(new_node_key())
     write_durably(files.node_key, private)
     write_durably(files.node_public_key, public)
-    write_durably(
-        files.site_certificate, _certificate_of(files, Authority.create("another"), lambda: datetime.now(UTC))
-    )
+    write_durably(files.site_certificate, _certificate_of(files, Authority.create("another")))
 
 
-def _certificate_of(files: KeyFiles, authority: Authority, clock: Callable[[], datetime]) -> bytes:
+def _certificate_of(files: KeyFiles, authority: Authority, clock: Clock = utc_now) -> bytes:
     key = load_private_key(files.site_key)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     request = read_request(new_request(key, SITE))

@@ -208,7 +208,7 @@ def test_the_motion_before_and_after_carries_a_hidden_knee_on(rate_hz: float) ->
     weight[hidden, 1], weight[hidden, 2] = 0.05, 0.25
     together = fit_over_time(seen, LENGTHS, weight, rate_hz)
     error, before = (np.abs(knee_of(leg) - knee_of(true)) for leg in (together, seen))
-    assert error.max() < 0.6 * before.max()
+    assert error.max() < min(4.0, 0.6 * before.max())
     assert np.ptp(knee_of(together)) == pytest.approx(np.ptp(knee_of(true)), abs=5.0)
     assert np.allclose(np.linalg.norm(together[:, 1] - together[:, 0], axis=1), LENGTHS[0])
 

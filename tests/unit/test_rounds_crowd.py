@@ -10,22 +10,17 @@ from typing import Any
 
 import pytest
 from flwr.app import Message
-from flwr.app.message import remove_content_from_message
-from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID
-from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.common.serde import message_from_proto
 from flwr.proto import fleet_pb2, message_pb2, runtime_pb2
 from flwr.proto.node_pb2 import Node
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
-from flwr.supercore.constant import (
-    NOOP_FEDERATION_ID,
-    TASK_TOKEN_HEADER,
-    TaskType,
-)
-from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.constant import TASK_TOKEN_HEADER
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
 from flwr.supercore.task_identity import TaskIdentity
-from test_rounds_superlink import SuperLink, signed_by
-from tests.unit.rounds_fixtures import weights
+from tests.unit.rounds_fixtures import SITES, weights
+from tests.unit.superlink_fixtures import SuperLink, announced, signed_by
 
 from gaitkeeper_server.rounds import link_state, quota
 from gaitkeeper_server.rounds.bell import Bell
@@ -43,7 +38,6 @@ from gaitkeeper_shared.federation import (
     to_wire,
 )
 
-SITES = ("clinic-a", "clinic-b", "clinic-c")
 ORDER = RoundOrder("hash", "run", 1, True, False)
 
 
@@ -93,17 +87,9 @@ class Site:
 
     def answer(self, order: Message) -> None:
         """Hand in a reply."""
-        update = {name: array + SITES.index(self.name) for name, array in weights().items()}
-        made = Message(to_wire(encode_reply(RoundReply(SiteReport(self.name, "trained"), update))), reply_to=order)
-        vars(made.metadata)["_message_id"] = made.object_id
-        tree, objects = get_object_tree(made), get_all_nested_objects(made)
-        said = self.caller.PushMessages(
-            fleet_pb2.PushMessagesRequest(
-                node=self.node,
-                messages_list=[message_to_proto(remove_content_from_message(made))],
-                message_object_trees=[tree],
-            )
-        )
+        made = self.reply(order)
+        objects = get_all_nested_objects(made)
+        said = self.caller.PushMessages(announced(self.node.node_id, made))
         for item in said.objects_to_push:
             part = message_pb2.PushObjectRequest(
                 node=self.node,
@@ -113,6 +99,11 @@ class Site:
                 session_id=said.session_id,
             )
             assert self.caller.PushObject(part).stored
+
+    def reply(self, order: Message) -> Message:
+        """An update of the site's own."""
+        update = {name: array + SITES.index(self.name) for name, array in weights().items()}
+        return Message(to_wire(encode_reply(RoundReply(SiteReport(self.name, "trained"), update))), reply_to=order)
 
 
 class Stage:
@@ -126,17 +117,12 @@ class Stage:
         synchronise_nodes(self.state, self.link.keys, {site.name: site.public_key for site in self.sites})
         for site in self.sites:
             assert site.fetch() is None
-        run = self.state.create_run("", "", "", {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP)
-        task = self.state.get_run_info(run_ids=[run])[0].primary_task_id
-        assert task is not None
-        token = self.state.claim_task(task)
-        assert token is not None
-        assert self.state.activate_task(task)
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run, SUPERLINK_NODE_ID, task
+        run = self.link.begin_run()
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run.number, SUPERLINK_NODE_ID, run.task
         self.grid = ReplyGrid("nowhere", insecure=True, token="x")
-        caller = Caller(self.link, "runtime", lambda: {TASK_TOKEN_HEADER: token.encode()})
+        caller = Caller(self.link, "runtime", lambda: {TASK_TOKEN_HEADER: run.token.encode()})
         vars(self.grid)["_client"] = caller
-        self.grid.set_run(self.state.get_run_info(run_ids=[run])[0])
+        self.grid.set_run(self.state.get_run_info(run_ids=[run.number])[0])
 
     def order(self, ttl: float = 60.0, *, masked: bool = False) -> list[str]:
         """The same order for everybody; in a masked round with something for each alone."""
@@ -216,29 +202,20 @@ def test_as_many_replies_come_as_there_are_places(stage: Stage, monkeypatch: pyt
     three = sum(len(entry.content) for entry in stage.store.store.values())
     places = stage.state.places_for_replies()
     assert 20_000 // three <= places <= 20_000 * len(SITES) // three
-    first, *others = [(site, site.fetch()) for site in stage.sites]
-    assert first[1] is not None
-    first[0].answer(first[1])
+    first, second, _ = stage.sites
+    fetched, kept, _ = (site.fetch() for site in stage.sites)
+    assert fetched is not None
+    assert kept is not None
+    first.answer(fetched)
     assert stage.state.places_for_replies() == places - 1
     assert len(stage.grid.pull_messages(orders)) == 1
     assert stage.state.places_for_replies() == places
     # One that began, and of which nothing comes, keeps nobody waiting.
-    said = others[0][0].caller.PushMessages(_announced(*others[0]))
+    said = second.caller.PushMessages(announced(second.node.node_id, second.reply(kept)))
     assert said.objects_to_push
     assert stage.state.places_for_replies() == places - 1
     monkeypatch.setattr(quota, "_STALLED_S", -1.0)
     assert stage.state.places_for_replies() == places
-
-
-def _announced(site: Site, order: Message | None) -> fleet_pb2.PushMessagesRequest:
-    assert order is not None
-    made = Message(to_wire(encode_reply(RoundReply(SiteReport(site.name, "trained"), weights()))), reply_to=order)
-    vars(made.metadata)["_message_id"] = made.object_id
-    return fleet_pb2.PushMessagesRequest(
-        node=site.node,
-        messages_list=[message_to_proto(remove_content_from_message(made))],
-        message_object_trees=[get_object_tree(made)],
-    )
 
 
 def test_sites_are_let_in_in_turn_and_never_more_than_there_are_places() -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from flwr.supercore.constant import FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
-from test_rounds_superlink import signed_by
+from tests.unit.superlink_fixtures import signed_by
 
 from gaitkeeper_server.rounds import gate, signed
 from gaitkeeper_server.rounds.bell import Bell

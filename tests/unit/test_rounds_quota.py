@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, Metadata, RecordDict
 from flwr.app.message import make_message, remove_content_from_message
-from flwr.common.constant import NOOP_FLWR_AID, SUPERLINK_NODE_ID
+from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.common.serde import message_from_proto, message_to_proto
-from flwr.proto.fleet_pb2 import PushMessagesRequest, PushMessagesResponse
+from flwr.proto.fleet_pb2 import PushMessagesResponse
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     ConfirmMessageReceivedResponse,
@@ -29,11 +29,11 @@ from flwr.proto.runtime_pb2 import (
     PushAppMessagesRequest,
     PushAppMessagesResponse,
 )
-from flwr.supercore.constant import NOOP_FEDERATION_ID, TASK_TOKEN_HEADER, TaskType
+from flwr.supercore.constant import TASK_TOKEN_HEADER
 from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
-from test_rounds_superlink import SuperLink, signed_by
+from tests.unit.superlink_fixtures import SuperLink, announced, signed_by
 
 from gaitkeeper_server.rounds import bell, gate, quota, room
 from gaitkeeper_server.rounds.callers import Callers, DoorLimits
@@ -104,13 +104,8 @@ class Run:
     def reply(self, order: str, content: RecordDict, change: Callable[[ObjectTree], None] = lambda _: None) -> int:
         """The node replies; how many of its objects were taken."""
         made = self.message(content, reply_to=order)
-        tree, objects = get_object_tree(made), get_all_nested_objects(made)
-        change(tree)
-        request = PushMessagesRequest(
-            node=Node(node_id=self.node),
-            messages_list=[message_to_proto(remove_content_from_message(made))],
-            message_object_trees=[tree],
-        )
+        request, objects = announced(self.node, made), get_all_nested_objects(made)
+        change(request.message_object_trees[0])
         said = self.fleet("push-messages", request, PushMessagesResponse)
         stored = 0
         for item in said.objects_to_push:
@@ -150,14 +145,9 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(quota, "LEAST_BYTES", LEAST)
     link = SuperLink()
-    state = link.state
-    number = state.create_run("", "", "", {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP)
-    task = state.get_run_info(run_ids=[number])[0].primary_task_id
-    token = state.claim_task(task)
-    assert token is not None
-    assert state.activate_task(task)
-    made = Run(link, number, token)
-    assert state.acknowledge_node_heartbeat(made.node, 60.0)
+    begun = link.begin_run()
+    made = Run(link, begun.number, begun.token)
+    assert made.state.acknowledge_node_heartbeat(made.node, 60.0)
     return made
 
 

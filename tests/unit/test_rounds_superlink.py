@@ -2,73 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import MutableMapping
-from pathlib import Path
-from typing import Any
-
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.common.constant import HEARTBEAT_DEFAULT_INTERVAL, NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, TIMESTAMP_HEADER
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import GetNodesRequest
-from flwr.server.superlink.linkstate.linkstate import LinkState
-from flwr.supercore.constant import (
-    FLEET_HTTP_PUBLIC_KEY_HEADER,
-    FLEET_HTTP_SIGNATURE_HEADER,
-    TASK_TOKEN_HEADER,
-)
-from flwr.supercore.date import now
-from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes, sign_message
+from flwr.supercore.constant import TASK_TOKEN_HEADER
+from flwr.supercore.primitives.asymmetric import generate_key_pairs
+from tests.unit.superlink_fixtures import SuperLink
 
-from gaitkeeper_server.rounds.gate import EnrolledKeys
 from gaitkeeper_server.rounds.link_state import LinkStateInMemory, node_number
-from gaitkeeper_server.rounds.short_road import ShortRoad
-from gaitkeeper_server.rounds.superlink import SuperLinkSettings, _application, synchronise_nodes
+from gaitkeeper_server.rounds.superlink import synchronise_nodes
 
 PULL = "/v1/fleet/pull-messages"
-
-
-def signed_by(key: EllipticCurvePrivateKey, shown: bytes | None = None) -> dict[str, bytes]:
-    """The headers of a node's request; ``shown``: another public key than that of ``key``."""
-    moment = now().isoformat()
-    return {
-        FLEET_HTTP_PUBLIC_KEY_HEADER: base64.b64encode(shown or public_key_to_bytes(key.public_key())),
-        FLEET_HTTP_SIGNATURE_HEADER: base64.b64encode(sign_message(key, moment.encode())),
-        TIMESTAMP_HEADER: moment.encode(),
-    }
-
-
-class SuperLink:
-    """The application of a SuperLink with one enrolled site, without its ports."""
-
-    def __init__(self) -> None:
-        nowhere = Path("nowhere")
-        self.application = _application(SuperLinkSettings("127.0.0.1", 1, nowhere, nowhere, 2, "secret"))
-        self.state: LinkState = self.application.state.linkstate_factory.state()
-        self.keys, self.key = EnrolledKeys(), generate_key_pairs()[0]
-        self.enrol()
-
-    @property
-    def public_key(self) -> bytes:
-        return public_key_to_bytes(self.key.public_key())
-
-    def enrol(self) -> None:
-        synchronise_nodes(self.state, self.keys, {"clinic-a": self.public_key})
-
-    def ask(self, path: str, body: bytes, headers: dict[str, bytes], kind: bytes = b"application/protobuf") -> Any:
-        scope: MutableMapping[str, Any] = {
-            "type": "http",
-            "method": "POST",
-            "path": path,
-            "query_string": b"",
-            "headers": [(b"content-type", kind), *((name.lower().encode(), value) for name, value in headers.items())],
-        }
-        return ShortRoad(self.application).answer(scope, body)
-
-    def signed(self, key: EllipticCurvePrivateKey | None = None, **changes: bytes) -> dict[str, bytes]:
-        return signed_by(key or self.key, self.public_key) | changes
 
 
 @pytest.fixture(scope="module")
