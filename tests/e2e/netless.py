@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
+"""A command after these has mounts of its own; with ``--net``, a network of its own as well."""
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _RESOLVER = {"/etc/resolv.conf": "nameserver 192.0.2.53\n", "/etc/nsswitch.conf": "hosts: files dns\n"}
 """192.0.2.0/24 is nobody's: RFC 5737."""
@@ -38,13 +40,14 @@ def ask_nobody_for_names() -> None:
         for name, text in _RESOLVER.items():
             made = Path(folder) / Path(name).name
             made.write_text(text)
-            _mount("--bind", str(made), str(Path(name).resolve(strict=True)))
+            mount("--bind", str(made), str(Path(name).resolve(strict=True)))
     for socket_folder in _RESOLVERS_SOCKETS:
         if Path(socket_folder).is_dir():
-            _mount("-t", "tmpfs", "none", socket_folder)
+            mount("-t", "tmpfs", "none", socket_folder)
 
 
-def _mount(*arguments: str) -> None:
+def mount(*arguments: str) -> None:
+    """Mount, within ``unshare --mount``. Raises ``subprocess.CalledProcessError``."""
     subprocess.run(["mount", *arguments], check=True)
 
 

@@ -9,13 +9,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.e2e.netless import UNSHARE
 
 from gaitkeeper_shared.demo.stage import Stage
 from gaitkeeper_shared.demo.story import MARKER, prepare_folder
 from gaitkeeper_shared.errors import GaitkeeperError
 
 DEADLINE_S = 540
-UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
 CUT_OFF = [*UNSHARE, "--net", sys.executable, str(Path(__file__).with_name("netless.py"))]
 """A command after these and a file runs without a network; the file gets the number of packets that had no way out."""
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.e2e.netless import UNSHARE, mount, raise_loopback
 
 REPOSITORY = Path(__file__).parents[2]
 NAMES = {"enrolment": "enrol.gait.example.org", "site": "site.gait.example.org", "fleet": "rounds.gait.example.org"}
@@ -45,12 +46,10 @@ def documented_configuration() -> str:
 
 def play(folder: Path) -> dict[str, object]:
     """Within the namespace: a coordinator behind nginx, a site that enrols, looks at everything, and asks for work."""
-    from tests.e2e.netless import _mount, raise_loopback
-
     raise_loopback()
     hosts = folder / "hosts"
     hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{FRONT} {name}\n" for name in NAMES.values()))
-    _mount("--bind", str(hosts), "/etc/hosts")
+    mount("--bind", str(hosts), "/etc/hosts")
     configuration = folder / "nginx.conf"
     block = documented_configuration().replace("listen 443", f"listen {FRONT}:443")
     configuration.write_text(
@@ -116,8 +115,9 @@ def wait(folder: Path, path: Path) -> None:
 def test_one_port_443_and_three_names_are_all_that_a_site_needs(tmp_path: Path) -> None:
     if not (Path(NGINX).exists() and STREAM_MODULE.exists()):
         pytest.skip("needs nginx with its stream module")
-    unshared = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
-    if subprocess.run([*unshared, "true"], capture_output=True, check=False).returncode != 0:
+    unshared = [*UNSHARE, "--net"]
+    missing = shutil.which("unshare") is None
+    if missing or subprocess.run([*unshared, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("needs Linux with user and network namespaces")
     report = tmp_path / "report.json"
     command = [*unshared, sys.executable, "-m", "tests.e2e.test_port_443", str(tmp_path), str(report)]
