@@ -23,7 +23,7 @@ def main() -> int:
     os.environ["GAITKEEPER_CHROMIUM"] = browser
     os.environ.setdefault("GAITKEEPER_SCREENSHOTS", tempfile.mkdtemp(prefix="gaitkeeper-console-"))
     here = Path(__file__).parent
-    hostile = ("access", "limits", "work")
+    hostile = ("access", "limits", "uploads", "work")
     stories = [str(here / name) for name in ("console_pages.py", "console_api.py")]
     stories += [str(here.parent / "integration" / f"test_console_{name}.py") for name in hostile]
     status = pytest.main(["-q", "-p", "no:cacheprovider", *(sys.argv[1:] or stories)])
