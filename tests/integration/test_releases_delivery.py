@@ -19,7 +19,6 @@ from gaitkeeper_client.consortium.releases import active_release, pull_once
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_server.enrolment.studies import SignedStudy
 from gaitkeeper_server.releases.deployments import deploy, deployments, roll_back
-from gaitkeeper_server.releases.promotion import release_from_registry
 from gaitkeeper_server.releases.publish import model_path, publish
 from gaitkeeper_server.store import OrderRecord, ReleaseRecord
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -377,28 +376,3 @@ def test_two_pulls_at_once_do_not_disturb_each_other(consortium: Consortium, stu
     assert states.count("activated") == 1
     assert set(states) <= {"activated", "busy", "current"}
     assert_runs(home, 1, model)
-
-
-def test_a_version_never_changes(consortium: Consortium, study: SignedStudy) -> None:
-    model = release(consortium, study, 1)
-    assert publish(consortium.home, 1, model, study=study.study.name, study_hash=study.hash).version == 1
-    with refused("release-exists"):
-        publish(consortium.home, 1, model_of(study, seed=5), study=study.study.name, study_hash=study.hash)
-    assert model_path(consortium.home, 1).read_bytes() == model
-
-
-def test_promotion_takes_a_model_of_a_signed_study_only(consortium: Consortium, study: SignedStudy) -> None:
-    class Shelf:
-        def __init__(self, data: bytes) -> None:
-            self.data = data
-
-        def bundle_bytes(self, version: int) -> bytes:
-            return self.data
-
-    manifest = release_from_registry(consortium.home, 4, source=Shelf(model_of(study)))
-    assert (manifest.version, manifest.study_hash) == (4, study.hash)
-    with refused("release-model-unusable"):
-        release_from_registry(consortium.home, 5, source=Shelf(b"junk"))
-    stranger = SignedStudy(study.study, "0" * 64, study.data)
-    with refused("study-not-signed"):
-        release_from_registry(consortium.home, 5, source=Shelf(model_of(stranger)))
