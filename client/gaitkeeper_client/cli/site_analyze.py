@@ -8,15 +8,38 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gaitkeeper_client.cli import source_options as given
+from gaitkeeper_client.cli.site_vault import Home
 from gaitkeeper_shared.errors import EXIT_REFUSED, GaitkeeperError
 
 if TYPE_CHECKING:
     from gaitkeeper_client.gait.analysis import Analysis
     from gaitkeeper_client.insight.findings import Findings
     from gaitkeeper_client.insight.view import PatientContext
+    from gaitkeeper_client.lab.options import ReadOptions
+    from gaitkeeper_client.pose.estimators import EstimatorChoice
     from gaitkeeper_client.signing.kept import KeptReport
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.keys import SiteKey
+
+Patient = Annotated[
+    str | None,
+    typer.Option(help="Who walks: identifier or pseudonym of a patient of this site. Gives height, age and sex."),
+]
+Height = Annotated[
+    float | None, typer.Option("--height", metavar="M", help="The walker's height in metres, before the vault's.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="DIR", help="Where the results go. By default FILE's name, -gait."),
+]
+RecordedAt = Annotated[
+    str | None,
+    typer.Option(help="When the patient walked (ISO 8601), for comparing visits; else as the vault knows, or now."),
+]
+Keep = Annotated[
+    bool,
+    typer.Option("--keep/--no-keep", help="With --patient: keep the report in the vault, for signing and follow-up."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,19 +49,9 @@ def register(app: typer.Typer) -> None:
 
 def analyze(
     recording: Annotated[Path, typer.Argument(metavar="FILE")],
-    home: Annotated[
-        Path | None,
-        typer.Option(
-            help="The site's folder (default: GAITKEEPER_SITE_HOME, or the user's data folder).", show_default=False
-        ),
-    ] = None,
-    patient: Annotated[
-        str | None,
-        typer.Option(help="Who walks: identifier or pseudonym of a patient of this site. Gives height, age and sex."),
-    ] = None,
-    height: Annotated[
-        float | None, typer.Option("--height", metavar="M", help="The walker's height in metres, before the vault's.")
-    ] = None,
+    home: Home = None,
+    patient: Patient = None,
+    height: Height = None,
     rate: given.Rate = None,
     size: given.Size = None,
     mapping: given.MappingFile = None,
@@ -47,20 +60,9 @@ def analyze(
     aid: given.Aid = None,
     estimator: given.Estimator = None,
     skeleton: given.SkeletonName = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", metavar="DIR", help="Where the results go. By default FILE's name, -gait."),
-    ] = None,
-    recorded_at: Annotated[
-        str | None,
-        typer.Option(help="When the patient walked (ISO 8601), for comparing visits; else as the vault knows, or now."),
-    ] = None,
-    keep: Annotated[
-        bool,
-        typer.Option(
-            "--keep/--no-keep", help="With --patient: keep the report in the vault, for signing and follow-up."
-        ),
-    ] = True,
+    output: Output = None,
+    recorded_at: RecordedAt = None,
+    keep: Keep = True,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write report.pdf, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")] = False,
 ) -> None:
@@ -73,26 +75,18 @@ def analyze(
     Exit status: 0 analysed, 3 refused with reasons, 2 the file cannot be used. Without a deployed model the report
     says so and holds the measurements alone.
     """
-    from gaitkeeper_client.cli.output import print_analysis, print_results, progress, write_results
-    from gaitkeeper_client.insight.deployed import findings_at
+    from gaitkeeper_client.cli.output import write_results
     from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.signing.standing import standing_of
-    from gaitkeeper_client.sources import analyse_file
     from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import unlock
 
     place = SiteHome.resolve(home)
     place.config()
     options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
     network = given.estimator_choice(estimator, skeleton)
     moment = _moment(recorded_at)
-    key = None if patient is None else unlock(place)  # once: it may ask for a passphrase
-    context = _patient(place, key, patient, height)
-    with progress(recording.name) as on_progress:
-        analysis = analyse_file(
-            recording, height_m=context.height_m, on_progress=on_progress, options=options, estimator=network
-        )
-    findings = findings_at(place, analysis, key)
+    key, context = _patient(place, patient, height)
+    analysis, findings = _measured(place, key, context, recording, options, network)
     folder = output if output is not None else given.result_folder(recording)
     kept = None if key is None or not keep else _keep(place, key, context, analysis, findings, moment)
     standing = standing_of(kept) if kept is not None else None
@@ -101,25 +95,22 @@ def analyze(
     if as_json:
         typer.echo(document, nl=False)
     else:
-        print_analysis(analysis)
-        _print_findings(findings)
-        state = "draft, not signed" if kept is None or kept.state == "draft" else kept.state
-        print_results(folder, f" ({state})", pdf=pdf)
-        if kept is not None:
-            typer.echo(f"Kept as report {kept.id} of {kept.pseudonym}.")
-    if analysis.status == "refused":
-        raise typer.Exit(EXIT_REFUSED)
+        _print(analysis, findings, folder, kept, pdf=pdf)
+    raise typer.Exit(EXIT_REFUSED if analysis.status == "refused" else 0)
 
 
-def _patient(home: SiteHome, key: SiteKey | None, wanted: str | None, height_m: float | None) -> PatientContext:
-    """What the report may know of the patient. Raises ``patient-unknown``."""
+def _patient(home: SiteHome, wanted: str | None, height_m: float | None) -> tuple[SiteKey | None, PatientContext]:
+    """The site's key, where a patient was named, and what the report may know of them. Raises ``patient-unknown`` or
+    ``consent-missing``."""
     from gaitkeeper_client.insight.view import PatientContext
 
-    if wanted is None or key is None:
-        return PatientContext("not given", height_m=height_m)
+    if wanted is None:
+        return None, PatientContext("not given", height_m=height_m)
     from gaitkeeper_client.vault.events import record
+    from gaitkeeper_client.vault.keys import unlock
     from gaitkeeper_client.vault.store import Vault
 
+    key = unlock(home)  # once: it may ask for a passphrase
     with Vault.open(home, key) as vault:
         found = vault.find(wanted) or next((p for p in vault.patients() if p.pseudonym == wanted), None)
     if found is None:
@@ -128,7 +119,27 @@ def _patient(home: SiteHome, key: SiteKey | None, wanted: str | None, height_m: 
     if not found.allows("care"):
         raise GaitkeeperError("consent-missing", pseudonym=found.pseudonym, purpose="care")
     height = found.height_m if height_m is None else height_m
-    return PatientContext(found.pseudonym, found.age, found.sex or "", height)
+    return key, PatientContext(found.pseudonym, found.age, found.sex or "", height)
+
+
+def _measured(
+    home: SiteHome,
+    key: SiteKey | None,
+    patient: PatientContext,
+    recording: Path,
+    options: ReadOptions,
+    network: EstimatorChoice | None,
+) -> tuple[Analysis, Findings]:
+    """A walk's measures, and what the deployed model says about it."""
+    from gaitkeeper_client.cli.output import progress
+    from gaitkeeper_client.insight.deployed import findings_at
+    from gaitkeeper_client.sources import analyse_file
+
+    with progress(recording.name) as on_progress:
+        analysis = analyse_file(
+            recording, height_m=patient.height_m, on_progress=on_progress, options=options, estimator=network
+        )
+    return analysis, findings_at(home, analysis, key)
 
 
 def _moment(text: str | None) -> str | None:
@@ -171,6 +182,17 @@ def _audit(home: SiteHome, patient: PatientContext, analysis: Analysis, findings
         findings=findings.status,
         model_version=findings.model.version if findings.model else "none",
     )
+
+
+def _print(analysis: Analysis, findings: Findings, folder: Path, kept: KeptReport | None, *, pdf: bool) -> None:
+    from gaitkeeper_client.cli.output import print_analysis, print_results
+
+    print_analysis(analysis)
+    _print_findings(findings)
+    state = "draft, not signed" if kept is None or kept.state == "draft" else kept.state
+    print_results(folder, f" ({state})", pdf=pdf)
+    if kept is not None:
+        typer.echo(f"Kept as report {kept.id} of {kept.pseudonym}.")
 
 
 def _print_findings(findings: Findings) -> None:

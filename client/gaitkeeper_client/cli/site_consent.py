@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gaitkeeper_client.cli.site_vault import AsJson, Home
+from gaitkeeper_client.cli.site_vault import AsJson, Home, opened_vault
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -42,15 +42,11 @@ def consent(
     gaitkeeper site erase.
     """
     from gaitkeeper_client.vault.consent import words_for
-    from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import unlock
-    from gaitkeeper_client.vault.store import Vault
 
     taken, added = _purposes(withdraw), _purposes(give)
     if taken & added or show == bool(taken or added):
         raise GaitkeeperError("consent-nothing-said")
-    place = SiteHome.resolve(home)
-    with Vault.open(place, unlock(place)) as vault:
+    with opened_vault(home) as (place, vault):
         found = vault.named(patient)
         purposes = found.purposes
         if not show:
@@ -82,12 +78,8 @@ def erase(
     from gaitkeeper_client.cli.site_exchange import print_traces
     from gaitkeeper_client.exchange.traces import traces
     from gaitkeeper_client.vault.erasure import erase as run
-    from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import unlock
-    from gaitkeeper_client.vault.store import Vault
 
-    place = SiteHome.resolve(home)
-    with Vault.open(place, unlock(place)) as vault:
+    with opened_vault(home) as (place, vault):
         if not yes:
             typer.confirm(f"Destroy everything that this vault holds of {patient}?", abort=True)
         retracting = _retracting(place, vault, patient)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gaitkeeper_client.cli.exchange_options import check_tables
-from gaitkeeper_client.cli.site_report import ReportId, opened_vault
+from gaitkeeper_client.cli.site_report import ReportId
 from gaitkeeper_client.cli.site_report import app as report_app
-from gaitkeeper_client.cli.site_vault import AsJson, Home
+from gaitkeeper_client.cli.site_vault import AsJson, Home, opened_vault
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gaitkeeper_client.cli.site_report import opened_vault
-from gaitkeeper_client.cli.site_vault import AsJson, Home
+from gaitkeeper_client.cli.site_vault import AsJson, Home, opened_vault
 
 if TYPE_CHECKING:
     from gaitkeeper_client.followup.course import Course

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gaitkeeper_client.cli.site_vault import AsJson, Home
+from gaitkeeper_client.cli.site_vault import AsJson, Home, opened_vault
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -169,18 +167,6 @@ def pdf(
     page = render_report_pdf(report.analysis, report.findings, patient=report.patient, standing=standing)
     write_page(path, page)
     typer.echo(str(path))
-
-
-@contextmanager
-def opened_vault(home: Path | None) -> Iterator[tuple[SiteHome, Vault]]:
-    """A site's home and its vault, open until the block ends."""
-    from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import unlock
-    from gaitkeeper_client.vault.store import Vault
-
-    place = SiteHome.resolve(home)
-    with Vault.open(place, unlock(place)) as vault:
-        yield place, vault
 
 
 def _decide(place: SiteHome, vault: Vault, report_id: str, by: str, decisions: tuple[Decision, ...]) -> None:

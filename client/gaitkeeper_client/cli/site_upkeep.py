@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gaitkeeper_client.cli.site_vault import AsJson, Home
+from gaitkeeper_client.cli.site_vault import AsJson, Home, opened_vault
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from gaitkeeper_client.agent.restore import Restored
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.keys import SiteKey
 
@@ -37,15 +38,10 @@ def retention(
     """
     from datetime import UTC, datetime
 
-    from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import unlock
     from gaitkeeper_client.vault.retention import Removed, apply_retention, expired, retention_policy
-    from gaitkeeper_client.vault.store import Vault
 
-    place = SiteHome.resolve(home)
-    place.config()
-    policy = retention_policy(place)
-    with Vault.open(place, unlock(place)) as vault:
+    with opened_vault(home) as (place, vault):
+        policy = retention_policy(place)
         now = datetime.now(UTC)
         if dry_run:
             removed = Removed(expired(vault, policy, now), ())
@@ -192,17 +188,21 @@ def restore(
     further = {study_hash(data): loaded for loaded, data in (load_study(path) for path in study or [])}
     secret = read_passphrase("Passphrase of the backup: ", variable=BACKUP_PASSPHRASE_FILE_VARIABLE)
     done = run(place, file, secret, unlock, ledger_from=ledger_from, further=further)
-    if as_json:
-        table = {
-            "site": done.site,
-            "patients": done.patients,
-            "recordings": done.recordings,
-            "closed": list(done.closed),
-            "decisions_repeated": done.decided is not None,
-            "backup_until": done.until,
-        }
-        typer.echo(json.dumps({"schema": "gaitkeeper.restored/1", **table}))
+    if not as_json:
+        _print_restored(done, place)
         return
+    table = {
+        "site": done.site,
+        "patients": done.patients,
+        "recordings": done.recordings,
+        "closed": list(done.closed),
+        "decisions_repeated": done.decided is not None,
+        "backup_until": done.until,
+    }
+    typer.echo(json.dumps({"schema": "gaitkeeper.restored/1", **table}))
+
+
+def _print_restored(done: Restored, place: SiteHome) -> None:
     typer.echo(
         f"Site {done.site} is restored in {place.path}: {done.patients} patient(s), {done.recordings} recording(s)."
     )

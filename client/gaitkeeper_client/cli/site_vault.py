@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +15,11 @@ from gaitkeeper_client.cli import source_options as given
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from gaitkeeper_client.vault.artefacts import Artefact
+    from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.ingest import IngestSummary, Outcome
     from gaitkeeper_client.vault.records import Patient, PatientFacts
+    from gaitkeeper_client.vault.store import Vault
 
 Home = Annotated[
     Path | None,
@@ -24,6 +28,23 @@ Home = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Paths = Annotated[list[Path], typer.Argument(help="Recordings (with --patient), a cohort.csv, or folders holding one.")]
+AgreedTo = Annotated[str | None, typer.Option(help="What the person agreed to: care, training, care+training or none.")]
+UpdatePatients = Annotated[
+    bool, typer.Option("--update-patients", help="Let a new label or sex replace the one that the vault knows.")
+]
+
+
+@contextmanager
+def opened_vault(home: Path | None) -> Iterator[tuple[SiteHome, Vault]]:
+    """A site's home and its vault, open until the block ends."""
+    from gaitkeeper_client.vault.home import SiteHome
+    from gaitkeeper_client.vault.keys import unlock
+    from gaitkeeper_client.vault.store import Vault
+
+    place = SiteHome.resolve(home)
+    with Vault.open(place, unlock(place)) as vault:
+        yield place, vault
 
 
 def register(app: typer.Typer) -> None:
@@ -65,9 +86,7 @@ def init(
 
 
 def ingest(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Recordings (with --patient), a cohort.csv, or folders holding one.")
-    ],
+    paths: Paths,
     home: Home = None,
     patient: Annotated[str | None, typer.Option(help="The clinic's identifier of the person who walks.")] = None,
     label: Annotated[str | None, typer.Option(help="Diagnosis or group of that person.")] = None,
@@ -75,9 +94,7 @@ def ingest(
     sex: Annotated[str | None, typer.Option(help="female, male or other.")] = None,
     height: Annotated[float | None, typer.Option(help="Body height in metres; gives a video its scale.")] = None,
     recorded_at: Annotated[str | None, typer.Option(help="When it was recorded (ISO 8601).")] = None,
-    consent: Annotated[
-        str | None, typer.Option(help="What the person agreed to: care, training, care+training or none.")
-    ] = None,
+    consent: AgreedTo = None,
     aid: given.Aid = None,
     rate: given.Rate = None,
     size: given.Size = None,
@@ -86,9 +103,7 @@ def ingest(
     speed: given.Speed = None,
     estimator: given.Estimator = None,
     skeleton: given.SkeletonName = None,
-    update_patients: Annotated[
-        bool, typer.Option("--update-patients", help="Let a new label or sex replace the one that the vault knows.")
-    ] = False,
+    update_patients: UpdatePatients = False,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes (by default one per core).")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -105,44 +120,26 @@ def ingest(
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.ingest import ingest as run
     from gaitkeeper_client.vault.ingest import plan
-    from gaitkeeper_client.vault.keys import unlock
-    from gaitkeeper_client.vault.store import Vault
 
-    place = SiteHome.resolve(home)
-    place.config()
+    SiteHome.resolve(home).config()  # first: without a site nothing else matters
     facts, moment = _facts(patient, label, age, sex, height, recorded_at, consent)
     options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
     network = given.estimator_choice(estimator, skeleton)
     sources = plan(paths, facts, moment, options)
-    with Vault.open(place, unlock(place)) as vault, _progress(len(sources), as_json) as advance:
+    with opened_vault(home) as (place, vault), _progress(len(sources), as_json) as bar:
         summary = run(
-            place,
-            vault,
-            sources,
-            workers=workers,
-            update_patients=update_patients,
-            on_progress=advance,
-            estimator=network,
+            place, vault, sources, workers=workers, update_patients=update_patients, on_progress=bar, estimator=network
         )
         found = artefacts_of(vault) if summary.count("stored") else ()
-    if as_json:
-        _print_json({**_summary_json(summary), "artefacts": [dataclasses.asdict(item) for item in found]})
-    else:
-        _print_summary(summary)
-    for item in found:
-        typer.secho(f"Warning: {item.words}", fg="yellow", err=True)
+    _print_ingest(summary, found, as_json)
     raise typer.Exit(summary.exit_status)
 
 
 def patients(home: Home = None, as_json: AsJson = False) -> None:
     """List the patients of the vault. What is printed identifies them: it is for the clinic's eyes only."""
     from gaitkeeper_client.vault.events import record
-    from gaitkeeper_client.vault.home import SiteHome
-    from gaitkeeper_client.vault.keys import unlock
-    from gaitkeeper_client.vault.store import Vault
 
-    place = SiteHome.resolve(home)
-    with Vault.open(place, unlock(place)) as vault:
+    with opened_vault(home) as (place, vault):
         record(place, "vault-read", purpose="list")
         found = vault.patients()
     if as_json:
@@ -232,6 +229,15 @@ class _Bar:
         self._progress.update(self._task, completed=done, total=total)
         if outcome.reasons:
             self._progress.console.print(f"{outcome.status}: {outcome.path.name}", highlight=False, markup=False)
+
+
+def _print_ingest(summary: IngestSummary, found: Sequence[Artefact], as_json: bool) -> None:
+    if as_json:
+        _print_json({**_summary_json(summary), "artefacts": [dataclasses.asdict(item) for item in found]})
+    else:
+        _print_summary(summary)
+    for item in found:
+        typer.secho(f"Warning: {item.words}", fg="yellow", err=True)
 
 
 def _print_summary(summary: IngestSummary) -> None:

@@ -13,7 +13,14 @@ from gaitkeeper_client.cli import source_options as given
 from gaitkeeper_shared.errors import GaitkeeperError
 
 app = typer.Typer()
-
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        metavar="FILE",
+        help="The other measurement: forces or angles (.mot, .sto), a C3D file, or a simulation's truth (.json).",
+    ),
+]
 _EVENT_COLUMNS = {
     "n": "n",
     "found": "found",
@@ -36,14 +43,7 @@ def validate(
     recordings: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="C3D, TRC, BVH..., or a video with --reference.")
     ],
-    reference: Annotated[
-        Path | None,
-        typer.Option(
-            "--reference",
-            metavar="FILE",
-            help="The other measurement: forces or angles (.mot, .sto), a C3D file, or a simulation's truth (.json).",
-        ),
-    ] = None,
+    reference: Reference = None,
     height: given.Height = None,
     rate: given.Rate = None,
     size: given.Size = None,

@@ -54,17 +54,7 @@ def decide(
         raise GaitkeeperError("decision-stale", report=report.id, clinician=last.clinician)
     _check(report, decisions)
     signed_at = (now or datetime.now(UTC)).astimezone(UTC)
-    statement = Statement(
-        report=report.id,
-        report_sha256=report.sha256,
-        number=len(report.statements) + 1,
-        previous_sha256=last.sha256 if last else "",
-        clinician=signer.clinician.name,
-        role=signer.clinician.role,
-        key_id=signer.key.verifying.key_id,
-        signed_at=signed_at.isoformat(timespec="seconds"),
-        decisions=tuple(decisions),
-    )
+    statement = _statement(report, signer, decisions, signed_at)
     content = statement.canonical()
     signatures = sign(content, STATEMENT_CONTEXT, signer.key, clock=lambda: signed_at)
     # The log first: what it was not told of before, nobody said, whatever time a statement names.
@@ -85,6 +75,21 @@ def decide(
     decided = load(vault, report_id)
     _correct_label(vault, decided)
     return decided
+
+
+def _statement(report: KeptReport, signer: Signer, decisions: Sequence[Decision], signed_at: datetime) -> Statement:
+    """What is signed: the decisions, bound to the report and to the last statement about it."""
+    return Statement(
+        report=report.id,
+        report_sha256=report.sha256,
+        number=len(report.statements) + 1,
+        previous_sha256=report.statements[-1].sha256 if report.statements else "",
+        clinician=signer.clinician.name,
+        role=signer.clinician.role,
+        key_id=signer.key.verifying.key_id,
+        signed_at=signed_at.isoformat(timespec="seconds"),
+        decisions=tuple(decisions),
+    )
 
 
 def _check(report: KeptReport, decisions: Sequence[Decision]) -> None:

@@ -233,9 +233,13 @@ def write_summary(demo: Demo) -> dict[str, Any]:
 
 def study_text(demo: Demo) -> str:
     """The demo's study: healthy against a disorder of gait, from sagittal kinematics."""
-    return f"""\
+    delta = min(0.01, 0.5 / demo.patients)
+    return _STUDY.format(name=STUDY_NAME, rounds=demo.rounds, patients=demo.patients, delta=delta)
+
+
+_STUDY = """\
 schema = "gaitkeeper.study/1"
-name = "{STUDY_NAME}"
+name = "{name}"
 title = "Does this walk show a disorder of gait?"
 
 [task]
@@ -262,7 +266,7 @@ kind = "lstm"
 hidden = 16
 
 [training]
-rounds = {demo.rounds}
+rounds = {rounds}
 local_steps = 2
 learning_rate = 0.5
 momentum = 0.9
@@ -270,10 +274,10 @@ momentum = 0.9
 [privacy]
 unit = "patient"
 epsilon = 8.0
-delta = {min(0.01, 0.5 / demo.patients):g}
+delta = {delta:g}
 clip_norm = 0.5
 sample_rate = 0.5
-patients_per_site = {demo.patients}
+patients_per_site = {patients}
 
 [evaluation]
 holdout = 0.25

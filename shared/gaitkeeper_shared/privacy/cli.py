@@ -91,8 +91,7 @@ def plan(
 
     Example: gaitkeeper privacy plan --epsilon 8 --delta 1e-3 --sample-rate 0.5 --rounds 20
     """
-    from gaitkeeper_shared.privacy.accounting import Budget, Spend, epsilon_rdp, noise_multiplier
-    from gaitkeeper_shared.privacy.accounting import epsilon as composed
+    from gaitkeeper_shared.privacy.accounting import Budget, Spend, noise_multiplier
     from gaitkeeper_shared.study import load_study
 
     loaded = None if study is None else load_study(study)[0]
@@ -107,18 +106,11 @@ def plan(
         noise = noise_multiplier(Budget(wished, delta), rate, steps)
     else:
         noise = _given("--noise", noise, None, 0.0, 1e6)
-    spend = [Spend(noise, rate, steps)]
-    table: dict[str, Any] = {
-        "epsilon": round(composed(spend, delta), 4),
-        "epsilon_rdp": round(epsilon_rdp(spend, delta), 4),
-        "delta": delta,
-        "noise_multiplier": noise,
-        "sample_rate": rate,
-        "steps": steps,
-    }
+    spend = Spend(noise, rate, steps)
+    table = _price(spend, delta)
     sites = _honest_sites(honest, loaded)
     if sites > 1:
-        table["distributed"] = asdict(_share(spend[0], sites, delta))
+        table["distributed"] = asdict(_share(spend, sites, delta))
     judged = None if loaded is None else _evaluations(loaded, delta, int(count))
     if judged is not None:
         table["evaluation"] = asdict(judged)
@@ -126,6 +118,20 @@ def plan(
         typer.echo(json.dumps(table, indent=1))
         return
     _print(table, judged)
+
+
+def _price(spend: Spend, delta: float) -> dict[str, Any]:
+    """What the steps of a study cost a patient, by both accountants."""
+    from gaitkeeper_shared.privacy.accounting import epsilon, epsilon_rdp
+
+    return {
+        "epsilon": round(epsilon([spend], delta), 4),
+        "epsilon_rdp": round(epsilon_rdp([spend], delta), 4),
+        "delta": delta,
+        "noise_multiplier": spend.noise_multiplier,
+        "sample_rate": spend.sample_rate,
+        "steps": spend.steps,
+    }
 
 
 def _print(table: dict[str, Any], judged: EvaluationCost | None) -> None:
