@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,8 +16,8 @@ from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.gait.bouts import find_bouts
 from gaitkeeper_client.gait.clean import clean
 from gaitkeeper_client.gait.events.braking import braked
-from gaitkeeper_client.gait.events.choice import METHODS, detect_all
-from gaitkeeper_client.gait.events.consensus import ALONE, _merged
+from gaitkeeper_client.gait.events.choice import METHODS, default_method, detect_all
+from gaitkeeper_client.gait.events.consensus import ALONE, Consensus, _merged
 from gaitkeeper_client.gait.events.local import local_walk, straight
 from gaitkeeper_client.gait.events.order import ROUND, enforce_order
 from gaitkeeper_client.gait.events.zeni import Zeni
@@ -24,6 +25,8 @@ from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
 from gaitkeeper_shared.simulation.patient import Disorder
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
+
+Change = Callable[[JointTrajectories], JointTrajectories]
 
 
 def found_in(walk: JointTrajectories, method: str = "consensus") -> tuple[GaitEvent, ...]:
@@ -90,6 +93,42 @@ def test_markers_that_are_lost_for_a_moment_cost_nothing() -> None:
     for kind, one in agreement(found_in(gappy), truth).items():
         assert len(one.errors_ms) == one.n, kind
         assert np.mean(np.abs(one.errors_ms)) < 25.0
+
+
+def test_slow_cameras_lose_no_foot_that_turns_back_and_every_spike() -> None:
+    """Of 30 samples a second the heel's turning point is one sample: it is no outlier, on a belt least of all."""
+    walk, _ = recorded("healthy", rate_hz=30.0, noise_m=0.0)
+    belt = on_a_belt(walk)
+    heel = (slice(None), JOINT_INDEX["left_heel"])
+    assert np.abs(clean(belt).tracks.positions[heel] - belt.positions[heel]).max() < 0.03
+    assert not clean(belt).filled.any()
+    spiked = belt.positions.copy()
+    spiked[40:150:20, JOINT_INDEX["left_heel"]] += 0.05
+    cleaned = clean(JointTrajectories(belt.time_s, spiked, "m", belt.confidence))
+    assert np.flatnonzero(cleaned.filled[heel]).tolist() == list(range(40, 150, 20))
+
+
+@pytest.mark.parametrize("change", [lambda walk: walk, on_a_belt])
+def test_strikes_of_slow_cameras_and_of_noisy_ones_are_those_of_good_ones(change: Change) -> None:
+    for disorder in ("healthy", "hemiparetic"):
+        best, _ = recorded(disorder, 4, noise_m=0.0)
+        exact = [event for event in found_in(change(best)) if 0.5 < event.time_s < 5.5]
+        for rate_hz, noise_m in ((25.0, 0.0), (100.0, 0.001)):
+            walk, _ = recorded(disorder, 4, rate_hz=rate_hz, noise_m=noise_m)
+            found = found_in(change(walk))
+            late = [
+                min((e.time_s - event.time_s for e in found if (e.side, e.type) == (event.side, event.type)), key=abs)
+                for event in exact
+                if event.type == "foot_strike"
+            ]
+            assert np.mean(np.abs(late)) < 0.006, (disorder, rate_hz)
+
+
+def test_a_rate_from_rounded_time_stamps_is_the_rate() -> None:
+    walk, _ = recorded("healthy", 4, rate_hz=25.0)
+    rounded = JointTrajectories(walk.time_s * 1.000001, walk.positions, "m", walk.confidence)
+    assert rounded.sample_rate_hz < 25.0
+    assert isinstance(default_method(rounded), Consensus)
 
 
 def test_a_belt_changes_no_event() -> None:

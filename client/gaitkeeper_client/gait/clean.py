@@ -19,6 +19,7 @@ from scipy.signal import butter, sosfiltfilt
 from gaitkeeper_client.gait.blends import without_blends
 from gaitkeeper_client.gait.swaps import repair_swaps
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
+from gaitkeeper_shared.kinematics import leg_length
 from gaitkeeper_shared.recording import JointTrajectories
 
 LOWEST_CONFIDENCE = 0.1
@@ -29,6 +30,8 @@ HAMPEL_HALF_WIDTH = 3
 HAMPEL_SIGMAS = 4.0
 END_LENIENCE = 3.0
 """By how much farther an image track's first and last sample may be off: a foot's acceleration passes for it there."""
+LEAST_JUMP = 0.02
+"""In leg lengths, 16 mm, of a marker in space: cameras of a laboratory see better, and smoothing takes what is less."""
 CUTOFF_HZ = 8.0
 """Low-pass for positions. Walking has its energy below 6 Hz (Winter 2009); at 8 the swinging knee keeps its peak."""
 _MAD_TO_SIGMA = 1.4826
@@ -99,6 +102,7 @@ def stretches(mask: BoolArray) -> list[tuple[int, int]]:
 def _without_outliers(positions: FloatArray) -> FloatArray:
     flat = positions.reshape(positions.shape[0], -1)
     out = flat.copy()
+    least = np.nan_to_num(LEAST_JUMP * leg_length(positions)) if positions.shape[2] == 3 else 0.0
     for column in range(flat.shape[1]):
         known = np.flatnonzero(np.isfinite(flat[:, column]))
         if known.size < 2 * HAMPEL_HALF_WIDTH + 1:
@@ -111,10 +115,27 @@ def _without_outliers(positions: FloatArray) -> FloatArray:
         floor = _MAD_TO_SIGMA * float(np.median(np.abs(np.diff(values, n=2)))) if values.size > 2 else 0.0
         if positions.shape[2] == 2:
             bend[0], bend[-1] = (_end_bend(values[at]) / END_LENIENCE for at in (_FIRST, _LAST))
-        out[known[np.abs(bend) > HAMPEL_SIGMAS * np.maximum(spread, floor) + 1e-9], column] = np.nan
+        else:
+            bend = np.minimum(np.abs(bend), _off_the_track(values))
+        limit = np.maximum(HAMPEL_SIGMAS * np.maximum(spread, floor), least)
+        out[known[np.abs(bend) > limit + 1e-9], column] = np.nan
     shaped: FloatArray = out.reshape(positions.shape)
     shaped[~np.all(np.isfinite(shaped), axis=-1)] = np.nan
     return shaped
+
+
+def _off_the_track(values: FloatArray) -> FloatArray:
+    """(N,) how far each value is from where its neighbours' way leads, whichever of three ways is the nearest.
+
+    The parabola of two on either side, or the line of two before, or of two behind. A foot that turns back, or that the
+    ground stops, is on one of them, and of few samples a second no median of three.
+    """
+    bend = np.abs(values[2:] - 2.0 * values[1:-1] + values[:-2])
+    off = np.full((3, values.size), np.inf)
+    off[0, 2:], off[1, :-2] = bend, bend
+    off[2, 2:-2] = np.abs(values[2:-2] - (4.0 * (values[1:-3] + values[3:-1]) - values[:-4] - values[4:]) / 6.0)
+    nearest: FloatArray = off.min(axis=0)
+    return nearest
 
 
 _FIRST, _LAST = slice(0, 3), slice(None, -4, -1)

@@ -126,7 +126,7 @@ def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEven
 def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ...]) -> list[Reason]:
     """Why the whole analysis is refused; empty where it is not."""
     reasons = []
-    if raw.sample_rate_hz < LOWEST_RATE_HZ:
+    if raw.sample_rate_hz < LOWEST_RATE_HZ - 0.05:  # time stamps are rounded
         reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
     view = estimate_view(cleaned.tracks.positions)
     name = worded(view.name)

@@ -28,7 +28,8 @@ METHODS: Mapping[str, Callable[[JointTrajectories], EventMethod]] = {
 
 def default_method(tracks: JointTrajectories) -> EventMethod:
     """The method for cleaned tracks: :class:`Consensus` for a laboratory's, the moments of contact for a picture's."""
-    if tracks.dimensions == 3 and tracks.sample_rate_hz >= LOWEST_RATE_HZ:
+    # Rates come from time stamps, which are rounded.
+    if tracks.dimensions == 3 and tracks.sample_rate_hz >= LOWEST_RATE_HZ - 0.05:
         return Consensus(tracks)
     return Contact()
 

@@ -73,7 +73,9 @@ class Consensus:
         )
         rough = Zeni().detect(unrolled)
         late = [replace(event, time_s=event.time_s - COORDINATES_LATE_S[event.type]) for event in rough]
-        coordinates = [exact or event for exact, event in zip(braked(whole, rough), late, strict=True)]
+        # Speeds of few samples a second, from one to the next, would come too late.
+        fine = local_walk(*where, JOINTS, max(RATE_HZ, self.tracks.sample_rate_hz))
+        coordinates = [exact or event for exact, event in zip(braked(fine, rough), late, strict=True)]
         inside = (float(whole.time_s[0]), float(whole.time_s[-1]))
         merged = _merged(network, coordinates)
         return enforce_order([event for event in merged if inside[0] <= event.time_s <= inside[1]])

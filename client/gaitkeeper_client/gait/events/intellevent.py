@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.clean import low_pass
 from gaitkeeper_client.gait.events.base import peaks
 from gaitkeeper_client.gait.events.local import RATE_HZ, LocalWalk, local_walk, straight
 from gaitkeeper_client.gait.events.order import enforce_order
@@ -34,6 +35,8 @@ APART_S = 1.0 / 6.0
 HELD = round(0.2 * RATE_HZ)
 """Samples by which the last velocities are held: the networks want to see some of what follows an event."""
 MARKERS = ("left_heel", "left_toe", "left_ankle", "right_heel", "right_toe", "right_ankle")
+STRIKE_CUTOFF_HZ = 6.0
+"""Of the speeds that the strikes' network sees: unsmoothed it errs by 3 ms, but by 10 if markers have 1 mm of noise."""
 _LEFT, _RIGHT = slice(0, 3), slice(3, 6)
 SWING = round(0.15 * RATE_HZ)
 """Samples over which the feet's speeds are compared; less than the shortest swing."""
@@ -71,7 +74,10 @@ def network_events(walk: LocalWalk) -> list[GaitEvent]:
     }
     found: list[GaitEvent] = []
     for kind, parts in channels.items():
-        probability = _run(_FILES[kind], np.concatenate(parts, axis=1))
+        speeds = np.concatenate(parts, axis=1)
+        if kind == "foot_strike":
+            speeds = low_pass(speeds, RATE_HZ, STRIKE_CUTOFF_HZ)
+        probability = _run(_FILES[kind], speeds)
         for peak in peaks(walk.time_s, probability, LEAST_PROBABILITY, APART_S):
             # The foot that strikes has swung until now, the one that comes off swings from now on. Which one is ahead
             # does not tell: a dragged leg may never pass the other.
