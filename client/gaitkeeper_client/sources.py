@@ -65,23 +65,26 @@ def analyse_file(
 def check_source(path: Path, options: ReadOptions, estimator: EstimatorChoice | None) -> Reader | ForceReader | None:
     """What reads a recording, None for a video; before anything is read of it.
 
-    Raises ``height-unusable``, ``video-not-found``, ``video-empty``, ``lab-file-empty``, ``source-unknown``,
-    ``option-does-not-apply`` or ``pose-network-no-video``.
+    Raises ``height-unusable``, ``video-not-found``, ``video-unreadable``, ``video-empty``, ``lab-file-empty``,
+    ``source-unknown``, ``source-folder``, ``source-packed``, ``option-does-not-apply`` or ``pose-network-no-video``.
     """
-    from gaitkeeper_client.capture.container import check_exists
+    from gaitkeeper_client.capture.container import check_exists, check_there
     from gaitkeeper_client.lab.options import TAKEN_BY_VIDEO, check_apply
-    from gaitkeeper_client.lab.readers import check_kind, force_reader_of, reader_of
+    from gaitkeeper_client.lab.readers import check_kind, check_packed, force_reader_of, is_table, reader_of
 
     height_m = options.height_m
     if height_m is not None and not (math.isfinite(height_m) and SHORTEST_M <= height_m <= TALLEST_M):
         raise GaitkeeperError("height-unusable", height=height_m, low=SHORTEST_M, high=TALLEST_M)
+    size = check_there(path).st_size
     known = reader_of(path) or force_reader_of(path)
-    if known is not None and path.is_file() and path.stat().st_size == 0:
+    if size == 0 and path.is_file() and (known is not None or is_table(path)):
         raise GaitkeeperError("lab-file-empty", path=path)
     if not path.is_dir():
         check_exists(path)
     if known is None:
         check_kind(path)
+    else:
+        check_packed(path)
     check_apply(path, known.title if known else "a video", options, known.takes if known else TAKEN_BY_VIDEO)
     if estimator is not None and estimator.network is not None and known:
         raise GaitkeeperError("pose-network-no-video", path=path)
@@ -173,8 +176,8 @@ def _analyse_forces(path: Path, reader: ForceReader) -> Analysis:
     from gaitkeeper_client.gait.forces import analyse_forces, analyse_times
     from gaitkeeper_client.lab.footforce import FootForces
 
+    series = reader.read(path)  # refuses what is far too large, before it is all hashed
     source = {"kind": reader.kind, "sha256": sha256_of(path), "bytes": path.stat().st_size}
-    series = reader.read(path)
     if isinstance(series, FootForces):
         return analyse_forces(series, source=source)
     return analyse_times(series, source=source)

@@ -54,7 +54,7 @@ def test_analyze_takes_a_table_with_what_it_does_not_say(
         (["--size", "big"], "option-unusable"),
         (["--mapping", "gone.toml"], "mapping-unreadable"),
         (["--rate", "30"], "option-does-not-apply"),
-        (["--person", "2"], "option-does-not-apply"),
+        (["--person", "2"], "person-unknown"),
     ],
 )
 def test_options_that_cannot_be_are_said(
@@ -71,7 +71,7 @@ def test_a_folder_of_anything_else_is_no_recording(tmp_path: Path, capsys: pytes
     for path in (tmp_path, tmp_path / "gone.c3d"):
         status, _, errors = run(capsys, "analyze", path)
         assert status == 2
-        assert "source-unknown" in errors or "There is no file" in errors
+        assert "source-folder" in errors or "There is no file" in errors
 
 
 def test_export_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

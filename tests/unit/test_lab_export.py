@@ -184,7 +184,8 @@ def test_a_video_s_walk_needs_a_scale(tmp_path: Path, name: str) -> None:
     assert not list(tmp_path.iterdir())
     path = written(tmp_path, name, recording(flat, metres=0.005))
     found = (read_c3d if name == "c3d" else read_trc)(path).trajectories.positions
-    height = found[:, JOINT_INDEX["left_hip"], 2] - found[:, JOINT_INDEX["left_ankle"], 2]
+    assert found.shape[2] == 2  # no width of steps can be told
+    height = found[:, JOINT_INDEX["left_hip"], 1] - found[:, JOINT_INDEX["left_ankle"], 1]
     truth = TRUTH.positions[:, JOINT_INDEX["left_hip"], 2] - TRUTH.positions[:, JOINT_INDEX["left_ankle"], 2]
     np.testing.assert_allclose(height, truth, atol=1e-5)
 

@@ -261,7 +261,7 @@ def test_an_openpose_folder_with_gaps_and_one_with_nobody(tmp_path: Path) -> Non
     for path in folder.iterdir():
         path.write_text('{"people": []}')
     assert outcome(folder) == "no-person"
-    assert outcome(tmp_path) == "source-unknown"
+    assert outcome(tmp_path) == "source-folder"
 
 
 @pytest.mark.parametrize("name", ["mot", "mot-forces", "gaitndd", "gaitpdb", "gaitndd-times", "gaitkit-json"])

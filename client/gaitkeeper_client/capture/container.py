@@ -8,6 +8,8 @@ RIFF (AVI); other containers are left to the decoder.
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,13 +42,23 @@ def looks_like_video(head: bytes) -> bool:
     return head[4:8] in _FIRST_BOXES or (head[:4] == b"RIFF" and head[8:11] == b"AVI") or head[:4] == _EBML
 
 
+def check_there(path: Path) -> os.stat_result:
+    """What the system says of a path. Raises ``video-not-found`` or ``video-unreadable`` (a loop of links, a name that
+    is too long, a folder that may not be entered)."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise GaitkeeperError("video-not-found", path=path) from error
+    except OSError as error:
+        raise GaitkeeperError("video-unreadable", path=path, detail=error.strerror or str(error)) from error
+
+
 def check_exists(path: Path) -> None:
-    """Raise ``video-not-found``, ``not-a-video`` (a folder) or ``video-empty``."""
-    if not path.exists():
-        raise GaitkeeperError("video-not-found", path=path)
-    if not path.is_file():
+    """Raise ``video-not-found``, ``video-unreadable``, ``not-a-video`` (a folder, a pipe) or ``video-empty``."""
+    found = check_there(path)
+    if not stat.S_ISREG(found.st_mode):
         raise GaitkeeperError("not-a-video", path=path, detail="it is not a file")
-    if path.stat().st_size == 0:
+    if found.st_size == 0:
         raise GaitkeeperError("video-empty", path=path)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from gaitkeeper_client.lab.c3d_file import C3dFile, broken_c3d, read_c3d_file
 from gaitkeeper_client.lab.c3d_plates import read_plates
 from gaitkeeper_client.lab.event_names import event_of, without_doubles
+from gaitkeeper_client.lab.flat import flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
 from gaitkeeper_client.lab.joints import to_trajectories
 from gaitkeeper_client.lab.walk import LabWalk, Markers
@@ -27,13 +29,16 @@ _ANGLES = {"hip": "hip_flexion", "knee": "knee_flexion", "ankle": "ankle_dorsifl
 _SIDES = {"l": "left", "r": "right"}
 
 
-def read_c3d(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> LabWalk:
+def read_c3d(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None, person: str | None = None) -> LabWalk:
     """One C3D file. Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing``, ``lab-nothing-seen``,
-    ``lab-points-unseen``, ``lab-unit-unknown``, ``lab-unit-contradiction``, ``lab-sides-exchanged`` or
-    ``lab-feet-reversed``."""
+    ``lab-points-unseen``, ``lab-unit-unknown``, ``lab-unit-contradiction``, ``lab-sides-exchanged``,
+    ``lab-feet-reversed`` or ``person-unknown``."""
     file = read_c3d_file(path)
     markers = _markers(path, file)
-    trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True)
+    if is_flat(markers):
+        walk = flat_walk("c3d", markers, path, mapping, person)
+        return replace(walk, events=_events(file, markers))
+    trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True, person=person)
     plates, notes = read_plates(file, frame)
     return LabWalk("c3d", trajectories, _events(file, markers), plates, frame.notes + notes)
 

@@ -19,6 +19,8 @@ from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 
 BLOCK = 512
+MOST_BYTES = 2 * 2**30
+"""Ten minutes of 64 analog channels at 2 kHz take 0.3 GiB."""
 _ORDERS = {84: "<", 85: "<", 86: ">"}
 """Intel, DEC and SGI; DEC has floating-point numbers of its own."""
 _DEC = 85
@@ -126,6 +128,8 @@ def read_c3d_file(path: Path) -> C3dFile:
     Raises ``lab-file-unreadable``, ``lab-no-markers``, or ``lab-file-broken`` where its parts do not fit each other.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            broken_c3d(path, f"it is larger than {MOST_BYTES // 2**20} MiB")
         content = path.read_bytes()
     except OSError as error:
         raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror) from error

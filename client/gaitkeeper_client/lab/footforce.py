@@ -17,7 +17,7 @@ import numpy as np
 
 from gaitkeeper_client.lab.contacts import CONTACT_N, CONTACT_SHARE, find_contacts, load_share
 from gaitkeeper_client.lab.mot import forces_under_feet, read_mot
-from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
+from gaitkeeper_client.lab.text import MOST_BYTES, broken, check_times, numbers, read_lines
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import GaitEvent, Side, Signals
@@ -79,8 +79,11 @@ def read_gaitndd(path: Path) -> FootForces:
     from scipy.io import loadmat
 
     try:
-        path.stat()
+        if path.stat().st_size > MOST_BYTES:
+            broken(path, "MAT", f"it is larger than {MOST_BYTES // 2**20} MiB")
         values = np.asarray(loadmat(path, variable_names=["val"])["val"])
+    except GaitkeeperError:
+        raise
     except OSError as error:
         raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror or error) from error
     except Exception as error:  # scipy raises half a dozen types for a broken file

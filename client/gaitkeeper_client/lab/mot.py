@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
+from gaitkeeper_client.lab.text import broken, check_times, head_of, numbers, read_lines
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -84,11 +84,7 @@ def read_mot(path: Path) -> MotionTable:
 
 def column_names(path: Path) -> tuple[str, ...]:
     """The columns of a table behind ``time``, without reading it; empty where it has none or cannot be read."""
-    try:
-        with path.open("rb") as file:
-            lines = file.read(_HEAD_BYTES).decode("utf-8", errors="replace").splitlines()
-    except OSError:
-        return ()
+    lines = head_of(path, _HEAD_BYTES).decode("utf-8", errors="replace").splitlines()
     end = next((number for number, line in enumerate(lines) if line.strip().lower() == "endheader"), len(lines))
     first = next((line for line in lines[end + 1 :] if line.strip()), "")
     return tuple(first.split()[1:])

@@ -9,6 +9,7 @@ from pathlib import Path
 from gaitkeeper_client.lab.feet import with_heels
 from gaitkeeper_client.lab.footforce import FootForces, StrideTimes
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
+from gaitkeeper_client.lab.text import first_line_of, head_of
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_shared.errors import GaitkeeperError
 
@@ -63,21 +64,46 @@ def read_walk(path: Path, options: ReadOptions | None = None) -> LabWalk:
 
 
 def check_kind(path: Path) -> None:
-    """Raise ``source-unknown`` for a folder or a table that no reader knows: it is not even meant to be a video."""
-    if path.is_dir() or path.suffix.lower() in _TABLES:
+    """What no reader knows and is not even meant to be a video.
+
+    Raises ``source-folder``, ``source-packed``, or ``source-unknown`` for a table.
+    """
+    if path.is_dir():
+        raise GaitkeeperError("source-folder", path=path)
+    check_packed(path)
+    if is_table(path):
         kinds = [reader.title for reader in READERS] + [reader.title for reader in FORCE_READERS]
         raise GaitkeeperError("source-unknown", path=path, kinds="; ".join(["a video", *kinds]))
 
 
-_TABLES = frozenset({".csv", ".txt", ".tsv", ".json", ".mot", ".sto", ".mat", ".ts", ".xml", ".xls", ".xlsx", ".zip"})
+def is_table(path: Path) -> bool:
+    """Whether a file's name is one of tables and documents, none of a video."""
+    return path.suffix.lower() in _TABLES
+
+
+def check_packed(path: Path) -> None:
+    """Raise ``source-packed`` for a file that is an archive, whatever its name says."""
+    head = head_of(path, 8)
+    packed = next((name for mark, name in _PACKED.items() if head.startswith(mark)), None)
+    if packed is not None and path.suffix.lower() not in _OFFICE:
+        raise GaitkeeperError("source-packed", path=path, kind=packed)
+
+
+_TABLES = frozenset({".csv", ".txt", ".tsv", ".json", ".mot", ".sto", ".mat", ".xml", ".xls", ".xlsx", ".zip"})
+_OFFICE = frozenset({".xlsx", ".docx", ".ods"})
+_PACKED = {
+    b"PK\x03\x04": "ZIP",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+}
+_FIRST_LINE_BYTES = 65_536
 
 
 def _first_line(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.readline(65_536).decode("utf-8", errors="replace")
-    except OSError:
-        return ""
+    return first_line_of(head_of(path, _FIRST_LINE_BYTES))
 
 
 def _suffix(*suffixes: str) -> Callable[[Path, str], bool]:
@@ -105,19 +131,19 @@ def _bvh(path: Path, options: ReadOptions) -> LabWalk:
 def _c3d(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.c3d import read_c3d
 
-    return read_c3d(path, options.mapping)
+    return read_c3d(path, options.mapping, options.person)
 
 
 def _trc(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.trc import read_trc
 
-    return read_trc(path, options.mapping)
+    return read_trc(path, options.mapping, options.person)
 
 
 def _motive(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.motive import read_motive
 
-    return read_motive(path, options.mapping)
+    return read_motive(path, options.mapping, options.person)
 
 
 def _openpose(path: Path, options: ReadOptions) -> LabWalk:
@@ -156,11 +182,11 @@ def _is_gaitkit(path: Path, first: str) -> bool:
     return path.suffix.lower() == ".json" and first.lstrip().startswith("{") and '"angle_frames"' in first
 
 
-def _is_coordinates(path: Path, _: str) -> bool:
-    from gaitkeeper_client.lab.coordinates import is_coordinates
+def _is_motion(path: Path, first: str) -> bool:
+    """Any table of OpenSim that holds no forces: what its columns lack, its reader says."""
     from gaitkeeper_client.lab.mot import column_names
 
-    return path.suffix.lower() in _MOTIONS and is_coordinates(column_names(path))
+    return path.suffix.lower() in _MOTIONS and bool(column_names(path)) and not _is_forces(path, first)
 
 
 def _coordinates(path: Path, options: ReadOptions) -> LabWalk:
@@ -176,12 +202,12 @@ _NAMED = _BELT | {"mapping"}
 _PICTURE = _NAMED | {"rate_hz", "size_px"}
 
 READERS: tuple[Reader, ...] = (
-    Reader("c3d", "C3D (.c3d)", _suffix(".c3d"), _c3d, _NAMED),
-    Reader("trc", "markers as TRC (.trc)", _suffix(".trc"), _trc, _NAMED),
+    Reader("c3d", "C3D (.c3d)", _suffix(".c3d"), _c3d, _NAMED | {"person"}),
+    Reader("trc", "markers as TRC (.trc)", _suffix(".trc"), _trc, _NAMED | {"person"}),
     Reader("gaitkit-json", "walks of gaitkit (.json)", _is_gaitkit, _gaitkit, _BELT),
     Reader("bvh", "BVH (.bvh)", _suffix(".bvh"), _bvh, _NAMED),
-    Reader("mot", "joint angles of OpenSim (.mot, .sto)", _is_coordinates, _coordinates, _BELT),
-    Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive, _NAMED),
+    Reader("mot", "joint angles of OpenSim (.mot, .sto)", _is_motion, _coordinates, _BELT),
+    Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive, _NAMED | {"person"}),
     Reader("deeplabcut", "DeepLabCut (.csv)", _csv("dlc"), _deeplabcut, _PICTURE | {"person"}),
     Reader("deeplabcut", "DeepLabCut (.h5)", _suffix(".h5", ".hdf5"), _deeplabcut, _PICTURE | {"person"}),
     Reader("landmark-csv", "landmarks as NAME_x, NAME_y (.csv)", _csv("landmarks"), _landmarks, _PICTURE),
@@ -227,15 +253,17 @@ def _is_forces(path: Path, _: str) -> bool:
 
 
 def _is_gaitpdb(path: Path, first: str) -> bool:
-    cells = first.split()
-    return (
-        path.suffix.lower() == ".txt" and not path.is_dir() and len(cells) == _GAITPDB_COLUMNS and _are_numbers(cells)
-    )
+    return path.suffix.lower() == ".txt" and _are_numbers(first.split(), _GAITPDB_COLUMNS)
 
 
-def _are_numbers(cells: list[str]) -> bool:
+def _is_times(path: Path, _: str) -> bool:
+    """Stride times; a video's transport stream has the same suffix, and begins with this letter."""
+    return path.suffix.lower() == ".ts" and not path.is_dir() and head_of(path, 1) != b"G"
+
+
+def _are_numbers(cells: list[str], count: int) -> bool:
     try:
-        return bool([float(cell) for cell in cells])
+        return len([float(cell.replace(",", ".")) for cell in cells]) == count
     except ValueError:
         return False
 
@@ -244,7 +272,7 @@ _GAITPDB_COLUMNS = 19
 
 FORCE_READERS: tuple[ForceReader, ...] = (
     ForceReader("gaitndd", "foot forces of PhysioNet gaitndd (.mat)", _suffix(".mat"), _gaitndd, _BELT),
-    ForceReader("gaitndd-times", "stride times of PhysioNet gaitndd (.ts)", _suffix(".ts"), _gaitndd_times, _BELT),
+    ForceReader("gaitndd-times", "stride times of PhysioNet gaitndd (.ts)", _is_times, _gaitndd_times, _BELT),
     ForceReader("mot-forces", "ground reaction forces of OpenSim (.mot, .sto)", _is_forces, _mot_forces, _BELT),
     ForceReader("gaitpdb", "foot forces of PhysioNet gaitpdb (.txt)", _is_gaitpdb, _gaitpdb, _BELT),
 )

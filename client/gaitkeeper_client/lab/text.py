@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import math
+import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +17,12 @@ from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 
 MOST_BYTES = 1024 * 2**20
+_OLD = "cp1252"
+"""What Windows programs write of names such as Müller, where they do not write UTF-8."""
+_NOT_A_NUMBER = re.compile(r"[+-]?1\.#(?:QNAN|SNAN|IND|INF)0*", re.IGNORECASE)
+"""What older C libraries on Windows print for NaN and infinity."""
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
+_SEPARATORS = (",", ";", "\t")
 
 
 def read_lines(path: Path, format_name: str) -> list[str]:
@@ -20,14 +30,63 @@ def read_lines(path: Path, format_name: str) -> list[str]:
     try:
         if path.stat().st_size > MOST_BYTES:
             broken(path, format_name, f"it is larger than {MOST_BYTES // 2**20} MiB")
-        text = path.read_bytes().decode("utf-8-sig")
+        text = _decoded(path.read_bytes())
     except UnicodeDecodeError as error:
         raise GaitkeeperError("lab-file-broken", path=path, format=format_name, detail="it is not text") from error
     except OSError as error:
         raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror) from error
-    if "\0" in text:
+    if any(control in text for control in "\0\1\2\3\4\5\6\7"):
         broken(path, format_name, "it is not text")
     return text.splitlines()
+
+
+def _decoded(content: bytes) -> str:
+    """UTF-8; UTF-16 where the file begins with its mark; else what Windows wrote before UTF-8."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode(_OLD)
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """The first bytes of a regular file; nothing of a folder, of a pipe (which never ends) or of what is not there."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return b""
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
+def first_line_of(head: bytes) -> str:
+    """The first line with anything in it of a file's first bytes, whatever ends its lines."""
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = head.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    return next((line for line in text.splitlines() if line.strip()), "")
+
+
+def separator_of(first_line: str) -> str:
+    """What separates the cells of a table, by its first line: comma, semicolon or tab."""
+    return max(_SEPARATORS, key=first_line.count)
+
+
+def read_table(path: Path, format_name: str) -> list[list[str]]:
+    """The cells of a comma-separated file, or of one that semicolons or tabs separate, which may have decimal commas.
+
+    Raises ``lab-file-unreadable`` or ``lab-file-broken``.
+    """
+    lines = read_lines(path, format_name)
+    separator = separator_of(lines[0]) if lines else ","
+    try:
+        rows = list(csv.reader(lines, strict=True, delimiter=separator))
+    except csv.Error as error:
+        broken(path, format_name, str(error))
+    if separator == ",":
+        return rows
+    return [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
 
 
 def broken(path: Path, format_name: str, detail: str) -> NoReturn:
@@ -43,7 +102,10 @@ def numbers(cells: Sequence[str], path: Path, format_name: str, line: int) -> li
         try:
             value = float(word) if word else math.nan
         except ValueError:
-            broken(path, format_name, f"line {line}: {word[:40]!r} is not a number")
+            if not _NOT_A_NUMBER.fullmatch(word):
+                comma = ", with a decimal comma" if _DECIMAL_COMMA.fullmatch(word) else ""
+                broken(path, format_name, f"line {line}: {word[:40]!r} is not a number{comma}")
+            value = math.nan
         values.append(math.nan if math.isinf(value) else value)
     return values
 

@@ -2,7 +2,8 @@
 
 The format's description: OpenSim documentation, "Marker (.trc) Files". Missing markers come as empty cells, as NaN or
 as three zeros; all become NaN. The number of markers in the header may be smaller than that of the names (virtual
-markers behind the last): then the names count.
+markers behind the last): then the names count. Sports2D writes what it sees in a picture as TRC, too, with one
+coordinate that is always 0: such a walk stays one of a picture.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaitkeeper_client.lab.flat import PIXEL, flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
 from gaitkeeper_client.lab.joints import to_trajectories
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
@@ -20,12 +22,16 @@ from gaitkeeper_client.lab.walk import LabWalk, Markers
 from gaitkeeper_shared.arrays import FloatArray
 
 _FORMAT = "TRC"
+_PIXELS = ("px", "pixel", "pixels")
 _ROUNDING_S = 0.6e-3
 
 
-def read_trc(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> LabWalk:
+def read_trc(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None, person: str | None = None) -> LabWalk:
     """One TRC file. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
-    trajectories, frame = to_trajectories(read_trc_markers(path), path, mapping)
+    markers = read_trc_markers(path)
+    if is_flat(markers):
+        return flat_walk("trc", markers, path, mapping, person)
+    trajectories, frame = to_trajectories(markers, path, mapping, person=person)
     return LabWalk("trc", trajectories, notes=frame.notes)
 
 
@@ -60,7 +66,8 @@ def read_trc_markers(path: Path) -> Markers:
     check_times(time_s, path, _FORMAT)
     positions = table[:, 2:].reshape(len(rows), len(names), 3)
     positions[(positions == 0.0).all(axis=2) | ~np.isfinite(positions).all(axis=2)] = np.nan
-    return Markers(time_s - time_s[0], names, positions, METRES_PER_UNIT.get(unit, math.nan))
+    scale = PIXEL if unit in _PIXELS else METRES_PER_UNIT.get(unit, math.nan)
+    return Markers(time_s - time_s[0], names, positions, scale)
 
 
 def _even(time_s: FloatArray, header: dict[str, str]) -> FloatArray:

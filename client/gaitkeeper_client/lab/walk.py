@@ -14,12 +14,14 @@ class Markers:
 
     ``time_s``: (T,) seconds from the first sample. ``names``: M, the file's own. ``positions``: (T, M, 3) in the file's
     axes and unit, NaN where a marker was not seen. ``metres_per_unit``: as the file declares, NaN where it does not.
+    ``bones``: those of the names that are joints of a solved skeleton, not markers on the skin.
     """
 
     time_s: FloatArray
     names: tuple[str, ...]
     positions: FloatArray
     metres_per_unit: float
+    bones: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

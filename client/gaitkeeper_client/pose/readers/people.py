@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaitkeeper_client.lab.subjects import chosen_note
 from gaitkeeper_client.pose.base import PersonPose
 from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, Track, walker
 from gaitkeeper_shared.arrays import FloatArray
@@ -33,11 +34,6 @@ class Followed:
 
     trajectories: JointTrajectories
     notes: tuple[str, ...]
-
-
-def chosen_note(number: int, people: int) -> str:
-    """What the quality record says of a choice among several people."""
-    return f"{people} people are in the file; number {number}, who walks most, was taken. Another is named by --person."
 
 
 def walker_of(

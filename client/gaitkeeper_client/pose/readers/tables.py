@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.options import ReadOptions
+from gaitkeeper_client.lab.subjects import asked_for, chosen_note
 from gaitkeeper_client.lab.walk import LabWalk
-from gaitkeeper_client.pose.readers.people import SHORTEST_TRACK, chosen_note
+from gaitkeeper_client.pose.readers.people import SHORTEST_TRACK
 from gaitkeeper_client.pose.readers.skeletons import joints_of
 from gaitkeeper_client.pose.tracking import STEP_AMPLITUDE, count_alternations
 from gaitkeeper_shared.arrays import FloatArray
@@ -90,12 +91,7 @@ def _choose(
 ) -> tuple[int, tuple[str, ...]]:
     """Which of the people it is, and a note where somebody had to be chosen."""
     if person is not None:
-        if person in names:
-            return names.index(person), ()
-        if person.isdecimal() and 1 <= int(person) <= len(names):
-            return int(person) - 1, ()
-        listed = ", ".join(f"{number} {name}".strip() for number, name in enumerate(names, start=1))
-        raise GaitkeeperError("person-unknown", person=person, path=path, people=listed)
+        return asked_for(person, names, path), ()
     number = max(range(len(people)), key=lambda index: _walking(people[index][0]))
     if len(people) == 1:
         return number, ()
