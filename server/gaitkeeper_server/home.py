@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import tomli_w
 
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.homes import home_folder
 from gaitkeeper_shared.toml import table_of
 from gaitkeeper_shared.trust.certificates import Authority
 from gaitkeeper_shared.trust.keys import SigningKey, VerifyingKey
@@ -86,13 +86,7 @@ class CoordinatorHome:
     @classmethod
     def resolve(cls, option: Path | None = None) -> CoordinatorHome:
         """The home asked for: the option, or ``GAITKEEPER_COORDINATOR_HOME``, or the user's data folder."""
-        if option is not None:
-            return cls(option.expanduser().absolute())
-        if from_environment := os.environ.get(HOME_VARIABLE):
-            return cls(Path(from_environment).expanduser().absolute())
-        from platformdirs import user_data_path
-
-        return cls(user_data_path("gaitkeeper") / "coordinator")
+        return cls(home_folder(option, HOME_VARIABLE, "coordinator"))
 
     @property
     def config_file(self) -> Path:

@@ -8,13 +8,11 @@ the site's audit log.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +21,7 @@ from gaitkeeper_shared.cli import quiet_environment
 from gaitkeeper_shared.federation import application_bundle_hash, from_wire, to_wire
 from gaitkeeper_shared.notices import RoundNotice, notices_of, only_notices
 from gaitkeeper_shared.processes import read_settings
+from gaitkeeper_shared.sign_of_life import sign_of_life
 
 if TYPE_CHECKING:
     from flwr.app import Context, Message
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gaitkeeper.executor")
 _POLL_S = 0.01
 _AWAY_POLL_S = 0.25
-_HEARTBEAT_S = 10.0
-"""A task's claim lapses after 30 s without a sign of life, later after 60 s (flwr's constants)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ class Executor:
         from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
         self._token.value = token
-        with _sign_of_life(client):
+        with sign_of_life(client, _log):
             message, context, _run, bundle = pull_task_input(client)
             self._look_at(bundle)
             reply, failure = self._run_application(message, context)
@@ -182,28 +179,6 @@ class Executor:
                     why=notice.message,
                     budget="stays charged",
                 )
-
-
-@contextlib.contextmanager
-def _sign_of_life(client: RuntimeHttpClient) -> Iterator[None]:
-    """Keep the SuperNode from giving the task up while the block works on it."""
-    import httpx
-    from flwr.proto.runtime_pb2 import SendTaskHeartbeatRequest
-
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(_HEARTBEAT_S):
-            with contextlib.suppress(httpx.HTTPError, ValueError):
-                client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
-
-    thread = threading.Thread(target=beat, name="sign-of-life", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(timeout=_HEARTBEAT_S)
 
 
 def _auditor(path: str) -> Auditor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,16 +146,20 @@ def _patient_keys(vault: Vault) -> dict[str, bytes]:
 
 
 def _check_record(vault: Vault, row: RecordingRow, patient_key: bytes | None) -> list[Damage]:
-    what = f"recording {row.id}"
+    def found(key: bytes) -> bool:
+        return row.source == vault.cipher.source(vault.cipher.recording_facts(key, row).source_sha256)
+
+    return _check_row(f"recording {row.id}", patient_key, found, "the index finds it under another source")
+
+
+def _check_row(what: str, patient_key: bytes | None, found: Callable[[bytes], bool], elsewhere: str) -> list[Damage]:
+    """A row of the index: whether its record opens, and whether it is ``found`` where its content says."""
     if patient_key is None:
         return [Damage(what, "its patient's key cannot be opened")]
     try:
-        facts = vault.cipher.recording_facts(patient_key, row)
+        return [] if found(patient_key) else [Damage(what, elsewhere)]
     except GaitkeeperError as error:
         return [Damage(what, error.message)]
-    if row.source != vault.cipher.source(facts.source_sha256):
-        return [Damage(what, "the index finds it under another source")]
-    return []
 
 
 def _check_file(vault: Vault, row: RecordingRow, patient_key: bytes) -> list[Damage]:
@@ -166,16 +171,10 @@ def _check_file(vault: Vault, row: RecordingRow, patient_key: bytes) -> list[Dam
 
 
 def _check_head(vault: Vault, row: DocumentRow, patient_key: bytes | None) -> list[Damage]:
-    what = f"document {row.id}"
-    if patient_key is None:
-        return [Damage(what, "its patient's key cannot be opened")]
-    try:
-        head = vault.cipher.document_head(patient_key, row)
-    except GaitkeeperError as error:
-        return [Damage(what, error.message)]
-    if row.lookup != vault.cipher.document_lookup(head.name):
-        return [Damage(what, "the index finds it under another name")]
-    return []
+    def found(key: bytes) -> bool:
+        return row.lookup == vault.cipher.document_lookup(vault.cipher.document_head(key, row).name)
+
+    return _check_row(f"document {row.id}", patient_key, found, "the index finds it under another name")
 
 
 def _check_document(vault: Vault, row: DocumentRow, keys: dict[str, bytes]) -> list[Damage]:

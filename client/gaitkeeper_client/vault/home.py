@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from gaitkeeper_shared.durable import make_private_folder, write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.homes import home_folder
 from gaitkeeper_shared.toml import table_of
 
 HOME_VARIABLE = "GAITKEEPER_SITE_HOME"
@@ -44,13 +44,7 @@ class SiteHome:
     @classmethod
     def resolve(cls, option: Path | None = None) -> SiteHome:
         """The home that was asked for: the option, or ``GAITKEEPER_SITE_HOME``, or the user's data folder."""
-        if option is not None:
-            return cls(option.expanduser().absolute())
-        if from_environment := os.environ.get(HOME_VARIABLE):
-            return cls(Path(from_environment).expanduser().absolute())
-        from platformdirs import user_data_path
-
-        return cls(user_data_path("gaitkeeper") / "site")
+        return cls(home_folder(option, HOME_VARIABLE, "site"))
 
     @property
     def config_file(self) -> Path:

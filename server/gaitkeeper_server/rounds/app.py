@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gaitkeeper_server.rounds.conductor import Conductor, Pace
+from gaitkeeper_server.rounds.conductor import Conductor
 from gaitkeeper_server.rounds.journal import Journal
 from gaitkeeper_server.rounds.roster import Roster, roster_of_names
 from gaitkeeper_shared.secure.identity import Membership
@@ -20,14 +19,12 @@ def make_server_app(
     run: str,
     *,
     roster: Roster = roster_of_names,
-    pace: Pace | None = None,
-    on_round: Callable[[int], None] | None = None,
     wire: bool = False,
     membership: Membership | None = None,
 ) -> ServerApp:
     """A ServerApp that conducts ``run``, which the journal holds with its study, its sites and its untrained weights.
 
-    ``on_round`` is called after each committed round with its number. The outcome is in the journal.
+    The outcome is in the journal.
     ``wire``: pack each message into one record, as between machines; the sites must run our executor.
     ``membership``: whose signatures count in masked rounds; without it, as in a rehearsal, updates are summed plainly.
     """
@@ -37,9 +34,6 @@ def make_server_app(
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        conductor = Conductor(
-            grid, journal, run, roster=roster, pace=pace, on_round=on_round, wire=wire, membership=membership
-        )
-        conductor.conduct()
+        Conductor(grid, journal, run, roster=roster, wire=wire, membership=membership).conduct()
 
     return app

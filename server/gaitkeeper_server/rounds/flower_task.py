@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gaitkeeper_shared.durable import write_durably
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.federation import application_bundle, application_bundle_hash
+from gaitkeeper_shared.sign_of_life import sign_of_life
 
 if TYPE_CHECKING:
     import httpx
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gaitkeeper.rounds")
 _CLAIM_DEADLINE_S = 30.0
-_HEARTBEAT_S = 10.0
 _RETRY_FOR_S = 60.0
 """How long a call to a SuperLink that is away is repeated before the run is left to be resumed."""
 
@@ -80,9 +79,8 @@ def flower_task(access: OperatorAccess, name: str = "") -> Iterator[tuple[HttpGr
 
     grid = ReplyGrid(access.address, insecure=True, token=_start_and_claim(access, name))
     grid._retry_invoker.max_time = _RETRY_FOR_S
-    over = threading.Event()
     try:
-        with _sign_of_life(grid, over):
+        with sign_of_life(grid._runtime_client, _log):
             task = grid._runtime_client.PullTaskInput(PullTaskInputRequest())
             TaskIdentity.task_id, TaskIdentity.run_id = task.task_id, task.run.run_id
             TaskIdentity.node_id = task.context.node_id
@@ -166,24 +164,3 @@ def _end_stale(access: OperatorAccess, token: str) -> None:
         )
     finally:
         grid.close()
-
-
-@contextlib.contextmanager
-def _sign_of_life(grid: HttpGrid, over: threading.Event) -> Iterator[None]:
-    import httpx
-    from flwr.proto.runtime_pb2 import SendTaskHeartbeatRequest
-
-    def beat() -> None:
-        while not over.wait(_HEARTBEAT_S):
-            try:
-                grid._runtime_client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
-            except (httpx.HTTPError, ValueError) as error:
-                _log.warning("no sign of life to the SuperLink: %s", type(error).__name__)
-
-    thread = threading.Thread(target=beat, name="sign-of-life", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(timeout=_HEARTBEAT_S)

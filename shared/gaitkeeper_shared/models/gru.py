@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-from gaitkeeper_shared.models.registry import TemporalEncoder, register
-from gaitkeeper_shared.models.spec import ModelSpec
+from gaitkeeper_shared.models.recurrent import RecurrentEncoder
+from gaitkeeper_shared.models.registry import register
 
 
 @register("gru")
-class GruEncoder(TemporalEncoder):
+class GruEncoder(RecurrentEncoder):
     """Mean over time of a GRU's outputs."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        super().__init__()
-        self.width = spec.hidden
-        self.cells = nn.GRU(len(spec.input.channels), spec.hidden, num_layers=spec.layers, batch_first=True)
-
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """(N, T, C) to (N, hidden)."""
-        outputs, _ = self.cells(windows)
-        mean: torch.Tensor = outputs.mean(dim=1)
-        return mean
+    cells_of = nn.GRU
