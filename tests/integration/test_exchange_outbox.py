@@ -92,6 +92,7 @@ def test_only_what_the_server_says_it_stored_is_delivered(
     done = deliver(outbox, FhirServer(double.url), document, clock=lambda: NOW)
     assert word in done.message
     (post,) = outbox.posts()
+    assert (outbox.find("r-1"), outbox.find("r-2")) == (post, None)
     assert (post.state, post.attempts) == (state, 1)
     if state == "waiting":
         assert post.next_at >= NOW + (900.0 if "Retry-After" in answer[1] else 15.0)
