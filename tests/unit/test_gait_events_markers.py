@@ -144,6 +144,27 @@ def test_a_belt_changes_no_event() -> None:
         assert min(abs(time_s - event.time_s) for time_s in same) < 0.02
 
 
+def test_who_drifts_on_a_belt_is_still_on_it() -> None:
+    """As fast as 0.3 m/s and for seconds, forward and back: no walk over ground, and none backwards."""
+    walk, truth = recorded("ataxic")
+    belt = on_a_belt(walk)
+    drift = 0.3 * np.sin(2.0 * np.pi * belt.time_s / 6.0)
+    moved = JointTrajectories(
+        belt.time_s, belt.positions + drift[:, None, None] * [1.0, 0.0, 0.0], "m", belt.confidence
+    )
+    analysis = analyse(moved, source={})
+    assert analysis.quality["constant_place"]
+    assert analysis.parameters["walking_speed"].refused.code == "constant-place"  # type: ignore[union-attr]
+    assert all(len(one.errors_ms) == one.n for one in agreement(analysis.events, truth).values())
+
+
+def test_who_walks_in_a_circle_keeps_left_and_right() -> None:
+    walk, truth = recorded("healthy", 4)
+    bent, _ = with_a_turn(walk, 500.0, 0.8)
+    for one in agreement(analyse(bent, source={}).events, truth).values():
+        assert (len(one.errors_ms), one.false) == (one.n, 0)
+
+
 @pytest.mark.parametrize(("degrees", "radius_m"), [(180.0, 0.5), (-90.0, 0.6)])
 def test_steps_of_a_turn_are_events_and_no_cycles(degrees: float, radius_m: float) -> None:
     walk, truth = recorded("healthy", 4)

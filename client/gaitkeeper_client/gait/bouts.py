@@ -26,6 +26,8 @@ OUT_OF_TURN = 0.8
 """Of the walk's own median speed along its direction: below, at an end that borders a turn, the turn has begun."""
 LONGEST_TURN_S = 5.0
 """Between two walks in different directions; who rests for longer did not just turn."""
+PARTING_FEET = 0.3
+"""Speed of one foot against the other, in leg lengths a second, of somebody who is stepping."""
 STEP_SPREAD = 0.25
 """Ankles at least this far apart, in leg lengths, at each step of somebody who walks on the spot."""
 
@@ -71,7 +73,8 @@ def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
     seen: BoolArray = np.all(np.isfinite(planar[:, _needed()]), axis=(1, 2))
     velocity = _velocity(tracks, leg)
     bouts: list[Bout] = []
-    for start, stop in _out_of_turns(_straight(velocity, seen), velocity, tracks.sample_rate_hz):
+    travels = [] if _ground_moves(tracks, seen, velocity, leg) else _straight(velocity, seen)
+    for start, stop in _out_of_turns(travels, velocity, tracks.sample_rate_hz):
         if (stop - start - 1) / tracks.sample_rate_hz >= shortest - 1e-6:
             bouts.append(_bout(tracks, start, stop, _heading(positions, start, stop), False, leg))
     if not bouts:
@@ -126,6 +129,27 @@ def _velocity(tracks: JointTrajectories, leg: float) -> FloatArray:
             raw = np.gradient(hips[start:stop], axis=0) * tracks.sample_rate_hz
             velocity[start:stop] = uniform_filter1d(raw, size=min(window, stop - start), axis=0, mode="nearest")
     return velocity / leg
+
+
+def _ground_moves(tracks: JointTrajectories, seen: BoolArray, velocity: FloatArray, leg: float) -> bool:
+    """Whether the standing foot goes faster than the pelvis, as on a belt, however the walker drifts on it.
+
+    Over ground it goes at 0.01 to 0.1 of the pelvis' speed, on a belt at 1.4 times and more. Told while the feet part.
+    """
+    feet = np.full((2, *velocity.shape), np.nan)
+    for start, stop in stretches(seen):
+        if stop - start > 2:
+            for number, side in enumerate(SIDES):
+                track = joint(tracks.positions[start:stop], f"{side}_ankle")[:, : velocity.shape[1]]
+                feet[number, start:stop] = np.gradient(track, axis=0) * tracks.sample_rate_hz / leg
+    speeds = np.linalg.norm(feet, axis=2)
+    slower = np.where((speeds[0] < speeds[1])[:, None], feet[0], feet[1])
+    stepping = np.linalg.norm(feet[0] - feet[1], axis=1) >= PARTING_FEET
+    if not stepping.any():
+        return False
+    ground = float(np.linalg.norm(np.median(slower[stepping], axis=0)))
+    pelvis = float(np.median(np.linalg.norm(velocity[stepping], axis=1)))
+    return ground > max(pelvis, 0.5 * LOWEST_SPEED)
 
 
 def _straight(velocity: FloatArray, seen: BoolArray) -> list[tuple[int, int]]:

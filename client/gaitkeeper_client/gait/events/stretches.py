@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
-from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.bouts import LARGEST_TURN_DEG, Bout
 from gaitkeeper_client.gait.clean import stretches
 from gaitkeeper_client.gait.events.local import along_the_path, straight
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
@@ -60,7 +60,7 @@ def walking_stretches(tracks: JointTrajectories, bouts: Sequence[Bout]) -> tuple
         start = _back(moving, group[0].start, free)
         stop = seen.size - _back(moving[::-1], seen.size - group[-1].stop, seen.size - end)
         direction = along_the_path(tracks, start, stop, group)
-        if len(group) == 1:
+        if len(group) == 1 and float(np.ptp(direction)) <= np.radians(LARGEST_TURN_DEG):
             direction = np.full(stop - start, straight(group[0])[0])
         found.append(Stretch(start, stop, direction, tuple(group)))
         free = stop
