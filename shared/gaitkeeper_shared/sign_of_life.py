@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gaitkeeper_shared.background import in_background
+
 if TYPE_CHECKING:
     from flwr.supercore.runtime import RuntimeHttpClient
 
@@ -22,19 +24,12 @@ def sign_of_life(client: RuntimeHttpClient, log: logging.Logger) -> Iterator[Non
     import httpx
     from flwr.proto.runtime_pb2 import SendTaskHeartbeatRequest
 
-    over = threading.Event()
-
-    def beat() -> None:
+    def beat(over: threading.Event) -> None:
         while not over.wait(_EVERY_S):
             try:
                 client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
             except (httpx.HTTPError, ValueError) as error:
                 log.warning("no sign of life could be given: %s", type(error).__name__)
 
-    thread = threading.Thread(target=beat, name="sign-of-life", daemon=True)
-    thread.start()
-    try:
+    with in_background(beat, "sign-of-life", patience_s=_EVERY_S):
         yield
-    finally:
-        over.set()
-        thread.join(timeout=_EVERY_S)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from gaitkeeper_client.gait.analysis import Analysis, Parameter
     from gaitkeeper_client.insight.findings import Findings
     from gaitkeeper_client.insight.standing import Standing
@@ -35,6 +37,22 @@ def progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
     ):
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+@contextmanager
+def bars(as_json: bool, *, time_left: bool = False) -> Iterator[Progress | None]:
+    """Room for progress bars on the error stream where a terminal looks on; None for programs and files. ``time_left``:
+    guess it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if as_json or not console.is_terminal:
+        yield None
+        return
+    left = (TimeRemainingColumn(),) if time_left else ()
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *left, console=console) as made:
+        yield made
 
 
 def write_results(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from gaitkeeper_client.proof.audit import Audit, Effort
     from gaitkeeper_shared.study import Study
 
@@ -37,12 +39,14 @@ def audit(
     clipping per window, a mis-stated rate, noise used twice, masking off), and each has to be noticed. Exit status: 0
     nothing contradicts the ledger and every fault was noticed, 4 otherwise.
     """
+    from gaitkeeper_client.cli.output import bars
     from gaitkeeper_client.proof.audit import audit as run
     from gaitkeeper_client.proof.page import document, write_audit
 
     loaded, hash_ = _study(study)
-    with _progress(as_json) as on_progress:
-        done = run(loaded, hash_, effort=_effort(quick, trials), on_progress=on_progress)
+    with bars(as_json) as shown:
+        teller = None if shown is None else _Teller(shown)
+        done = run(loaded, hash_, effort=_effort(quick, trials), on_progress=teller)
     if output is not None:
         write_audit(output, done)
     if as_json:
@@ -78,34 +82,17 @@ def _effort(quick: bool, trials: int | None) -> Effort:
     return chosen if trials is None else replace(chosen, sound=trials)
 
 
-def _progress(as_json: bool) -> Any:
-    """A context that gives the callback for progress: a bar on a terminal, silence for programs."""
-    from contextlib import nullcontext
+class _Teller:
+    """A bar for each part of the audit, as it begins."""
 
-    from rich.console import Console
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+        self._tasks: dict[str, TaskID] = {}
 
-    console = Console(stderr=True)
-    return nullcontext(None) if as_json or not console.is_terminal else _Bar(console)
-
-
-class _Bar:
-    def __init__(self, console: Any) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console)
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Any:
-        self._progress.start()
-        return self._advance
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def _advance(self, title: str, done: int, total: int) -> None:
+    def __call__(self, title: str, done: int, total: int) -> None:
         if title not in self._tasks:
-            self._tasks[title] = self._progress.add_task(title, total=total)
-        self._progress.update(self._tasks[title], completed=done)
+            self._tasks[title] = self._shown.add_task(title, total=total)
+        self._shown.update(self._tasks[title], completed=done)
 
 
 def _print(done: Audit, output: Path | None) -> None:

@@ -91,7 +91,6 @@ def analyze(
     kept = None if key is None or not keep else _keep(place, key, context, analysis, findings, moment)
     standing = standing_of(kept) if kept is not None else None
     document = write_results(folder, analysis, findings, context, standing=standing, pdf=pdf)
-    _audit(place, context, analysis, findings)
     if as_json:
         typer.echo(document, nl=False)
     else:
@@ -130,16 +129,19 @@ def _measured(
     options: ReadOptions,
     network: EstimatorChoice | None,
 ) -> tuple[Analysis, Findings]:
-    """A walk's measures, and what the deployed model says about it."""
+    """A walk's measures, and what the deployed model says about it, with an entry in the audit log."""
     from gaitkeeper_client.cli.output import progress
-    from gaitkeeper_client.insight.deployed import findings_at
+    from gaitkeeper_client.insight.deployed import facts_for_audit, findings_at
     from gaitkeeper_client.sources import analyse_file
+    from gaitkeeper_client.vault.events import record
 
     with progress(recording.name) as on_progress:
         analysis = analyse_file(
             recording, height_m=patient.height_m, on_progress=on_progress, options=options, estimator=network
         )
-    return analysis, findings_at(home, analysis, key)
+    findings = findings_at(home, analysis, key)
+    record(home, "analysed", patient=patient.pseudonym, **facts_for_audit(analysis, findings))
+    return analysis, findings
 
 
 def _moment(text: str | None) -> str | None:
@@ -169,19 +171,6 @@ def _keep(
     with Vault.open(home, key) as vault:
         kept = save(home, vault, patient, analysis, findings, recorded_at=recorded_at).report
         return verified(home, vault, kept.id)
-
-
-def _audit(home: SiteHome, patient: PatientContext, analysis: Analysis, findings: Findings) -> None:
-    from gaitkeeper_shared.trust.audit import AuditLog
-
-    AuditLog(home.audit_log).append(
-        "analysed",
-        patient=patient.pseudonym,
-        source_sha256=str(analysis.source.get("sha256", "")),
-        status=analysis.status,
-        findings=findings.status,
-        model_version=findings.model.version if findings.model else "none",
-    )
 
 
 def _print(analysis: Analysis, findings: Findings, folder: Path, kept: KeptReport | None, *, pdf: bool) -> None:

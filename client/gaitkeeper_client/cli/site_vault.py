@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,8 @@ from gaitkeeper_client.cli import source_options as given
 from gaitkeeper_shared.errors import GaitkeeperError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from gaitkeeper_client.vault.artefacts import Artefact
     from gaitkeeper_client.vault.home import SiteHome
     from gaitkeeper_client.vault.ingest import IngestSummary, Outcome
@@ -115,6 +117,7 @@ def ingest(
     checked as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2 or 4 some file
     failed, 3 every recording was refused.
     """
+    from gaitkeeper_client.cli.output import bars
     from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.vault.artefacts import artefacts_of
     from gaitkeeper_client.vault.home import SiteHome
@@ -126,7 +129,8 @@ def ingest(
     options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
     network = given.estimator_choice(estimator, skeleton)
     sources = plan(paths, facts, moment, options)
-    with opened_vault(home) as (place, vault), _progress(len(sources), as_json) as bar:
+    with opened_vault(home) as (place, vault), bars(as_json, time_left=True) as shown:
+        bar = None if shown is None else _Teller(shown, len(sources))
         summary = run(
             place, vault, sources, workers=workers, update_patients=update_patients, on_progress=bar, estimator=network
         )
@@ -200,35 +204,16 @@ def _facts(
         raise GaitkeeperError("ingest-bad-option", detail=error) from error
 
 
-def _progress(total: int, as_json: bool) -> Any:
-    """A context that gives the callback for progress: a bar on a terminal, silence for programs."""
-    from rich.console import Console
+class _Teller:
+    """One bar for all recordings, and a line for each that was not stored."""
 
-    console = Console(stderr=True)
-    if as_json or not console.is_terminal:
-        return nullcontext(None)
-    return _Bar(console, total)
+    def __init__(self, shown: Progress, total: int) -> None:
+        self._shown, self._task = shown, shown.add_task("Ingesting", total=total)
 
-
-class _Bar:
-    def __init__(self, console: Any, total: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=console)
-        self._task = self._progress.add_task("Ingesting", total=total)
-
-    def __enter__(self) -> Any:
-        self._progress.start()
-        return self._advance
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def _advance(self, done: int, total: int, outcome: Outcome) -> None:
-        self._progress.update(self._task, completed=done, total=total)
+    def __call__(self, done: int, total: int, outcome: Outcome) -> None:
+        self._shown.update(self._task, completed=done, total=total)
         if outcome.reasons:
-            self._progress.console.print(f"{outcome.status}: {outcome.path.name}", highlight=False, markup=False)
+            self._shown.console.print(f"{outcome.status}: {outcome.path.name}", highlight=False, markup=False)
 
 
 def _print_ingest(summary: IngestSummary, found: Sequence[Artefact], as_json: bool) -> None:

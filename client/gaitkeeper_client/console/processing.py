@@ -85,18 +85,10 @@ def _analysed(console: Console, job: Job, facts: UploadFacts, path: Path) -> Ana
 
 def _found(console: Console, job: Job, analysis: Analysis) -> Findings:
     """What the deployed model says. A release that is damaged fails the job: it says nothing of the recording."""
-    from gaitkeeper_client.insight.deployed import findings_at
+    from gaitkeeper_client.insight.deployed import facts_for_audit, findings_at
 
     findings = findings_at(console.home, analysis)
-    console.record(
-        "analysed",
-        BY,
-        patient=job.pseudonym,
-        source_sha256=str(analysis.source.get("sha256", "")),
-        status=analysis.status,
-        findings=findings.status,
-        model_version=findings.model.version if findings.model else "none",
-    )
+    console.record("analysed", BY, patient=job.pseudonym, **facts_for_audit(analysis, findings))
     return findings
 
 

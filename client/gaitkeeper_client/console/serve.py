@@ -6,12 +6,14 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gaitkeeper_client.console.child import told
 from gaitkeeper_client.console.context import Console
 from gaitkeeper_client.console.settings import ConsoleSettings
+from gaitkeeper_shared.background import in_background
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.single import hold
@@ -81,14 +83,8 @@ def address_of(settings: ConsoleSettings) -> str:
 @contextlib.contextmanager
 def working(console: Console, passphrase: str | None = None) -> Iterator[None]:
     """Workers, kept up by a thread for as long as the block lasts."""
-    stop = threading.Event()
-    thread = threading.Thread(target=_keep_up, args=(console, passphrase, stop), name="workers", daemon=True)
-    thread.start()
-    try:
+    with in_background(partial(_keep_up, console, passphrase), "workers", patience_s=15.0):
         yield
-    finally:
-        stop.set()
-        thread.join(15.0)
 
 
 def _keep_up(console: Console, passphrase: str | None, stop: threading.Event) -> None:

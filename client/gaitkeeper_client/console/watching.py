@@ -18,6 +18,7 @@ from gaitkeeper_client.console.serve import working
 from gaitkeeper_client.console.settings import camera_source
 from gaitkeeper_client.console.tally import Tally
 from gaitkeeper_client.console.worker import work
+from gaitkeeper_shared.background import in_background
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.processes import ChildSpec, Supervisor
 from gaitkeeper_shared.single import hold, is_held
@@ -90,24 +91,19 @@ def _cameras(console: Console, names: Sequence[str], schedule: Path, passphrase:
     if not names:
         yield
         return
-    children, stop = Supervisor(), threading.Event()
+    children = Supervisor()
     for name in names:
         settings = told(console.home, passphrase, camera=name, schedule=str(schedule.absolute()))
         log = console.home.logs / f"camera-{name}.log"
         children.add(ChildSpec(name, "gaitkeeper_client.console.camera_worker", settings, log))
 
-    def keep_up() -> None:
+    def keep_up(stop: threading.Event) -> None:
         while not stop.wait(0.2):
             children.tick()
         children.stop()
 
-    thread = threading.Thread(target=keep_up, name="cameras", daemon=True)
-    thread.start()
-    try:
+    with in_background(keep_up, "cameras", patience_s=30.0):
         yield
-    finally:
-        stop.set()
-        thread.join(30.0)
 
 
 def _work_off(console: Console) -> None:

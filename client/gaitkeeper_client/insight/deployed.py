@@ -23,6 +23,16 @@ NO_MODEL = Findings("no_model")
 """For a site at which no release was ever activated."""
 
 
+def facts_for_audit(analysis: Analysis, findings: Findings) -> dict[str, str]:
+    """What the audit log is told of a walk about which the deployed model was asked: nothing that was measured."""
+    return {
+        "source_sha256": str(analysis.source.get("sha256", "")),
+        "status": analysis.status,
+        "findings": findings.status,
+        "model_version": findings.model.version if findings.model else "none",
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
     """The model that a site runs: the release's ``version``, and its weights with the site's own head in them."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import textwrap
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from gaitkeeper_server.cli.door import enter
 from gaitkeeper_server.cli.output import minute
+from gaitkeeper_server.cli.setup import AsJson, Home
 
 
 def register(app: typer.Typer) -> None:
@@ -19,14 +18,8 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    home: Annotated[
-        Path | None,
-        typer.Option(
-            help="The coordinator's folder (default: GAITKEEPER_COORDINATOR_HOME, or the user's data folder).",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the registered versions of the model, the newest first."""
     from dataclasses import asdict
