@@ -210,7 +210,7 @@ READERS: tuple[Reader, ...] = (
     Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive, _NAMED | {"person"}),
     Reader("deeplabcut", "DeepLabCut (.csv)", _csv("dlc"), _deeplabcut, _PICTURE | {"person"}),
     Reader("deeplabcut", "DeepLabCut (.h5)", _suffix(".h5", ".hdf5"), _deeplabcut, _PICTURE | {"person"}),
-    Reader("landmark-csv", "landmarks as NAME_x, NAME_y (.csv)", _csv("landmarks"), _landmarks, _PICTURE),
+    Reader("landmark-csv", "landmarks as NAME_x, NAME_y (.csv)", _csv("landmarks"), _landmarks, _PICTURE | {"person"}),
     Reader(
         "openpose",
         "a folder of OpenPose's *_keypoints.json",

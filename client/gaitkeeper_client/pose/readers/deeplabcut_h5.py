@@ -21,8 +21,9 @@ _MOST_BLOCKS = 64
 Column = tuple[str, str, str]
 
 
-def read_columns(path: Path) -> tuple[list[Column], FloatArray]:
-    """Columns as (individual, body part, coordinate) and the (T, C) values. Raises ``lab-file-broken``."""
+def read_columns(path: Path) -> tuple[list[Column], FloatArray, list[float] | None]:
+    """Columns as (individual, body part, coordinate), the (T, C) values, and the number of each row's frame (None where
+    the rows bear none). Raises ``lab-file-broken``."""
     import h5py
 
     try:
@@ -32,12 +33,15 @@ def read_columns(path: Path) -> tuple[list[Column], FloatArray]:
             if group is None:
                 broken(path, _FORMAT, "it holds no table")
             labels, blocks = _table_blocks(group) if "table" in group else _fixed_blocks(group)
+            frames = _frames(group["table"]["index"] if "table" in group else group.get("axis1"), len(blocks))
     except GaitkeeperError:
         raise
     except OSError as error:
         if error.errno is not None:
             raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror) from error
-        broken(path, _FORMAT, "it is no HDF5 file, or is cut off")
+        # PyTables has compressions of its own, such as blosc, that other programs do not know.
+        why = "it is no HDF5 file, is cut off, or is compressed in a way of PyTables alone (use zlib or none)"
+        broken(path, _FORMAT, why)
     except Exception as error:  # the library raises whatever its C part meets
         broken(path, _FORMAT, f"its layout is not that of a pandas table ({error})")
     columns: list[Column] = []
@@ -47,7 +51,14 @@ def read_columns(path: Path) -> tuple[list[Column], FloatArray]:
         columns.append((label[1] if len(label) == 4 else "", label[-2], label[-1]))
     if blocks.ndim != 2 or blocks.shape[1] != len(columns):
         broken(path, _FORMAT, f"it names {len(columns)} columns and holds an array of shape {blocks.shape}")
-    return columns, blocks
+    return columns, blocks, frames
+
+
+def _frames(index: Any, rows: int) -> list[float] | None:
+    """The rows' own numbers, where their names are whole numbers."""
+    if index is None or getattr(index, "shape", None) != (rows,) or index.dtype.kind not in "iu":
+        return None
+    return [float(number) for number in index[()]]
 
 
 def _table_blocks(group: Any) -> tuple[list[tuple[str, ...]], FloatArray]:

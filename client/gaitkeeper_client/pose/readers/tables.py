@@ -14,6 +14,7 @@ import numpy as np
 
 from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.subjects import asked_for, chosen_note
+from gaitkeeper_client.lab.text import broken
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.readers.people import SHORTEST_TRACK
 from gaitkeeper_client.pose.readers.skeletons import joints_of
@@ -24,6 +25,7 @@ from gaitkeeper_shared.kinematics import leg_length
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS, SIDES
 
+MOST_FRAMES = 1_000_000
 NEEDED = tuple(f"{side}_{part}" for part in ("hip", "knee", "ankle") for side in ("left", "right"))
 
 
@@ -39,14 +41,48 @@ class KeypointTable:
     likelihood: Mapping[str, FloatArray]
 
 
+def said_or_sure(likelihood: FloatArray | None) -> FloatArray | float:
+    """How sure a point is: 1 where nothing is said of it, be it that the column is missing or that it is empty."""
+    return 1.0 if likelihood is None or np.isnan(likelihood).all() else np.nan_to_num(likelihood)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameGrid:
+    """Rows on the frames that they are of. ``rows``: of each row the number of its sample, from 0. ``count``: samples
+    from the first frame to the last. ``notes``: what is missing between them."""
+
+    rows: Sequence[int]
+    count: int
+    notes: tuple[str, ...]
+
+
+def frame_grid(frames: Sequence[float], path: Path, format_name: str) -> FrameGrid:
+    """The frames of a table's rows, so that a row left out is a gap and no shorter walk. Several rows may be of one.
+
+    Raises ``lab-file-broken`` for numbers that are none of frames, or that go back.
+    """
+    told = np.asarray(frames, dtype=np.float64)
+    if not np.isfinite(told).all() or (told != np.round(told)).any() or (np.diff(told) < 0.0).any():
+        at = int(np.flatnonzero(~(np.diff(told, prepend=told[:1]) >= 0.0) | (told != np.round(told)))[0])
+        broken(path, format_name, f"the frames' numbers do not go on at row {at + 1}")
+    count = int(told[-1] - told[0]) + 1
+    if count < 2 or count > MOST_FRAMES:
+        broken(path, format_name, f"it holds {count} frames")
+    rows = [int(number - told[0]) for number in told]
+    missing = count - len(set(rows))
+    note = f"{missing} of {count} frames have no row; they are gaps."
+    return FrameGrid(rows, count, (note,) if missing else ())
+
+
 def walk_of_table(
     kind: str,
     table: KeypointTable,
     time_s: FloatArray,
     path: Path,
     options: ReadOptions,
+    notes: tuple[str, ...] = (),
 ) -> LabWalk:
-    """The walker of a table, or the person whom the options name.
+    """The walker of a table, or the person whom the options name. ``notes``: what the table's reader has to say.
 
     Raises ``pose-points-unknown``, ``pose-mapping-wrong``, ``person-unknown`` or ``pose-nobody``.
     """
@@ -66,7 +102,7 @@ def walk_of_table(
         raise GaitkeeperError("pose-nobody", path=path)
     height_px = options.size_px[1] if options.size_px else 0.0
     chosen[..., 1] = height_px - chosen[..., 1]
-    return LabWalk(kind, JointTrajectories(time_s, chosen, "px", confidence), notes=note)
+    return LabWalk(kind, JointTrajectories(time_s, chosen, "px", confidence), notes=notes + note)
 
 
 def _joints(
