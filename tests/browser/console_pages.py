@@ -107,16 +107,7 @@ def test_the_whole_story_of_a_walk(chromium: Browser, site: Stage, tmp_path: Pat
     anna.look("today-empty", phone=False)
     video = tmp_path / "walk.mp4"
     rendered_walk(video)
-    page.get_by_role("link", name="Hand in", exact=True).click()
-    anna.look("upload")
-    page.locator("input[type=file]").set_input_files(video)
-    page.get_by_label("Patient's identifier").fill(PATIENT)
-    page.get_by_label("Height in metres").fill("1,72")
-    page.get_by_label("Age in years").fill("64")
-    page.get_by_label("Sex").select_option("female")
-    page.get_by_label("Note").fill("<script>document.title = 'taken over'</script>")
-    page.get_by_role("button", name="Hand in").click()
-    page.wait_for_url("**/today")
+    _hand_in(anna, video)
     row = page.get_by_role("row", name=PATIENT)
     expect(row).to_be_visible()
     anna.look("today-running")
@@ -126,15 +117,7 @@ def test_the_whole_story_of_a_walk(chromium: Browser, site: Stage, tmp_path: Pat
     expect(page.get_by_role("heading", name="Gait report")).to_be_visible()
     anna.look("report-draft")
     _explore_heatmap(page)
-    page.get_by_label("Passphrase of your signing key").fill(SIGNING)
-    first = page.locator(".decision").first
-    first.get_by_label("amend").check()
-    first.get_by_label("What holds instead").fill("Measured; the camera stood low.")
-    first.get_by_label("Reason").fill("Seen in the room.")
-    for other in page.locator(".decision").all()[1:]:
-        other.get_by_label("agree", exact=True).check()
-    page.locator("#decide").screenshot(path=SHOTS / "decide.png")
-    page.get_by_role("button", name="Sign", exact=True).click()
+    _sign(page)
     expect(page.get_by_text("the camera stood low").first).to_be_visible()
     anna.look("report-signed", phone=False)
     with page.expect_download() as download:
@@ -157,6 +140,34 @@ def test_the_whole_story_of_a_walk(chromium: Browser, site: Stage, tmp_path: Pat
     page.go_back()
     expect(page.get_by_text(PATIENT)).to_have_count(0)
     anna.leave()
+
+
+def _hand_in(anna: Person, video: Path) -> None:
+    """A walk, with a note that would be a script."""
+    page = anna.page
+    page.get_by_role("link", name="Hand in", exact=True).click()
+    anna.look("upload")
+    page.locator("input[type=file]").set_input_files(video)
+    page.get_by_label("Patient's identifier").fill(PATIENT)
+    page.get_by_label("Height in metres").fill("1,72")
+    page.get_by_label("Age in years").fill("64")
+    page.get_by_label("Sex").select_option("female")
+    page.get_by_label("Note").fill("<script>document.title = 'taken over'</script>")
+    page.get_by_role("button", name="Hand in").click()
+    page.wait_for_url("**/today")
+
+
+def _sign(page: Page) -> None:
+    """The first finding is amended, the others are agreed with."""
+    page.get_by_label("Passphrase of your signing key").fill(SIGNING)
+    first = page.locator(".decision").first
+    first.get_by_label("amend").check()
+    first.get_by_label("What holds instead").fill("Measured; the camera stood low.")
+    first.get_by_label("Reason").fill("Seen in the room.")
+    for other in page.locator(".decision").all()[1:]:
+        other.get_by_label("agree", exact=True).check()
+    page.locator("#decide").screenshot(path=SHOTS / "decide.png")
+    page.get_by_role("button", name="Sign", exact=True).click()
 
 
 def _files_for_research(page: Page) -> None:
