@@ -12,6 +12,7 @@ it stays NaN where the file's rest pose does not stand upright. The nose is not 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,29 +21,46 @@ from typing import NoReturn
 import numpy as np
 
 from gaitkeeper_client.lab.geometry import heel_in_foot_frame, metres_per_unit, vertical_axis, z_up
+from gaitkeeper_client.lab.text import read_lines
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS, SIDES
 
 _FORMAT = "BVH"
-_MOST_BYTES = 512 * 2**20
 _MOST_JOINTS = 1000
 _POSITIONS = {"Xposition": 0, "Yposition": 1, "Zposition": 2}
 _ROTATIONS = {"Xrotation": 0, "Yrotation": 1, "Zrotation": 2}
 
 NAMES: dict[str, tuple[str, ...]] = {
-    "shoulder": ("{side}arm", "{side}uparm", "{side}upperarm", "{s}shldr", "{s}humerus", "{side}shoulder"),
-    "elbow": ("{side}forearm", "{side}lowarm", "{side}lowerarm", "{side}elbow", "{s}forearm", "{s}radius"),
-    "wrist": ("{side}hand", "{side}wrist", "{s}hand", "{s}wrist"),
-    "hip": ("{side}upleg", "{side}thigh", "{side}hip", "{s}thigh", "{s}femur", "{s}hip"),
-    "knee": ("{side}leg", "{side}lowleg", "{side}shin", "{side}knee", "{s}shin", "{s}tibia", "{s}knee"),
-    "ankle": ("{side}foot", "{side}ankle", "{s}foot", "{s}ankle"),
-    "toe": ("{side}toes", "{side}toebase", "{side}toe", "{s}toes", "{s}toe"),
-}
+    "shoulder": (
+        "{side}arm", "{side}uparm", "{side}upperarm", "{s}shldr", "{s}humerus", "{s}upperarm", "upperarm{s}",
+        "{side}shoulder", "{s}shoulder",
+    ),
+    "elbow": (
+        "{side}forearm", "{side}lowarm", "{side}lowerarm", "{side}elbow", "{s}forearm", "{s}radius", "{s}elbow",
+        "forearm{s}", "lowerarm{s}",
+    ),
+    "wrist": ("{side}wrist", "{s}wrist", "{side}hand", "{s}hand", "hand{s}"),
+    "hip": (
+        "{side}upleg", "{side}upperleg", "{side}thigh", "{side}hip", "{s}thigh", "{s}femur", "{s}hip", "thigh{s}",
+        "{s}upperleg",
+    ),
+    "knee": (
+        "{side}leg", "{side}lowleg", "{side}lowerleg", "{side}shin", "{side}calf", "{side}knee", "{s}shin", "{s}tibia",
+        "{s}calf", "{s}knee", "shin{s}", "calf{s}", "{s}lowerleg",
+    ),
+    "ankle": ("{side}ankle", "{s}ankle", "{side}foot", "{s}foot", "foot{s}"),
+    "toe": (
+        "{side}toes", "{side}toebase", "{side}toe", "{s}toes", "{s}toe", "toe{s}", "ball{s}", "{side}foot", "{s}foot",
+    ),
+}  # fmt: skip
 """What skeletons call our joints (lower case, letters and digits only), best first. ``{side}`` is left or right,
-``{s}`` l or r. In skeletons that have ``LeftArm``, ``LeftShoulder`` is the collar bone: hence its place at the end."""
+``{s}`` l or r. In skeletons that have ``LeftArm``, ``LeftShoulder`` is the collar bone: hence its place at the end. In
+those that have ``LeftAnkle``, ``LeftFoot`` is the ball of the foot; in the others it is the ankle."""
 
+_PREFIX = re.compile(r"(?:mixamorig\d*|bip\d+|bip|skel|def|cc base|g|valvebiped)[ _.:-]+", re.IGNORECASE)
+"""What programs write before every joint's name, in words of their own."""
 _NEEDED = ("hip", "knee", "ankle")
 
 
@@ -72,20 +90,16 @@ def read_bvh(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -
     Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-unit-unknown``, ``lab-points-missing`` or
     ``pose-mapping-wrong``.
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            _broken(path, f"it is larger than {_MOST_BYTES // 2**20} MiB")
-        lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise GaitkeeperError("lab-file-broken", path=path, format=_FORMAT, detail="it is not text") from error
-    except OSError as error:
-        raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror) from error
-    start = next((number for number, line in enumerate(lines) if line.strip() == "MOTION"), None)
-    if not lines or lines[0].strip() != "HIERARCHY":
+    lines = read_lines(path, _FORMAT)
+    begin = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    start = next((number for number, line in enumerate(lines) if line.strip().upper() == "MOTION"), None)
+    if not lines or lines[begin].strip().upper() != "HIERARCHY":
         _broken(path, "it does not begin with HIERARCHY")
     if start is None:
         _broken(path, "it has no MOTION section")
-    joints = _Hierarchy(path, lines[1:start]).read()
+    joints = _Hierarchy(path, lines[:start], begin + 1).read()
+    if _people(joints) > 1:
+        _broken(path, "it holds several skeletons (ROOT); export each person alone")
     frame_time, values = _read_motion(path, lines, start + 1, _columns(joints))
     return _trajectories(path, joints, frame_time, values, mapping or {})
 
@@ -93,12 +107,12 @@ def read_bvh(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -
 class _Hierarchy:
     """Reads the joints, with a stack instead of recursion: a hostile file must not exhaust ours."""
 
-    def __init__(self, path: Path, lines: list[str]) -> None:
+    def __init__(self, path: Path, lines: list[str], first: int) -> None:
         self._path = path
         self._words: Iterator[tuple[int, str]] = (
-            (number, word) for number, line in enumerate(lines, start=2) for word in line.split()
+            (number, word) for number, line in enumerate(lines[first:], start=first + 1) for word in _words(line)
         )
-        self._line = 1
+        self._line = first
 
     def read(self) -> list[_Joint]:
         joints: list[_Joint] = []
@@ -165,6 +179,17 @@ class _Hierarchy:
 
     def _fail(self, detail: str) -> NoReturn:
         _broken(self._path, f"line {self._line}: {detail}")
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line, where a joint's name is one, of however many (``Bip01 L Thigh``)."""
+    words: list[str] = []
+    for word in line.split():
+        if len(words) > 1 and words[-2] in ("ROOT", "JOINT") and word != "{":
+            words[-1] += f" {word}"
+        else:
+            words.append(word)
+    return words
 
 
 def _columns(joints: list[_Joint]) -> int:
@@ -239,9 +264,7 @@ def _find(path: Path, joints: list[_Joint], mapping: Mapping[str, tuple[str, ...
     by_name: dict[str, int] = {}
     for number, joint in enumerate(joints):
         if not joint.is_end:
-            name = "".join(letter for letter in joint.name.lower().split(":")[-1] if letter.isalnum())
-            # A digit at the end tells copies apart (LeftShoulder1) and is no part of the name.
-            by_name.setdefault(name.rstrip("0123456789"), number)
+            by_name.setdefault(_plain(joint.name), number)
     found: dict[str, int] = {}
     for side in SIDES:
         for what, names in NAMES.items():
@@ -249,6 +272,8 @@ def _find(path: Path, joints: list[_Joint], mapping: Mapping[str, tuple[str, ...
             node = next((node for node in candidates if node is not None), None)
             if node is not None:
                 found[f"{side}_{what}"] = node
+        if found.get(f"{side}_toe") == found.get(f"{side}_ankle"):
+            found.pop(f"{side}_toe", None)
         toe = found.get(f"{side}_toe", found.get(f"{side}_ankle"))
         tip = next((n for n, joint in enumerate(joints) if joint.is_end and joint.parent == toe), None)
         if tip is not None:
@@ -258,6 +283,21 @@ def _find(path: Path, joints: list[_Joint], mapping: Mapping[str, tuple[str, ...
     if missing:
         raise GaitkeeperError("lab-points-missing", path=path, missing=", ".join(missing))
     return found
+
+
+def _people(joints: list[_Joint]) -> int:
+    """How many of the file's skeletons have a left knee; a thing that was carried along has none."""
+    knees = {name.format(side="left", s="l") for name in NAMES["knee"]}
+    roots: list[int] = []
+    for number, joint in enumerate(joints):
+        roots.append(number if joint.parent < 0 else roots[joint.parent])
+    return len({root for root, joint in zip(roots, joints, strict=True) if _plain(joint.name) in knees})
+
+
+def _plain(name: str) -> str:
+    """A joint's name as :data:`NAMES` writes it. A digit at the end tells copies apart (LeftShoulder1, Toe0)."""
+    own = _PREFIX.sub("", name.split(":")[-1], count=1)
+    return "".join(letter for letter in own.lower() if letter.isalnum()).rstrip("0123456789")
 
 
 def _mapped(path: Path, joints: list[_Joint], mapping: Mapping[str, tuple[str, ...]]) -> dict[str, int]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from gaitkeeper_client.lab.c3d_file import C3dFile, broken_c3d, read_c3d_file
 from gaitkeeper_client.lab.c3d_plates import read_plates
-from gaitkeeper_client.lab.event_names import event_of, without_doubles
+from gaitkeeper_client.lab.event_names import event_of, lacks_side, without_doubles
 from gaitkeeper_client.lab.flat import flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
 from gaitkeeper_client.lab.joints import to_trajectories
@@ -37,10 +38,10 @@ def read_c3d(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None, p
     markers = _markers(path, file)
     if is_flat(markers):
         walk = flat_walk("c3d", markers, path, mapping, person)
-        return replace(walk, events=_events(file, markers))
+        return replace(walk, events=_events(file, markers), notes=(*walk.notes, *_sideless(file)))
     trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True, person=person)
     plates, notes = read_plates(file, frame)
-    return LabWalk("c3d", trajectories, _events(file, markers), plates, frame.notes + notes)
+    return LabWalk("c3d", trajectories, _events(file, markers), plates, frame.notes + notes + _sideless(file))
 
 
 def read_c3d_angles(path: Path) -> dict[str, FloatArray]:
@@ -86,3 +87,10 @@ def _events(file: C3dFile, markers: Markers) -> tuple[GaitEvent, ...]:
         if what is not None and -step <= seconds <= float(markers.time_s[-1]) + step:
             found.append(GaitEvent(seconds, what[0], what[1], 1.0))
     return without_doubles(found)
+
+
+def _sideless(file: C3dFile) -> tuple[str, ...]:
+    """A note where the file's foot strikes and foot offs do not say of which foot."""
+    labels, contexts = (file.parameters.texts("EVENT", name) for name in ("LABELS", "CONTEXTS"))
+    count = sum(lacks_side(label, context) for label, context in zip_longest(labels, contexts, fillvalue=""))
+    return (f"{count} foot strikes and foot offs of the file name no side and were left out.",) if count else ()

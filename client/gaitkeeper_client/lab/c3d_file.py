@@ -24,6 +24,7 @@ MOST_BYTES = 2 * 2**30
 _ORDERS = {84: "<", 85: "<", 86: ">"}
 """Intel, DEC and SGI; DEC has floating-point numbers of its own."""
 _DEC = 85
+_COUNTER = 65_536
 _SIZES = {-1: 1, 1: 1, 2: 2, 4: 4}
 
 
@@ -191,34 +192,57 @@ def _header(path: Path, content: bytes, parameters: Parameters) -> _Header:
     points, analogs, first, last = struct.unpack_from(f"{parameters.order}HHHH", content, 2)
     start, per_frame = struct.unpack_from(f"{parameters.order}HH", content, 16)
     scale, rate = (float(parameters.reals(content[at : at + 4])[0]) for at in (12, 20))
-    frames = _frame_count(parameters, first, last)
+    begin, frames = _frame_range(parameters, first, last)
     if points == 0:
         raise GaitkeeperError("lab-no-markers", path=path, channels=analogs // max(1, per_frame))
     if frames < 2:
         broken_c3d(path, f"it holds {points} points in {max(frames, 0)} frames")
+    told = parameters.number("POINT", "RATE")
+    rate = told if rate == 0.0 and told is not None else rate  # one of the two may have been left empty
     if not (math.isfinite(scale) and scale != 0.0 and math.isfinite(rate) and 1.0 <= rate <= 10_000.0):
         broken_c3d(path, f"its frame rate is {rate:g} Hz and its scale {scale:g}")
     for name, value in (("USED", float(points)), ("RATE", rate)):
         found = parameters.number("POINT", name)
-        if found is not None and not abs(found - value) <= 1e-3 * max(1.0, abs(value)):
+        if (
+            found is not None
+            and not (name == "RATE" and found == 0.0)
+            and not abs(found - value) <= 1e-3 * max(1.0, abs(value))
+        ):
             broken_c3d(path, f"its header says {value:g} where POINT:{name} says {found:g}")
     if analogs and (per_frame == 0 or analogs % per_frame):
         broken_c3d(path, f"it announces {analogs} analog values a frame in {per_frame} samples")
-    needed = (start - 1) * BLOCK + frames * (4 * points + analogs) * (4 if scale < 0 else 2)
+    size = (4 * points + analogs) * (4 if scale < 0 else 2)
+    frames = _all_frames(frames, last, (len(content) - (start - 1) * BLOCK) // size)
+    needed = (start - 1) * BLOCK + frames * size
     if start < 2 or len(content) < needed:
         broken_c3d(path, f"its last {max(0, needed - len(content))} bytes are missing")
-    return _Header(points, analogs, per_frame, frames, max(0, first - 1), scale, rate, (start - 1) * BLOCK)
+    return _Header(points, analogs, per_frame, frames, max(0, begin - 1), scale, rate, (start - 1) * BLOCK)
 
 
-def _frame_count(parameters: Parameters, first: int, last: int) -> int:
-    """Frames in the file; a file longer than 65535 frames says so in its parameters."""
-    if last != 0xFFFF:
-        return int(last - first + 1)
+def _frame_range(parameters: Parameters, first: int, last: int) -> tuple[int, int]:
+    """Number of the first frame that was kept, from 1, and how many there are.
+
+    The header counts to 65535 only, and what is beyond stands there cut off; the parameters of the trial go further.
+    """
     begin, end = (parameters.numbers("TRIAL", f"ACTUAL_{name}_FIELD").ravel() for name in ("START", "END"))
     if begin.size == 2 and end.size == 2:
-        return int(end[0] + 65536 * end[1] - begin[0] - 65536 * begin[1] + 1)
-    announced = parameters.number("POINT", "FRAMES")
-    return int(announced) if announced is not None and math.isfinite(announced) else int(last - first + 1)
+        start, stop = (int(field[0] + _COUNTER * field[1]) for field in (begin, end))
+        in_header = (stop - last) % _COUNTER == (start - first) % _COUNTER == 0
+        if start >= 1 and (in_header or last == _COUNTER - 1):
+            return start, stop - start + 1
+    if last == _COUNTER - 1:
+        for name in ("LONG_FRAMES", "FRAMES"):
+            announced = parameters.number("POINT", name)
+            if announced is not None and math.isfinite(announced) and announced >= 1:
+                return int(first), int(announced)
+    return int(first), int(last - first + 1)
+
+
+def _all_frames(announced: int, last: int, there: int) -> int:
+    """How many of the frames in the file are meant: more than it can count, where its counters ran out or over."""
+    if announced == _COUNTER - 1 == last:
+        return max(announced, there)
+    return announced + max(0, there - announced) // _COUNTER * _COUNTER
 
 
 def _frames(content: bytes, header: _Header, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
@@ -244,7 +268,8 @@ def _frames(content: bytes, header: _Header, parameters: Parameters) -> tuple[Fl
 
 def _scaled(analog: FloatArray, parameters: Parameters) -> FloatArray:
     channels = analog.shape[1]
-    offset = parameters.numbers("ANALOG", "OFFSET", signed=True).ravel(order="F")
+    unsigned = parameters.texts("ANALOG", "FORMAT")[:1] == ("UNSIGNED",)
+    offset = parameters.numbers("ANALOG", "OFFSET", signed=not unsigned).ravel(order="F")
     scale = parameters.numbers("ANALOG", "SCALE").ravel(order="F")
     general = parameters.number("ANALOG", "GEN_SCALE")
     offset = np.concatenate([offset, np.zeros(channels)])[:channels]

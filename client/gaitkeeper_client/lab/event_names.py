@@ -31,6 +31,11 @@ def event_of(label: str, context: str) -> tuple[Side, EventType] | None:
     return None
 
 
+def lacks_side(label: str, context: str) -> bool:
+    """Whether a label and a context name a foot strike or a foot off and no foot (``Foot Strike`` with ``General``)."""
+    return event_of(label, context) is None and (_plain(label) in _TYPES or _plain(context) in _TYPES)
+
+
 def without_doubles(events: Iterable[GaitEvent]) -> tuple[GaitEvent, ...]:
     """Events in order of time; the same event under two names is kept once."""
     kept: list[GaitEvent] = []

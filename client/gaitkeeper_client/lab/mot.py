@@ -19,6 +19,8 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 _FORMAT = "MOT/STO"
 _HEAD_BYTES = 262_144
+_A_STEP, _MOST_RADIANS, _NO_RADIANS = 0.5, 2.8, 7.0
+"""Of a knee: 29 degrees are a slow, stiff step; 160 degrees its end; 7 radians none that bends."""
 _ANGLES = {"hip_flexion": "hip_flexion", "knee_angle": "knee_flexion", "ankle_angle": "ankle_dorsiflexion"}
 _SIDES = {"l": "left", "r": "right"}
 _FORCES = (
@@ -55,7 +57,7 @@ class GroundForce:
 
 
 def read_mot(path: Path) -> MotionTable:
-    """One MOT or STO file. Raises ``lab-file-unreadable`` or ``lab-file-broken``."""
+    """One MOT or STO file. Raises ``lab-file-unreadable``, ``lab-file-broken`` or ``lab-angle-unit``."""
     lines = read_lines(path, _FORMAT)
     end = next((number for number, line in enumerate(lines) if line.strip().lower() == "endheader"), None)
     if end is None:
@@ -78,8 +80,28 @@ def read_mot(path: Path) -> MotionTable:
         table[row] = numbers(cells, path, _FORMAT, number)
     time_s = table[:, 0]
     check_times(time_s, path, _FORMAT)
-    in_degrees = header.get("indegrees", "yes") == "yes"
+    said = header.get("indegrees")
+    in_degrees = _in_degrees(path, names[1:], table[:, 1:], None if said is None else said == "yes")
     return MotionTable(time_s - time_s[0], names[1:], table[:, 1:], in_degrees)
+
+
+def _in_degrees(path: Path, names: Sequence[str], values: FloatArray, said: bool | None) -> bool:
+    """Whether rotations are degrees: as the header says, or by what knees do in a walk where it says nothing.
+
+    A knee that bends by more than :data:`_A_STEP` radians and never by more than :data:`_MOST_RADIANS` is told in
+    radians, and one that bends by more in degrees. Raises ``lab-angle-unit`` where the header says otherwise.
+    """
+    knees = [number for number, name in enumerate(names) if re.fullmatch("knee_angle_[lr]", short_name(name))]
+    knees = [number for number in knees if not names[number].endswith("speed")]
+    seen = values[:, knees][np.isfinite(values[:, knees]).all(axis=1)] if knees else np.empty((0, 0))
+    if not seen.size:
+        return said is not False
+    bends, most = float(np.ptp(seen, axis=0).min()), float(np.abs(seen).max())
+    told = False if bends > _A_STEP and most <= _MOST_RADIANS else True if most > _NO_RADIANS else None
+    if said is not None and told is not None and told is not said:
+        unit, other = ("degrees", "radians") if said else ("radians", "degrees")
+        raise GaitkeeperError("lab-angle-unit", path=path, unit=unit, other=other, least=most)
+    return bool(said if said is not None else told is not False)
 
 
 def column_names(path: Path) -> tuple[str, ...]:

@@ -184,9 +184,7 @@ def _is_gaitkit(path: Path, first: str) -> bool:
 
 def _is_motion(path: Path, first: str) -> bool:
     """Any table of OpenSim that holds no forces: what its columns lack, its reader says."""
-    from gaitkeeper_client.lab.mot import column_names
-
-    return path.suffix.lower() in _MOTIONS and bool(column_names(path)) and not _is_forces(path, first)
+    return path.suffix.lower() in _MOTIONS and not path.is_dir() and not _is_forces(path, first)
 
 
 def _coordinates(path: Path, options: ReadOptions) -> LabWalk:
