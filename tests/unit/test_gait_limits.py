@@ -12,6 +12,7 @@ import pytest
 
 from gaitkeeper_client.gait.analysis import Parameter
 from gaitkeeper_client.gait.events.contact import Contact
+from gaitkeeper_client.gait.lost_markers import clean_walk, with_lost_markers
 from gaitkeeper_client.gait.parameters_body import LARGEST_DEG, _humanly
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.lab.options import ReadOptions
@@ -21,6 +22,7 @@ from gaitkeeper_shared.simulation.camera import camera_for
 from gaitkeeper_shared.simulation.keypoints import KeypointNoise, noisy_keypoints
 from gaitkeeper_shared.simulation.patient import draw_patient
 from gaitkeeper_shared.simulation.walker import Walk
+from gaitkeeper_shared.skeleton import JOINT_INDEX
 
 SECONDS = 7.0
 
@@ -100,3 +102,39 @@ def test_keypoints_of_nobody_are_a_refused_analysis(tmp_path: Path) -> None:
     assert [why.code for why in analysis.reasons] == ["no-person"]
     assert analysis.source["kind"] == "openpose"
     json.dumps(analysis.to_json(), allow_nan=False)
+
+
+def test_markers_out_of_sight_for_half_a_second_are_put_back_by_their_neighbours() -> None:
+    tracks = walk().trajectories(100.0)
+    positions = tracks.positions.copy()
+    lost = {"left_heel": 120, "right_toe": 200, "left_ankle": 300, "right_hip": 60}
+    for name, start in lost.items():
+        positions[start : start + 50, JOINT_INDEX[name]] = np.nan
+    cleaned = clean_walk(JointTrajectories(tracks.time_s, positions, "m", tracks.confidence))
+    for name, start in lost.items():
+        part = (slice(start, start + 50), JOINT_INDEX[name])
+        off = np.linalg.norm(cleaned.tracks.positions[part] - tracks.positions[part], axis=1)
+        assert off.max() < 0.03, name
+        assert cleaned.filled[part].all()
+    assert cleaned.longest_gap_s == pytest.approx(0.5, abs=0.02)
+    both = tracks.positions.copy()
+    both[100:150, [JOINT_INDEX["left_heel"], JOINT_INDEX["left_toe"]]] = np.nan
+    assert np.isnan(with_lost_markers(both, tracks.time_s)[100:150, JOINT_INDEX["left_heel"]]).all()
+
+
+def test_a_walk_that_is_never_seen_for_long_is_not_said_to_be_no_walk() -> None:
+    tracks = walk().trajectories(100.0)
+    positions = tracks.positions.copy()
+    feet = [JOINT_INDEX[f"left_{part}"] for part in ("heel", "toe")]
+    for start in range(30, len(positions), 80):
+        positions[start : start + 40, feet] = np.nan
+    analysis = analyse(JointTrajectories(tracks.time_s, positions, "m", tracks.confidence), source={})
+    assert [one.code for one in analysis.reasons] == ["too-few-cycles"]
+    assert "0.4" in analysis.reasons[0].message
+
+
+def test_who_nearly_stops_with_every_step_walks_on() -> None:
+    tracks = Walk(draw_patient("p", "parkinsonian", 32, speed_m_s=0.25), 9.0).trajectories(50.0)
+    analysis = analyse(tracks, source={})
+    assert analysis.status == "analysed"
+    assert analysis.parameters["walking_speed"].value == pytest.approx(0.25, abs=0.02)

@@ -18,6 +18,7 @@ from gaitkeeper_shared.skeleton import SIDES
 LOWEST_SPEED = 0.2
 """Of a walker, in leg lengths per second: 0.17 m/s, slower than any patient who gets anywhere."""
 SHORTEST_BOUT_S = 0.8
+SLOWEST_STEP_S = 1.5
 SHARE_OF_SHORT = 0.7
 """Of a recording too short for a walk, that has to be walking."""
 LARGEST_TURN_DEG = 40.0
@@ -73,7 +74,7 @@ def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
     seen: BoolArray = np.all(np.isfinite(planar[:, _needed()]), axis=(1, 2))
     velocity = _velocity(tracks, leg)
     bouts: list[Bout] = []
-    travels = [] if _ground_moves(tracks, seen, velocity, leg) else _straight(velocity, seen)
+    travels = [] if _ground_moves(tracks, seen, velocity, leg) else _straight(velocity, seen, tracks.sample_rate_hz)
     for start, stop in _out_of_turns(travels, velocity, tracks.sample_rate_hz):
         if (stop - start - 1) / tracks.sample_rate_hz >= shortest - 1e-6:
             bouts.append(_bout(tracks, start, stop, _heading(positions, start, stop), False, leg))
@@ -152,9 +153,14 @@ def _ground_moves(tracks: JointTrajectories, seen: BoolArray, velocity: FloatArr
     return ground > max(pelvis, 0.5 * LOWEST_SPEED)
 
 
-def _straight(velocity: FloatArray, seen: BoolArray) -> list[tuple[int, int]]:
+def _straight(velocity: FloatArray, seen: BoolArray, rate_hz: float) -> list[tuple[int, int]]:
     speed = np.linalg.norm(velocity, axis=1)
     moving = seen & (np.nan_to_num(speed) >= LOWEST_SPEED)
+    # Who walks slowly nearly stops with every step.
+    for (_, stop), (start, _) in pairwise(stretches(moving)):
+        slowed = seen[stop:start].all() and float(speed[stop:start].min()) >= 0.25 * LOWEST_SPEED
+        if slowed and start - stop <= SLOWEST_STEP_S * rate_hz:
+            moving[stop:start] = True
     parts: list[tuple[int, int]] = []
     for start, stop in stretches(moving):
         parts.extend(_without_turns(velocity, start, stop))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
 from gaitkeeper_client.gait.bouts import SHORTEST_BOUT_S, Bout, find_bouts, walks_backwards
-from gaitkeeper_client.gait.clean import LONGEST_FILL_S, CleanTracks, clean
+from gaitkeeper_client.gait.clean import LONGEST_FILL_S, CleanTracks, stretches
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
 from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part, upside_down
+from gaitkeeper_client.gait.lost_markers import clean_walk
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.perspective import Picture
@@ -29,7 +31,7 @@ from gaitkeeper_client.language.texts import say, worded
 from gaitkeeper_client.pose.camera import CameraMotion
 from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
-from gaitkeeper_shared.skeleton import JOINT_INDEX
+from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
 
 def analyse(
@@ -56,7 +58,7 @@ def analyse(
         return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
     if upside_down(trajectories):
         return _refuse([reason("upside-down")], source, {})
-    cleaned = clean(trajectories)
+    cleaned = clean_walk(trajectories)
     chosen = method if method is not None else default_method(cleaned.tracks)
     found_bouts = [bout for bout in find_bouts(cleaned.tracks) if legs_part(bout)]
     bouts = tuple(bout for bout in found_bouts if not _goes_backwards(bout, cleaned))
@@ -136,6 +138,8 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
     if not walks:
         if float(raw.time_s[-1] - raw.time_s[0]) < SHORTEST_BOUT_S:
             return [*reasons, reason("recording-too-short", what=say("why.straight_walk"), needed=SHORTEST_BOUT_S)]
+        if (gap := _cut_up(cleaned)) > LONGEST_FILL_S:
+            return [*reasons, reason("too-few-cycles", cycles=0, needed=FEWEST_CYCLES, detail=_out_of_sight(gap))]
         still = [reason("not-walking", detail=say("why.no_straight"))]
         if view.name == "front-or-rear":
             # Somebody who comes nearer walks, and only the view hides it; else the view is the lesser matter.
@@ -153,11 +157,23 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
     return []
 
 
+def _cut_up(cleaned: CleanTracks) -> float:
+    """The longest gap in sight of legs and feet, in seconds; 0 where they are seen for as long as a walk lasts."""
+    rate_hz = cleaned.tracks.sample_rate_hz
+    legs = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("hip", "ankle", "heel", "toe")]
+    seen = np.isfinite(cleaned.tracks.positions[:, legs]).all(axis=(1, 2))
+    parts = stretches(seen)
+    if any(stop - start >= SHORTEST_BOUT_S * rate_hz for start, stop in parts):
+        return 0.0
+    return max(((after - before) / rate_hz for (_, before), (after, _) in pairwise(parts)), default=0.0)
+
+
 def _why_so_few(cleaned: CleanTracks) -> str:
-    if cleaned.longest_gap_s > LONGEST_FILL_S:
-        gap, filled = cleaned.longest_gap_s, LONGEST_FILL_S
-        return say("why.out_of_sight", gap=gap, filled=filled)
-    return say("why.once")
+    return _out_of_sight(cleaned.longest_gap_s) if cleaned.longest_gap_s > LONGEST_FILL_S else say("why.once")
+
+
+def _out_of_sight(gap_s: float) -> str:
+    return say("why.out_of_sight", gap=gap_s, filled=LONGEST_FILL_S)
 
 
 def _signals(walks: tuple[Walk, ...]) -> Signals:
