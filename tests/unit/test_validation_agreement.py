@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from gaitkeeper_client.validation.agreement import (
     FOUND_S,
     EventAgreement,
+    Pairs,
     compare_durations,
     compare_events,
     icc21,
     limits_of_agreement,
     pair_times,
 )
+from gaitkeeper_client.validation.charts import curves_chart
+from gaitkeeper_client.validation.page import page
 from gaitkeeper_client.validation.reference import Span, spans_of_labels
+from gaitkeeper_client.validation.validate import Validation, summary
 from gaitkeeper_shared.recording import EventType, GaitEvent, Side
 
 TIMES = st.lists(st.floats(0.0, 5.0), max_size=8)
@@ -90,3 +94,31 @@ def test_durations_need_both_ends_in_both() -> None:
     assert stance.ours == pytest.approx((0.68,))
     assert stance.reference == pytest.approx((0.7,))
     assert stride.ours == pytest.approx((1.09,))
+
+
+def test_marks_and_force_plates_are_told_apart() -> None:
+    """Of files with different references, each kind also has numbers of its own, and a table on the page."""
+    truth, ours = event(1.0), event(1.03)
+    same = {"stance_s": Pairs(), "stride_s": Pairs()}
+    rows = {
+        source: compare_events([found], [truth], spans_of_labels((truth,)), "foot_strike")
+        for source, found in (("force plates", truth), ("events of the file", ours))
+    }
+    every = [
+        Validation(source, source, "analysed", "m", {"foot_strike": row, "foot_off": EventAgreement()}, same)
+        for source, row in rows.items()
+    ]
+    document = summary(every)
+    assert document["foot_strike"]["mae_ms"] == pytest.approx(15.0)
+    assert document["references"]["force plates"]["foot_strike"]["mae_ms"] == 0.0
+    assert document["references"]["events of the file"]["foot_strike"]["mae_ms"] == pytest.approx(30.0)
+    assert "Each reference by itself" in page(every, document)
+    assert "Each reference by itself" not in page(every[:1], summary(every[:1]))
+
+
+def test_curves_are_drawn_one_by_one_and_as_means() -> None:
+    cycles = np.random.default_rng(2).normal(size=(3, 2, 101)).cumsum(axis=2)
+    drawn = str(curves_chart("knee_flexion_left", cycles))
+    assert drawn.count("<path") == 2 * 3 + 2
+    assert "nan" not in drawn
+    assert curves_chart("knee_flexion_left", cycles[:0]) == ""

@@ -44,7 +44,11 @@ def test_force_plates_of_two_children(tmp_path: Path) -> None:
     assert document["angles"]["knee_flexion_left"]["rmse_without_offset_deg"] < 3.0
     assert [file["reference"] for file in document["files"]] == ["force plates"] * 2
     assert json.loads((tmp_path / "out/validation.json").read_text("utf-8")) == document
-    assert "<svg" in (tmp_path / "out/validation.html").read_text("utf-8")
+    page = (tmp_path / "out/validation.html").read_text("utf-8")
+    assert "<svg" in page
+    assert "knee flexion left, of the gait cycle" in page
+    assert document["references"]["force plates"]["files"] == 2
+    assert document["references"]["force plates"]["foot_off"] == document["foot_off"]
 
 
 def test_a_force_table_beside_markers() -> None:
@@ -185,7 +189,7 @@ def test_what_a_file_does_not_say_is_given_as_to_analyze(tmp_path: Path) -> None
     for useless in (["--rate", "30"], ["--person", "2"], ["--estimator", str(tmp_path / "net.onnx")]):
         failed = CliRunner().invoke(app, [*arguments, *useless])
         assert isinstance(failed.exception, GaitkeeperError)
-        assert failed.exception.code in ("option-does-not-apply", "pose-network-no-video")
+        assert failed.exception.code in ("option-does-not-apply", "person-unknown", "pose-network-no-video")
 
 
 def test_a_recording_that_measures_one_thing_only_has_nothing_to_be_held_against(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from gaitkeeper_client.gait.analysis import CURVE_POINTS
 from gaitkeeper_client.validation.reference import Span
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import EventType, GaitEvent
@@ -148,12 +149,13 @@ def icc21(table: FloatArray) -> float | None:
 class CurveAgreement:
     """One joint angle against the laboratory's, over all samples that both have; degrees.
 
-    ``ranges``: the range of motion of each complete cycle, measured by both.
+    ``cycles``: (C, 2, 101) ours and the laboratory's over each complete cycle. ``ranges``: of motion, in these.
     """
 
     ours: FloatArray = field(default_factory=lambda: np.empty(0))
     reference: FloatArray = field(default_factory=lambda: np.empty(0))
     ranges: Pairs = field(default_factory=Pairs)
+    cycles: FloatArray = field(default_factory=lambda: np.empty((0, 2, CURVE_POINTS)))
 
     def to_json(self) -> dict[str, float | int | None]:
         """RMSE as it is, and after each recording's constant difference is taken off (two definitions of one angle)."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.gait.analysis import CURVE_POINTS, Analysis
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.pose.estimators import EstimatorChoice
 from gaitkeeper_client.validation.agreement import (
@@ -29,6 +29,7 @@ from gaitkeeper_shared.recording import EventType, GaitEvent, JointTrajectories
 from gaitkeeper_shared.skeleton import SIDES
 
 VALIDATION_SCHEMA = "gaitkeeper.validation/1"
+KINDS: tuple[EventType, ...] = ("foot_strike", "foot_off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +118,12 @@ def validate_file(path: Path, reference: Path | None = None, *, said: Said = NOT
 
 def compare(name: str, analysis: Analysis, points: JointTrajectories | None, truth: Reference) -> Validation:
     """Hold an analysis against a reference. ``points``: as read, for angles where the analysis was refused."""
-    kinds: tuple[EventType, ...] = ("foot_strike", "foot_off")
     return Validation(
         name,
         truth.source,
         analysis.status,
         str(analysis.quality.get("event_method", "")),
-        {kind: compare_events(analysis.events, truth.events, truth.spans, kind) for kind in kinds},
+        {kind: compare_events(analysis.events, truth.events, truth.spans, kind) for kind in KINDS},
         {
             "stance_s": compare_durations(analysis.events, truth.events, "foot_strike", "foot_off"),
             "stride_s": compare_durations(analysis.events, truth.events, "foot_strike", "foot_strike"),
@@ -138,8 +138,7 @@ def _against_labels(analysis: Analysis, truth: Reference) -> dict[str, EventAgre
     if not truth.labels:
         return {}
     spans = spans_of_labels(truth.labels)
-    kinds: tuple[EventType, ...] = ("foot_strike", "foot_off")
-    return {kind: compare_events(analysis.events, truth.labels, spans, kind) for kind in kinds}
+    return {kind: compare_events(analysis.events, truth.labels, spans, kind) for kind in KINDS}
 
 
 def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Reference) -> dict[str, CurveAgreement]:
@@ -166,30 +165,38 @@ def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Referen
             parts = [_curve(time_s, mine[name], truth, name, analysis.events) for time_s, mine in bouts]
             ours, theirs = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
             if ours.size:
-                found[name] = CurveAgreement(ours, theirs, sum((part[2] for part in parts), Pairs()))
+                ranges = sum((part[2] for part in parts), Pairs())
+                found[name] = CurveAgreement(ours, theirs, ranges, np.concatenate([part[3] for part in parts]))
     return found
 
 
 def _curve(
     time_s: FloatArray, mine: FloatArray, truth: Reference, name: str, events: Sequence[GaitEvent]
-) -> tuple[FloatArray, FloatArray, Pairs]:
+) -> tuple[FloatArray, FloatArray, Pairs, FloatArray]:
     assert truth.angle_time_s is not None
     theirs = np.interp(time_s, truth.angle_time_s, truth.angles[name], left=np.nan, right=np.nan)
     both = np.isfinite(mine) & np.isfinite(theirs)
     side = name.rpartition("_")[2]
     strikes = [event.time_s for event in events if event.type == "foot_strike" and event.side == side]
-    ranges = Pairs()
+    ranges, cycles = Pairs(), [np.empty((0, 2, CURVE_POINTS))]
     for start, end in pairwise(strikes):
         inside = (time_s >= start) & (time_s <= end)
         if inside.sum() > 5 and both[inside].all() and end <= time_s[-1]:
             ranges += Pairs((float(np.ptp(mine[inside])),), (float(np.ptp(theirs[inside])),))
-    return mine[both], theirs[both], ranges
+            at = np.linspace(start, end, CURVE_POINTS)
+            cycles.append(np.stack([np.interp(at, time_s, one) for one in (mine, theirs)])[None])
+    return mine[both], theirs[both], ranges, np.concatenate(cycles)
 
 
 def summary(validations: Iterable[Validation], left_out: Sequence[LeftOut] = ()) -> dict[str, Any]:
     """``gaitkeeper.validation/1``: all recordings together, and each by itself under ``files``."""
     every = list(validations)
     document: dict[str, Any] = {"schema": VALIDATION_SCHEMA, **_joined(every)}
+    document["references"] = {
+        source: {"files": len(same)} | {kind: row for kind, row in _joined(same).items() if kind in KINDS}
+        for source in sorted({one.reference for one in every})
+        if (same := [one for one in every if one.reference == source])
+    }
     document["files"] = [
         {"name": one.name, "reference": one.reference, "status": one.status, "event_method": one.method}
         | {"notes": list(one.notes)}
@@ -202,7 +209,7 @@ def summary(validations: Iterable[Validation], left_out: Sequence[LeftOut] = ())
 
 def _joined(every: Sequence[Validation]) -> dict[str, Any]:
     document: dict[str, Any] = {}
-    for kind in ("foot_strike", "foot_off"):
+    for kind in KINDS:
         document[kind] = sum((one.events[kind] for one in every), EventAgreement()).to_json()
     names = sorted({name for one in every for name in one.angles})
     document["angles"] = {name: _mean([one.angles[name] for one in every if name in one.angles]) for name in names}
@@ -210,8 +217,7 @@ def _joined(every: Sequence[Validation]) -> dict[str, Any]:
         name: sum((one.durations[name] for one in every), Pairs()).to_json() for name in ("stance_s", "stride_s")
     }
     document["laboratory_events"] = {
-        kind: sum((one.labels[kind] for one in every if one.labels), EventAgreement()).to_json()
-        for kind in ("foot_strike", "foot_off")
+        kind: sum((one.labels[kind] for one in every if one.labels), EventAgreement()).to_json() for kind in KINDS
     }
     return document
 
