@@ -161,7 +161,7 @@ def _cut_up(cleaned: CleanTracks) -> float:
     """The longest gap in sight of legs and feet, in seconds; 0 where they are seen for as long as a walk lasts."""
     rate_hz = cleaned.tracks.sample_rate_hz
     legs = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("hip", "ankle", "heel", "toe")]
-    seen = np.isfinite(cleaned.tracks.positions[:, legs]).all(axis=(1, 2))
+    seen = np.asarray(np.isfinite(cleaned.tracks.positions[:, legs]).all(axis=(1, 2)))
     parts = stretches(seen)
     if any(stop - start >= SHORTEST_BOUT_S * rate_hz for start, stop in parts):
         return 0.0
