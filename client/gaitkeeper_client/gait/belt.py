@@ -11,6 +11,7 @@ from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.deviation import deviations_at
 from gaitkeeper_client.gait.parameters_length import GRAVITY_M_S2, USUAL_LEG_M
 from gaitkeeper_client.gait.refusals import reason
+from gaitkeeper_client.gait.walk import IN_IMAGES, IN_SPACE, Shared
 from gaitkeeper_shared.kinematics import leg_length
 
 NOT_USED = "A belt's speed was given, but the person travels through the room: it was not used."
@@ -50,7 +51,8 @@ def with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
         found["dimensionless_speed"] = Parameter(
             DEFINITIONS["dimensionless_speed"].unit, speed, None, len(analysis.cycles)
         )
-        found |= {name: one for name, one in deviations_at(analysis.cycles, speed).items() if _no_speed(found[name])}
+        deviations = deviations_at(analysis.cycles, speed, _shared(analysis).range_deg)
+        found |= {name: one for name, one in deviations.items() if _no_speed(found[name])}
     return _noted(analysis, FROM_BELT, found)
 
 
@@ -74,6 +76,11 @@ def _dimensionless(analysis: Analysis, belt_m_s: float) -> float | None:
     scale = analysis.quality.get("metres_per_unit")
     leg_m = leg_length(analysis.recording.trajectories.positions) * scale if isinstance(scale, float) else USUAL_LEG_M
     return belt_m_s / math.sqrt(GRAVITY_M_S2 * leg_m)
+
+
+def _shared(analysis: Analysis) -> Shared:
+    seen = analysis.recording is not None and analysis.recording.trajectories.dimensions == 2
+    return IN_IMAGES if seen else IN_SPACE
 
 
 def _is_unseen(parameter: Parameter) -> bool:

@@ -20,7 +20,7 @@ from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import finished, withheld
 from gaitkeeper_client.gait.norms import NormCurve, norm_curve, speed_band
 from gaitkeeper_client.gait.refusals import refused
-from gaitkeeper_client.gait.statistics import Interval, jackknife_ci95
+from gaitkeeper_client.gait.statistics import Interval, jackknife_ci95, widened
 from gaitkeeper_client.gait.walk import Walk
 from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray, IntArray
@@ -119,19 +119,28 @@ def deviation_parameters(walks: Sequence[Walk], speed: Parameter) -> dict[str, P
         row = DEFINITIONS[name]
         if (why := withheld(row, walks)) is None and speed.value is None:
             why = refused(row.unit, "speed-unknown", what=row.title)
-        out[name] = why or _deviation(name, walks, cycles, speed.value or 0.0)
+        shared = max((walk.shared.range_deg for walk in walks), default=0.0)
+        out[name] = why or _deviation(name, walks, cycles, speed.value or 0.0, shared)
     return out
 
 
 _PARTS = {"sagittal_deviation": "total", "sagittal_shape_deviation": "shape"}
+SHARED_SHARE = {"total": 1.0, "shape": 0.5}
+"""Of a range of motion's shared error, that of a deviation: keypoints of 60 simulated walkers were 1.4 degrees about
+their mean error in the total and 0.7 in the shape."""
 
 
-def deviations_at(cycles: Sequence[Cycle], dimensionless_speed: float) -> dict[str, Parameter]:
-    """Both deviations of cycles whose speed is known from elsewhere, as from a treadmill's belt."""
-    return {name: _deviation(name, (), cycles, dimensionless_speed) for name in _PARTS}
+def deviations_at(cycles: Sequence[Cycle], dimensionless_speed: float, shared_deg: float) -> dict[str, Parameter]:
+    """Both deviations of cycles whose speed is known from elsewhere, as from a treadmill's belt.
+
+    ``shared_deg``: error of an angle that all strides of the recording share.
+    """
+    return {name: _deviation(name, (), cycles, dimensionless_speed, shared_deg) for name in _PARTS}
 
 
-def _deviation(name: str, walks: Sequence[Walk], cycles: Sequence[Cycle], dimensionless_speed: float) -> Parameter:
+def _deviation(
+    name: str, walks: Sequence[Walk], cycles: Sequence[Cycle], dimensionless_speed: float, shared_deg: float
+) -> Parameter:
     """Root mean square of one part of the distances, over joints and sides."""
     row, band = DEFINITIONS[name], speed_band(dimensionless_speed)
     squares: list[float] = []
@@ -149,4 +158,5 @@ def _deviation(name: str, walks: Sequence[Walk], cycles: Sequence[Cycle], dimens
             change[curves.cycle] += left_out**2 - whole**2
     value = math.sqrt(float(np.mean(squares)))
     others = np.sqrt(np.maximum((sum(squares) + change) / len(squares), 0.0))
-    return finished(row, walks, value, jackknife_ci95(others, value), len(cycles))
+    interval = widened(value, jackknife_ci95(others, value), SHARED_SHARE[_PARTS[name]] * shared_deg)
+    return finished(row, walks, value, interval, len(cycles))

@@ -72,7 +72,7 @@ def with_lost_markers(positions: FloatArray, time_s: FloatArray) -> FloatArray:
 
 def _gaps(values: FloatArray, neighbours: BoolArray, time_s: FloatArray) -> list[tuple[int, int]]:
     """(start, stop) of gaps that are short enough, have values on both sides, and neighbours throughout."""
-    lost = ~np.isfinite(values).all(axis=1)
+    lost = np.asarray(~np.isfinite(values).all(axis=1))
     return [
         (start, stop)
         for start, stop in stretches(lost)

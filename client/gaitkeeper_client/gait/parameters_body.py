@@ -43,7 +43,10 @@ def body_parameters(walks: Sequence[Walk]) -> dict[str, Parameter]:
         out[name] = _angle(name, walks, BySide.of((side, value) for value in swings[side]), 1, WRISTS)
     out["arm_swing_asymmetry"] = _asymmetry(walks, BySide(tuple(swings["left"]), tuple(swings["right"])))
     lean = _curves(walks, trunk_lean, SIDES)
-    out["trunk_lean"] = _angle("trunk_lean", walks, BySide.of(("left", float(c.mean())) for c in lean), 2, SHOULDERS)
+    leans = BySide.of(("left", float(c.mean())) for c in lean)
+    # A constant error of the shoulders' and hips' points is in every stride's mean.
+    tilted = 0.5 * max((walk.shared.range_deg for walk in walks), default=0.0)
+    out["trunk_lean"] = _angle("trunk_lean", walks, leans, 2, SHOULDERS, tilted)
     for name, series in _TRUNK.items():
         out[name] = _trunk_range(name, walks, series)
     for side in SIDES:
