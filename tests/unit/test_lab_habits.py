@@ -192,6 +192,21 @@ def test_points_of_a_picture_stay_in_their_plane(tmp_path: Path, unit: str, scal
     assert any("in a plane" in note for note in walked.notes)
 
 
+def test_sides_that_change_half_way_and_axes_that_are_tilted_are_refused(tmp_path: Path) -> None:
+    tracks = {name: y_up(track) * 1000.0 for name, track in markers_of(TRUTH, PLUG_IN_GAIT).items()}
+    other = {name: tracks["LR"["RL".index(name[0])] + name[1:]] for name in tracks}
+    changed = {name: np.concatenate([track[:50], other[name][50:]]) for name, track in tracks.items()}
+    assert code(trc_of(tmp_path / "changed.trc", changed, "mm")) == "lab-sides-change"
+    for degrees, expected in ((10.0, None), (30.0, "lab-tilted")):
+        cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        turn = np.array([[1.0, 0.0, 0.0], [0.0, cosine, sine], [0.0, -sine, cosine]])
+        path = trc_of(tmp_path / "tilted.trc", {name: track @ turn for name, track in tracks.items()}, "mm")
+        if expected is None:
+            assert read_trc(path).notes == ()
+        else:
+            assert code(path) == expected
+
+
 def test_hips_of_a_pelvis_whose_unit_nobody_says(tmp_path: Path) -> None:
     tracks = {
         name: y_up(track) * 1000.0 for name, track in markers_of(TRUTH, PLUG_IN_GAIT).items() if "HJC" not in name
@@ -250,6 +265,14 @@ def test_degrees_and_radians_are_told_by_the_knee(tmp_path: Path, said: str, rad
         with pytest.raises(GaitkeeperError) as caught:
             read_mot(path)
         assert caught.value.code == "lab-angle-unit"
+
+
+def test_a_gap_in_the_pelvis_does_not_cost_the_height(tmp_path: Path) -> None:
+    path = tmp_path / "ik.mot"
+    head = "ik\ninDegrees=yes\nendheader\ntime pelvis_ty hip_flexion_l hip_flexion_r knee_angle_l knee_angle_r\n"
+    rows = [f"{number / 100} {'nan' if number == 7 else 0.95} 0 0 {number} {40 - number}" for number in range(40)]
+    path.write_text(head + "\n".join(rows) + "\n")
+    assert "proportions for a height of 1." in read_walk(path).notes[0]
 
 
 def test_angles_of_one_leg_are_named(tmp_path: Path) -> None:

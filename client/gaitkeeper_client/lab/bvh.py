@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from gaitkeeper_client.lab.geometry import heel_in_foot_frame, metres_per_unit, vertical_axis, z_up
+from gaitkeeper_client.lab.geometry import check_upright, heel_in_foot_frame, metres_per_unit, vertical_axis, z_up
 from gaitkeeper_client.lab.text import read_lines
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -87,8 +87,8 @@ class _Pose:
 def read_bvh(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> JointTrajectories:
     """Joint positions in metres, z up, of one BVH file. ``mapping``: our joint to the file's own.
 
-    Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-unit-unknown``, ``lab-points-missing`` or
-    ``pose-mapping-wrong``.
+    Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-unit-unknown``, ``lab-tilted``,
+    ``lab-points-missing`` or ``pose-mapping-wrong``.
     """
     lines = read_lines(path, _FORMAT)
     begin = next((number for number, line in enumerate(lines) if line.strip()), 0)
@@ -324,7 +324,9 @@ def _trajectories(
     ]
     scale = metres_per_unit(float(np.median(np.sum(legs, axis=0))) / 2.0, path)
     hips = track["left_hip"] + track["right_hip"]
-    vertical = vertical_axis(hips - track["left_ankle"] - track["right_ankle"])
+    rise = hips - track["left_ankle"] - track["right_ankle"]
+    check_upright(rise, path)
+    vertical = vertical_axis(rise)
     track |= _heels(joints, nodes, pose, vertical)
     positions = np.full((values.shape[0], len(JOINTS), 3), np.nan)
     for name, points in track.items():

@@ -128,8 +128,8 @@ def _height(angles: Mapping[str, FloatArray], shape: FloatArray, path: Path) -> 
     if pelvis is None:
         raise GaitkeeperError("lab-height-needed", path=path)
     feet = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("heel", "toe")]
-    drop = -np.nanmin(shape[:, feet, 1], axis=1)
-    height = float(np.median(pelvis) / np.median(drop))
+    drop = -np.min(shape[:, feet, 1], axis=1)  # unknown where a foot is
+    height = float(np.nanmedian(pelvis) / np.nanmedian(drop))
     if not HEIGHT_M[0] <= height <= HEIGHT_M[1]:
         raise GaitkeeperError("lab-height-needed", path=path)
     return height

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaitkeeper_client.lab.geometry import LEG_M, METRES_PER_UNIT, metres_per_unit, vertical_axis, z_up
+from gaitkeeper_client.lab.geometry import LEG_M, METRES_PER_UNIT, check_upright, metres_per_unit, vertical_axis, z_up
 from gaitkeeper_client.lab.picker import Picker
 from gaitkeeper_client.lab.sides import check_sides
 from gaitkeeper_client.lab.subjects import of_one_person
@@ -72,13 +72,14 @@ def to_trajectories(
     ``mapping``: our joint to the file's own markers, whose mean it is, before what the table says. ``right_handed``:
     the format promises such axes. ``person``: which of several people, see :mod:`subjects`. Raises
     ``lab-points-missing``, ``lab-points-unseen``, ``lab-nothing-seen``, ``lab-unit-unknown``,
-    ``lab-unit-contradiction``, ``lab-sides-exchanged``, ``lab-feet-reversed``, ``person-unknown`` or
-    ``pose-mapping-wrong``.
+    ``lab-unit-contradiction``, ``lab-tilted``, ``lab-sides-exchanged``, ``lab-sides-change``, ``lab-feet-reversed``,
+    ``person-unknown`` or ``pose-mapping-wrong``.
     """
     raw, remarks = picked_joints(markers, path, mapping, person)
     length = leg_length(raw)
     if not np.isfinite(length):
         raise GaitkeeperError("lab-nothing-seen", path=path)
+    check_upright(upward(raw), path)
     frame = LabFrame(vertical_axis(upward(raw)), metres_of(length, markers.metres_per_unit, path), remarks=remarks)
     if check_sides(frame.points(raw), path, right_handed=right_handed):
         frame = replace(frame, mirrored=True)

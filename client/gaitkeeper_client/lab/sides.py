@@ -17,6 +17,9 @@ from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.kinematics import joint, midpoint
 from gaitkeeper_shared.skeleton import SIDES
 
+CLEAR, FEW_CHANGED = 0.5, 0.05
+"""Feet that point within 30 degrees of the way to the other side say nothing. Of the laboratories' files at hand none
+has a single sample with its sides the other way round."""
 BONES = (("hip", "knee"), ("knee", "ankle"), ("ankle", "heel"), ("ankle", "toe"))
 FEWEST_SAMPLES = 20
 LIMP = 0.04
@@ -32,8 +35,9 @@ TRAVELLED_M = 0.5
 def check_sides(points: FloatArray, path: Path, *, right_handed: bool) -> bool:
     """Whether the axes of (T, J, 3) points, metres, z up, are to be turned over because they are left-handed.
 
-    Raises ``lab-sides-exchanged`` where pairs of names are exchanged, and where all are in a format whose axes are
-    ``right_handed``; ``lab-feet-reversed`` where heels and toes are.
+    Raises ``lab-sides-change`` where the sides change within the recording; ``lab-sides-exchanged`` where pairs of
+    names are exchanged, and where all are in a format whose axes are ``right_handed``; ``lab-feet-reversed`` where
+    heels and toes are.
     """
     if loose := [f"{near} and {far}" for near, far in BONES if _is_crossed(points, near, far)]:
         detail = f"between {', '.join(loose)} the bones fit only from one side to the other"
@@ -41,6 +45,8 @@ def check_sides(points: FloatArray, path: Path, *, right_handed: bool) -> bool:
     facing = _facing(points)
     turn = _cross(facing, _to_left(points))
     known = np.isfinite(turn) & (turn != 0.0)
+    if known.sum() >= FEWEST_SAMPLES and (changed := _changed(turn[known], facing[known], _to_left(points)[known])):
+        raise GaitkeeperError("lab-sides-change", path=path, percent=100.0 * changed)
     if not known.any() or np.median(turn[known]) > 0.0:
         return False
     if _against_the_way(points, facing):
@@ -49,6 +55,13 @@ def check_sides(points: FloatArray, path: Path, *, right_handed: bool) -> bool:
         detail = "the feet point one way and the hips lie the other way round"
         raise GaitkeeperError("lab-sides-exchanged", path=path, detail=detail)
     return True
+
+
+def _changed(turn: FloatArray, facing: FloatArray, to_left: FloatArray) -> float:
+    """Share of the samples in which the sides lie the other way round than in most; 0 where there are hardly any."""
+    sine = turn / (np.linalg.norm(facing, axis=1) * np.linalg.norm(to_left, axis=1))
+    share = float(np.mean((np.sign(sine) != np.sign(np.median(sine))) & (np.abs(sine) > CLEAR)))
+    return share if share > FEW_CHANGED else 0.0
 
 
 def _is_crossed(points: FloatArray, near: str, far: str) -> bool:

@@ -110,13 +110,14 @@ def _in_pixels(people: list[FloatArray], folder: Path, options: ReadOptions) -> 
 def _is_25b(people: list[FloatArray]) -> bool:
     """Whether bodies of 25 points are BODY_25B: its ankles stand where BODY_25 has the eyes."""
     low = []
+    eyes = [BODY_25.points.index(f"{side}_eye") for side in SIDES]
     for person in people:
+        if len(person) != len(BODY_25.points):
+            continue
         rows = np.where(person[:, 2] > 0.0, person[:, 1], np.nan)
-        both = rows[[BODY_25.points.index(f"{side}_eye") for side in SIDES]] if len(rows) == len(BODY_25.points) else []
-        known = np.isfinite(both)
-        if np.any(known) and np.nanmax(rows) > np.nanmin(rows):
-            depth = (np.asarray(both)[known].mean() - np.nanmin(rows)) / (np.nanmax(rows) - np.nanmin(rows))
-            low.append(float(depth))
+        seen = rows[eyes][np.isfinite(rows[eyes])]
+        if seen.size and np.nanmax(rows) > np.nanmin(rows):
+            low.append(float((seen.mean() - np.nanmin(rows)) / (np.nanmax(rows) - np.nanmin(rows))))
     return bool(low) and float(np.median(low)) > 0.5
 
 
