@@ -108,7 +108,7 @@ from pathlib import Path
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.lab.readers import read_walk
 analysis = analyse(read_walk(Path({str(need(CHILD))!r})).trajectories, source={{}})
-assert analysis.quality["event_method"] == "intellevent-gaitkit-1.5+braking-1+zeni-2008"
+assert analysis.quality["event_method"] == "intellevent-gaitkit-1.5+braking-2+zeni-2008"
 assert "gaitkit" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -46,7 +46,7 @@ class Consensus:
     """``tracks``: cleaned 3-D tracks, of which the bouts are parts."""
 
     tracks: JointTrajectories
-    name: str = "intellevent-gaitkit-1.5+braking-1+zeni-2008"
+    name: str = "intellevent-gaitkit-1.5+braking-2+zeni-2008"
 
     def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
         """Events of one straight walk. Raises ``events-network-missing``."""
