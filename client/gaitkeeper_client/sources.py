@@ -127,7 +127,23 @@ def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysi
         source |= {"width_px": picture.width, "height_px": picture.height}
     if not feet_are_seen(walk) and leg_alone(walk.trajectories) is None:
         return _without_feet(source)
-    return analyse(walk.trajectories, height_m=options.height_m, source=source, picture=picture)
+    analysis = analyse(walk.trajectories, height_m=options.height_m, source=source, picture=picture)
+    return _in_its_plane(analysis) if walk.sagittal else analysis
+
+
+def _in_its_plane(analysis: Analysis) -> Analysis:
+    """The analysis without what is measured across the walk: its points were made, and stand there by construction."""
+    from gaitkeeper_client.gait.definitions import DEFINITIONS
+    from gaitkeeper_client.gait.refusals import refused
+
+    if analysis.status != "analysed":
+        return analysis
+    across = {
+        name: refused(row.unit, "space-needed", what=row.title)
+        for name, row in DEFINITIONS.items()
+        if row.needs == "space"
+    }
+    return replace(analysis, parameters={**analysis.parameters, **across})
 
 
 def _picture_of(tracks: JointTrajectories, options: ReadOptions) -> Picture | None:
@@ -245,4 +261,5 @@ def _analyse_seen(
         camera=seen.camera,
         picture=picture,
         body_share=identity.body_share,
+        takes_turns=identity.takes_turns,
     )

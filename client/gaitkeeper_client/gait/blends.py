@@ -23,7 +23,7 @@ LEAP_PER_S = 13.0
 """Feet whose distance changes faster, in their widest distance per second, leap; those of a fast walker have 8."""
 OF_NEIGHBOURS = 0.85
 """Feet nearer to each other than this share of their distance just before and just after are blended."""
-WIDE = 0.6
+WIDE = 0.58
 """Only where the feet are this far apart before and after, of their widest distance; nearer, feet may be passing."""
 LEAST_WIDTH = 0.25
 """Leg lengths; feet that are never farther apart along the picture tell nothing."""

@@ -32,8 +32,11 @@ END_LENIENCE = 3.0
 """By how much farther an image track's first and last sample may be off: a foot's acceleration passes for it there."""
 LEAST_JUMP = 0.02
 """In leg lengths, 16 mm, of a marker in space: cameras of a laboratory see better, and smoothing takes what is less."""
-CUTOFF_HZ = 8.0
-"""Low-pass for positions. Walking has its energy below 6 Hz (Winter 2009); at 8 the swinging knee keeps its peak."""
+HIGHEST_CUTOFF_HZ = 10.0
+"""Low-pass for positions. Walking has its energy below 6 Hz (Winter 2009); at 10 the swinging knee keeps its peak."""
+CUTOFF_SHARE = 1.0 / 3.0
+"""Of the sample rate, at most: what differs from every sample to the next (:mod:`~gaitkeeper_client.pose.mirrored`)
+has half the rate, and must go."""
 _MAD_TO_SIGMA = 1.4826
 
 
@@ -66,7 +69,7 @@ def clean(raw: JointTrajectories) -> CleanTracks:
     known = np.isfinite(positions[..., 0])
     nearest = np.clip(np.searchsorted(raw.time_s, time_s - 0.5 / rate), 0, raw.time_s.size - 1)
     filled = np.isfinite(even[..., 0]) & ~known[nearest]
-    smooth = low_pass(even, rate, CUTOFF_HZ)
+    smooth = low_pass(even, rate, cutoff_hz(rate))
     residual = np.abs(even - smooth)
     noise = float(np.nanmedian(residual)) if np.isfinite(residual).any() else float("nan")
     tracks = JointTrajectories(time_s, smooth, raw.unit, np.nan_to_num(confidence))
@@ -75,6 +78,11 @@ def clean(raw: JointTrajectories) -> CleanTracks:
 
 
 _LEGS = [7, 8, 9, 10, 11, 12]  # hips, knees and ankles in the order of JOINTS
+
+
+def cutoff_hz(rate_hz: float) -> float:
+    """Of the low-pass of positions that were sampled at a rate."""
+    return min(HIGHEST_CUTOFF_HZ, CUTOFF_SHARE * rate_hz)
 
 
 def low_pass(positions: FloatArray, rate_hz: float, cutoff_hz: float) -> FloatArray:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Cycle, Parameter
-from gaitkeeper_client.gait.clean import CUTOFF_HZ
+from gaitkeeper_client.gait.clean import cutoff_hz
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import BySide, mean, withheld
 from gaitkeeper_client.gait.refusals import refused
@@ -25,6 +25,8 @@ from gaitkeeper_shared.kinematics import midpoint
 
 SAMPLES = 128
 MOST_HARMONICS = 20
+HIGHEST_HZ = 8.0
+"""Harmonics above are not counted: smoothing lets through less and less of them, and noise grows with their square."""
 LARGEST_NOISE_SHARE = 0.25
 """Of the lesser sum of harmonics: beyond, the ratio tells of the keypoints and not of the walker."""
 
@@ -95,8 +97,8 @@ def harmonic_sums(time_s: FloatArray, acceleration: FloatArray, cycle: Cycle) ->
 
 
 def _pairs(cycle: Cycle) -> int:
-    """How many odd and even harmonics each lie below the cut-off."""
-    return max(1, min(MOST_HARMONICS, int(CUTOFF_HZ * cycle.duration_s)) // 2)
+    """How many odd and even harmonics each are counted."""
+    return max(1, min(MOST_HARMONICS, int(HIGHEST_HZ * cycle.duration_s)) // 2)
 
 
 def _noise_sum(walk: Walk, cycle: Cycle) -> float:
@@ -106,5 +108,5 @@ def _noise_sum(walk: Walk, cycle: Cycle) -> float:
     hip = walk.noise / math.sqrt(2.0) * (1.0 if walk.space is None else (walk.metres or 1.0))
     samples = max(2.0, cycle.duration_s * walk.bout.rate_hz)
     frequencies = np.arange(1, 2 * _pairs(cycle), 2) / cycle.duration_s
-    gain = 1.0 / (1.0 + (frequencies / (CUTOFF_HZ / 0.802)) ** 4)
+    gain = 1.0 / (1.0 + (frequencies / (cutoff_hz(walk.bout.rate_hz) / 0.802)) ** 4)
     return float(hip * math.sqrt(math.pi / samples) * ((2.0 * math.pi * frequencies) ** 2 * gain).sum())

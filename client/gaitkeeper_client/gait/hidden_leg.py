@@ -8,7 +8,8 @@ leg's hip, knee and ankle are moved, as little as possible (least squares over t
 keep their length and the leg moves as smoothly as legs do; a knee or an ankle that lies on the near leg's line counts
 for little.
 
-- The length of thigh and shank is the upper fifth over the walk: a knee drawn towards the other leg only shortens.
+- The length of thigh and shank is what a seventh of the walk's samples exceed: a knee drawn towards the other leg only
+  shortens.
 - The hips' height is the mean of the network's and of what the near shoulder carries, from which it is about as far
   throughout a stride; networks let the hips bob more than they do.
 - Networks also draw a hip forward with its thigh, and the knee then seems to bend less than it does. Hips move along
@@ -40,7 +41,7 @@ HIDING_WIDTH = {"knee": 0.2, "ankle": 0.1}
 """A joint this far from the near leg's line, in leg lengths, is in full sight."""
 LEAST_WEIGHT = 0.02
 """Of a joint right on that line, against one in full sight."""
-LENGTH_PERCENTILE = 80.0
+LENGTH_PERCENTILE = 85.0
 SHOULDER_SHARE = 0.5
 FORWARD_SHARE = 0.5
 FEWEST_SAMPLES = 5

@@ -151,12 +151,13 @@ def _excess_noise(walks: Sequence[Walk], points: int) -> float:
     """Degrees of the keypoints' noise beyond that of a network that steadies its points (:data:`IMAGE_NOISE`).
 
     The largest of a few samples at an angle's flat peak is about one standard deviation above it; so is the smallest
-    below. What a steady network adds is no more than what it takes off by seeing a bent knee less bent than it is.
+    below. What a steady network adds is no more than what it takes off by seeing a bent knee less bent than it is; one
+    whose readings take turns is as steady.
     """
     shares = [
         (walk.smooth_noise - walk.kept_noise(IMAGE_NOISE * walk.bout.leg)) / (0.5 * walk.bout.leg)
         for walk in walks
-        if walk.bout.leg > 0.0
+        if walk.bout.leg > 0.0 and not walk.takes_turns
     ]
     return math.degrees(math.sqrt(points) * max(0.0, max(shares, default=0.0)))
 

@@ -43,6 +43,7 @@ def analyse(
     camera: CameraMotion | None = None,
     picture: Picture | None = None,
     body_share: float = 1.0,
+    takes_turns: bool = False,
 ) -> Analysis:
     """Analyse the walk of one person.
 
@@ -50,7 +51,8 @@ def analyse(
     ``method``: how events are found; by default the one that suits the trajectories.
     ``camera``: how the camera moved; None where that is not known, and it is taken to stand still.
     ``picture``: the size of the camera's, without which a view that is not square to the walk cannot be set square.
-    ``body_share``: trunk, thigh and shank as the network sees them, over the true ones.
+    ``body_share``: trunk, thigh and shank as the network sees them, over the true ones. ``takes_turns``: whether every
+    other sample is of the picture's mirror image (:mod:`~gaitkeeper_client.pose.mirrored`).
     """
     if (side := leg_alone(trajectories)) is not None:
         return _refuse([reason("not-walking", detail=say("why.one_leg", side=say(f"sides.{side}")))], source, {})
@@ -69,9 +71,10 @@ def analyse(
     views = views_of(resting, positions, picture)
     seen = [set_square(bout, view) for bout, view in zip(bouts, views, strict=True)]
     events = detect_all(chosen, [set_square(bout, view) for bout, view in zip(resting, views, strict=True)])
+    scales = [metres_per_unit(bout, cleaned.tracks.unit, height_m, body_share) for bout in seen]
     walks = tuple(
-        _walk(bout, view, cleaned, events, metres_per_unit(bout, cleaned.tracks.unit, height_m, body_share))
-        for bout, view in zip(seen, views, strict=True)
+        replace(_walk(bout, view, cleaned, events, metres), takes_turns=takes_turns)
+        for bout, view, metres in zip(seen, views, scales, strict=True)
     )
     quality = describe(trajectories.sample_rate_hz, cleaned, walks) | describe_camera(camera, bouts)
     quality["event_method"] = chosen.name

@@ -10,7 +10,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.analysis import CURVE_POINTS, Cycle
 from gaitkeeper_client.gait.bouts import Bout
-from gaitkeeper_client.gait.clean import CUTOFF_HZ
+from gaitkeeper_client.gait.clean import cutoff_hz
 from gaitkeeper_client.gait.view import View
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint, midpoint
@@ -68,6 +68,7 @@ class Walk:
     ``space``: (T, J, 3) metres forward, to the walker's left, and up; None for image points. ``residual``: median
     distance between measured and smoothed coordinates, in the points' unit: what the keypoints' noise shows of itself.
     ``raw_forces``: whether its contacts come of forces that are not calibrated.
+    ``takes_turns``: whether that is mostly the difference of two readings, which change at every sample.
     ``left_out``: (foot, start, end) of strides that are turns or missteps; a step in one of them is no step.
     """
 
@@ -80,6 +81,7 @@ class Walk:
     residual: float = math.nan
     left_out: tuple[tuple[Side, float, float], ...] = ()
     raw_forces: bool = False
+    takes_turns: bool = False
 
     @property
     def has_points(self) -> bool:
@@ -91,13 +93,16 @@ class Walk:
         """Standard deviation of the measured coordinates' noise, taken as white; NaN where it cannot be told.
 
         Smoothing leaves of white noise only what lies above its cut-off in the residual. A network smooths before we
-        see its points, so that those of an image are never taken as better than :data:`IMAGE_NOISE`.
+        see its points, so that those of an image are never taken as better than :data:`IMAGE_NOISE`. Of two readings
+        that take turns, half their difference is in the residual, and half their sum's error stays: one is spread as
+        the other where their errors have nothing to do with each other.
         """
         least = math.nan if self.space is not None else IMAGE_NOISE * self.bout.leg
-        left = 1.0 - 2.0 * CUTOFF_HZ / self.bout.rate_hz
-        if not (math.isfinite(self.residual) and left > 0.05):
+        kept = 2.0 * cutoff_hz(self.bout.rate_hz) / self.bout.rate_hz
+        if not math.isfinite(self.residual):
             return least
-        return float(np.fmax(_MAD_TO_SD * self.residual / math.sqrt(left), least))
+        seen = kept if self.takes_turns else 1.0 - kept
+        return float(np.fmax(_MAD_TO_SD * self.residual / math.sqrt(seen), least))
 
     @property
     def smooth_noise(self) -> float:
@@ -106,7 +111,7 @@ class Walk:
 
     def kept_noise(self, noise: float) -> float:
         """What smoothing leaves of white noise of a standard deviation."""
-        return noise * math.sqrt(min(1.0, 2.0 * CUTOFF_HZ / self.bout.rate_hz))
+        return noise * math.sqrt(min(1.0, 2.0 * cutoff_hz(self.bout.rate_hz) / self.bout.rate_hz))
 
     @property
     def event_sd_s(self) -> float:

@@ -37,6 +37,8 @@ class EstimatorIdentity:
     """Whether the skeleton has heels and toes."""
     body_share: float = 1.0
     """Trunk, thigh and shank as the network sees them, summed, over those of the body's height (Winter 2009)."""
+    takes_turns: bool = False
+    """Whether every other picture is seen in a mirror."""
 
 
 class PoseFollower(Protocol):
