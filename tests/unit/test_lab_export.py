@@ -120,6 +120,18 @@ def test_angles_come_back_from_mot(tmp_path: Path) -> None:
                 np.testing.assert_allclose(direct[f"{name}_{side}"], curve, atol=1e-3)
 
 
+def test_a_mot_of_legs_alone_holds_no_column_of_nothing(tmp_path: Path) -> None:
+    positions = TRUTH.positions.copy()
+    positions[:, [JOINT_INDEX[f"{side}_shoulder"] for side in SIDES]] = np.nan
+    legs = JointTrajectories(TRUTH.time_s, positions, "m", np.isfinite(positions[..., 0]).astype(float))
+    whole = read_mot(written(tmp_path, "mot", recording()))
+    table = read_mot(written(tmp_path, "mot", recording(legs)))
+    assert "lumbar_extension" not in table.names
+    assert np.isfinite(table.values).all()
+    for name in ("hip_flexion_l", "hip_flexion_r"):
+        np.testing.assert_allclose(table.column(name), whole.column(name), atol=0.2)
+
+
 @pytest.mark.parametrize("degrees", [0.0, 37.0, 90.0, 180.0])
 def test_a_mot_goes_the_way_of_the_walk(tmp_path: Path, degrees: float) -> None:
     turn = np.radians(degrees)

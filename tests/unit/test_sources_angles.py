@@ -79,6 +79,10 @@ def test_a_walk_of_angles_is_analysed_like_one_of_points(tmp_path: Path) -> None
     way = midpoint(truth.positions, "hip")
     speed = float(np.linalg.norm((way[-1] - way[0])[:2])) / float(truth.time_s[-1])
     assert analysis.parameters["walking_speed"].value == pytest.approx(speed, rel=0.03)
+    width = analysis.parameters["step_width"]
+    assert width.value is None  # the table holds no angle sideways
+    assert width.refused is not None
+    assert width.refused.code == "space-needed"
     told = analyse_file(path, height_m=1.9)
     assert "1.90 m" in told.source["notes"][0]
 

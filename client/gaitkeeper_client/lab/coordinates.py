@@ -29,6 +29,8 @@ HIP_BELOW_PELVIS, HIP_BEHIND_PELVIS = 0.039, 0.042
 much as in OpenSim's gait2392 (0.066 m and 0.071 m of a man of 1.70 m)."""
 HEIGHT_M = (0.8, 2.3)
 _NEEDED = ("hip_flexion_l", "hip_flexion_r", "knee_angle_l", "knee_angle_r")
+_SIDEWAYS = "hip_adduction"
+"""Without it the feet swing exactly under the hips, and the width of a step would be that of the hips."""
 _LENGTHS = frozenset({"pelvis_tx", "pelvis_ty", "pelvis_tz"})
 
 NOTE = (
@@ -62,7 +64,8 @@ def walk_of_coordinates(table: MotionTable, path: Path, kind: str, height_m: flo
     positions = z_up(points, (1, 1))
     confidence = np.asarray(np.isfinite(positions).all(axis=2), dtype=np.float64)
     trajectories = JointTrajectories(table.time_s, positions, "m", confidence)
-    return LabWalk(kind, trajectories, notes=(NOTE.format(height=height),))
+    sagittal = not any(name.startswith(_SIDEWAYS) for name in angles)
+    return LabWalk(kind, trajectories, notes=(NOTE.format(height=height),), sagittal=sagittal)
 
 
 def _columns(table: MotionTable) -> dict[str, FloatArray]:

@@ -42,7 +42,8 @@ class ForcePlate:
 class LabWalk:
     """One recording of a laboratory. ``events``: those that the file itself holds, with a side each.
 
-    ``notes``: what the reader had to leave out or to assume, in words, for the quality record.
+    ``notes``: what the reader had to leave out or to assume, in words, for the quality record. ``sagittal``: the points
+    were made of angles in the plane of progression alone, and nothing is known across it.
     """
 
     kind: str
@@ -50,3 +51,4 @@ class LabWalk:
     events: tuple[GaitEvent, ...] = ()
     plates: tuple[ForcePlate, ...] = ()
     notes: tuple[str, ...] = ()
+    sagittal: bool = False

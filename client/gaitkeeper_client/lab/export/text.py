@@ -7,7 +7,7 @@ import numpy as np
 from gaitkeeper_client.lab.export.content import MARKERS, ExportContent
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import midpoint
-from gaitkeeper_shared.skeleton import JOINTS, SIDES
+from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS, SIDES
 
 PELVIS_ABOVE_HIPS, PELVIS_BEFORE_HIPS = 0.066, 0.071
 """Of the pelvis' origin in OpenSim's gait2392, in metres."""
@@ -55,12 +55,15 @@ def mot_text(content: ExportContent) -> str:
         "lumbar_extension": -lean,
     }
     for side in SIDES:
-        columns[f"hip_flexion_{side[0]}"] = content.angles.get(f"hip_flexion_{side}", unknown) - lean
+        flexion = content.angles.get(f"hip_flexion_{side}", unknown) - lean
+        columns[f"hip_flexion_{side[0]}"] = np.where(np.isfinite(flexion), flexion, _thigh(content, side, heading))
         columns[f"knee_angle_{side[0]}"] = content.angles.get(f"knee_flexion_{side}", unknown)
         columns[f"ankle_angle_{side[0]}"] = content.angles.get(f"ankle_dorsiflexion_{side}", unknown)
     # Only the straight walk has angles; OpenSim knows no gaps.
     known = np.isfinite(columns["knee_angle_l"]) & np.isfinite(columns["knee_angle_r"])
     inside = np.flatnonzero(known)
+    # Nor does it know columns of nothing: a coordinate that is left out stays at the model's own value.
+    columns = {name: curve for name, curve in columns.items() if np.isfinite(curve[known]).any() or not inside.size}
     rows = (
         np.stack(list(columns.values()), axis=1)[inside[0] : inside[-1] + 1]
         if inside.size
@@ -71,6 +74,13 @@ def mot_text(content: ExportContent) -> str:
     lines.append("\t".join(columns))
     lines += ["\t".join(_number(value) for value in row) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _thigh(content: ExportContent, side: str, heading: float) -> FloatArray:
+    """(T,) degrees of the thigh before the vertical: the hip's flexion under an upright pelvis."""
+    thigh = content.joints[:, JOINT_INDEX[f"{side}_knee"]] - content.joints[:, JOINT_INDEX[f"{side}_hip"]]
+    forward = thigh[:, 0] * np.cos(heading) + thigh[:, 1] * np.sin(heading)
+    return np.asarray(np.degrees(np.arctan2(forward, -thigh[:, 2])))
 
 
 def _heading(content: ExportContent) -> float:
