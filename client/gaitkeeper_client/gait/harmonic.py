@@ -2,7 +2,7 @@
 
 A stride is two steps. What repeats with every step is in the even harmonics of the stride's frequency (vertical and
 forward), what differs between the steps in the odd ones; sideways it is the other way round (Menz, Lord & Fitzpatrick
-2003, doi:10.1016/S0966-6362(02)00159-5). Accelerations come from positions here, which smoothing limits to 8 Hz: fewer
+2003, doi:10.1016/S0966-6362(02)00159-5). Accelerations come from positions here, of which those up to 8 Hz count: fewer
 harmonics than an accelerometer's twenty, so that values of accelerometers cannot be compared.
 """
 

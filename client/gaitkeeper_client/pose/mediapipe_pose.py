@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gaitkeeper_client.capture.quiet import silent_stderr
 from gaitkeeper_client.pose.base import EstimatorIdentity, PersonPose, PointPicker
-from gaitkeeper_client.pose.mirrored import mirrored, turned_back
+from gaitkeeper_client.pose.mirrored import InTurns
 from gaitkeeper_client.pose.no_uploads import keep_silent
 from gaitkeeper_client.pose.skeletons import BLAZEPOSE_33
 from gaitkeeper_client.pose.weights import ESTIMATOR_NAME, FILES, pose_task_path
@@ -26,9 +26,6 @@ BODY_SHARE = 0.983
 from the side and 2.0 % obliquely; steps of the one person on real video who was measured by hand 1.5 to 4 % long."""
 PEOPLE = 4
 """How many people are looked for at once. A walker need not be the biggest, or the first that the detector finds."""
-
-_Landmarkers = tuple[Any, Any]
-"""MediaPipe's, which has no types: for the picture and for its mirror image."""
 
 
 class MediaPipePose:
@@ -42,7 +39,7 @@ class MediaPipePose:
         self._finder: Any = None
         self._followers: list[MediaPipeFollower] = []
         self._loader: ThreadPoolExecutor | None = None
-        self._first: Future[_Landmarkers] | None = None
+        self._first: Future[list[Any]] | None = None
 
     @property
     def identity(self) -> EstimatorIdentity:
@@ -55,7 +52,7 @@ class MediaPipePose:
         _mediapipe()
         # Somebody will have to be followed: his network loads while the first frame is decoded and searched.
         self._loader = ThreadPoolExecutor(1, "load-pose")
-        self._first = self._loader.submit(_both)
+        self._first = self._loader.submit(_landmarkers)
         self._finder = _landmarker("IMAGE", PEOPLE)
         return self
 
@@ -78,53 +75,38 @@ class MediaPipePose:
             result = self._finder.detect(_mediapipe_image(image))
         return _poses(result, image)
 
-    def follower(self) -> MediaPipeFollower:
-        """A new follower."""
+    def follower(self) -> InTurns:
+        """A new follower, which has a network for the picture and one for its mirror image."""
         loaded, self._first = self._first, None
-        follower = MediaPipeFollower(*(loaded.result() if loaded is not None else _both()))
-        self._followers.append(follower)
-        return follower
+        plain, mirror = (MediaPipeFollower(one) for one in (loaded.result() if loaded is not None else _landmarkers()))
+        self._followers += [plain, mirror]
+        return InTurns(plain, mirror)
 
 
 class MediaPipeFollower:
-    """Two landmarkers in video mode: pictures go to one, and the mirror image of every other one to the second.
-
-    Their clock is their own: MediaPipe wants whole, strictly rising milliseconds.
-    """
+    """One landmarker in video mode. Its clock is its own: MediaPipe wants whole, strictly rising milliseconds."""
 
     _FORGET_MS = 10_000
 
-    def __init__(self, plain: Any, mirror: Any) -> None:
-        self._plain, self._mirror = plain, mirror
-        self._in_mirror = False
+    def __init__(self, landmarker: Any) -> None:
+        self._landmarker = landmarker
         self._clock_ms = 0
 
     def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
         """The person in the cut-out."""
         self._clock_ms += max(1, round(seconds * 1000.0))
-        turned, self._in_mirror = self._in_mirror, not self._in_mirror
-        if turned:
-            pose = self._look(self._mirror, mirrored(image))
-            return None if pose is None else turned_back(pose, image.shape[1])
-        return self._look(self._plain, image)
-
-    def _look(self, landmarker: Any, image: NDArray[np.uint8]) -> PersonPose | None:
         with silent_stderr():
-            result = landmarker.detect_for_video(_mediapipe_image(image), self._clock_ms)
+            result = self._landmarker.detect_for_video(_mediapipe_image(image), self._clock_ms)
         people = _poses(result, image)
         return people[0] if people else None
 
     def forget(self) -> None:
-        """An empty picture makes the landmarkers let go of the person they follow."""
-        empty = np.zeros((64, 64, 3), dtype=np.uint8)
-        self._clock_ms += self._FORGET_MS
-        for landmarker in (self._plain, self._mirror):
-            self._look(landmarker, empty)
+        """An empty picture makes the landmarker let go of the person it follows."""
+        self.follow(np.zeros((64, 64, 3), dtype=np.uint8), self._FORGET_MS / 1000.0)
 
     def close(self) -> None:
-        """Free the networks."""
-        self._plain.close()
-        self._mirror.close()
+        """Free the network."""
+        self._landmarker.close()
 
 
 _NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "sounddevice")
@@ -148,8 +130,8 @@ def _mediapipe() -> ModuleType:
     return mediapipe  # type: ignore[no-any-return]  # not typed
 
 
-def _both() -> _Landmarkers:
-    return _landmarker("VIDEO", 1), _landmarker("VIDEO", 1)
+def _landmarkers() -> list[Any]:
+    return [_landmarker("VIDEO", 1) for _ in range(2)]
 
 
 def _landmarker(mode: str, people: int) -> Any:

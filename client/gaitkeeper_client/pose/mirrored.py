@@ -13,8 +13,32 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gaitkeeper_client.pose.base import PersonPose
+from gaitkeeper_client.pose.base import PersonPose, PoseFollower
 from gaitkeeper_shared.skeleton import JOINTS, SIDES, other_side
+
+
+class InTurns:
+    """A :class:`~gaitkeeper_client.pose.base.PoseFollower` of two: pictures go to the first, and the mirror image of
+    every other one to the second."""
+
+    def __init__(self, plain: PoseFollower, mirror: PoseFollower) -> None:
+        self._now, self._next = plain, mirror
+        self._plain = plain
+        self._waited_s = 0.0
+
+    def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
+        """The person in the cut-out."""
+        look, since = self._now, seconds + self._waited_s
+        self._now, self._next, self._waited_s = self._next, look, seconds
+        if look is self._plain:
+            return look.follow(image, since)
+        pose = look.follow(mirrored(image), since)
+        return None if pose is None else turned_back(pose, image.shape[1])
+
+    def forget(self) -> None:
+        """Both let go."""
+        self._now.forget()
+        self._next.forget()
 
 
 def mirrored(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
