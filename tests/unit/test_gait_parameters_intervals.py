@@ -171,10 +171,20 @@ def test_intervals_of_curves_hold_what_exact_points_give() -> None:
     held = []
     for disorder in DISORDERS:
         exact = analyse(Walk(draw_patient("p", disorder, 61), 9.0).trajectories(60.0), source={}).parameters
-        for name in ("sagittal_deviation", "sagittal_shape_deviation", "trunk_lean"):
+        for name in (
+            "sagittal_deviation",
+            "sagittal_shape_deviation",
+            "trunk_lean",
+            "arm_swing_left",
+            "arm_swing_right",
+        ):
             parameter, true = watched(disorder, 61)[0].parameters[name], exact[name].value
             assert parameter.ci95 is not None
             assert true is not None
             held.append((f"{disorder} {name}", parameter.ci95[0] <= true <= parameter.ci95[1]))
     missed = [name for name, holds in held if not holds]
     assert len(missed) <= 1, missed
+    hidden = watched("healthy", 61)[0].parameters["arm_swing_left"]  # who walks to the right shows the right arm
+    assert hidden.ci95 is not None
+    assert hidden.ci95[1] - hidden.ci95[0] > 30.0
+    assert {"far-limb", "wide-interval"} <= {note.code for note in hidden.notes}
