@@ -138,3 +138,20 @@ def test_who_nearly_stops_with_every_step_walks_on() -> None:
     analysis = analyse(tracks, source={})
     assert analysis.status == "analysed"
     assert analysis.parameters["walking_speed"].value == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_a_camera_that_is_turned_after_the_walker_gives_no_way(share: float) -> None:
+    """Of keypoints alone nothing else tells of it: their speed would be that of the picture's edge."""
+    tracks = keypoints()
+    hips = np.nanmean(tracks.positions[:, [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]], 0], axis=1)
+    seen = np.isfinite(hips)
+    way = np.polyval(np.polyfit(tracks.time_s[seen], hips[seen], 1), tracks.time_s)
+    positions = tracks.positions.copy()
+    positions[..., 0] -= share * way[:, None]
+    analysis = analyse(replace(tracks, positions=positions), height_m=walk().patient.height_m, source={})
+    still = analyse(tracks, height_m=walk().patient.height_m, source={})
+    assert still.parameters["walking_speed"].value is not None
+    assert analysis.parameters["walking_speed"].refused.code == "constant-place"  # type: ignore[union-attr]
+    found, expected = (one.parameters["cadence"].value for one in (analysis, still))
+    assert found == pytest.approx(expected, rel=0.02)

@@ -29,6 +29,8 @@ LONGEST_TURN_S = 5.0
 """Between two walks in different directions; who rests for longer did not just turn."""
 PARTING_FEET = 0.3
 """Speed of one foot against the other, in leg lengths a second, of somebody who is stepping."""
+STANDING_FOOT = 0.3
+"""Of the pelvis' speed, that of a foot which stands on what moves: no way travelled can be told there."""
 STEP_SPREAD = 0.25
 """Ankles at least this far apart, in leg lengths, at each step of somebody who walks on the spot."""
 
@@ -133,9 +135,10 @@ def _velocity(tracks: JointTrajectories, leg: float) -> FloatArray:
 
 
 def _ground_moves(tracks: JointTrajectories, seen: BoolArray, velocity: FloatArray, leg: float) -> bool:
-    """Whether the standing foot goes faster than the pelvis, as on a belt, however the walker drifts on it.
+    """Whether the standing foot moves: on a belt, however the walker drifts on it, or where a camera goes along.
 
-    Over ground it goes at 0.01 to 0.1 of the pelvis' speed, on a belt at 1.4 times and more. Told while the feet part.
+    Over ground it goes at 0.01 to 0.1 of the pelvis' speed, on a belt at 1.4 times and more. A camera that is turned
+    after the walker, and of which nothing else is known, lies between. Told while the feet part.
     """
     feet = np.full((2, *velocity.shape), np.nan)
     for start, stop in stretches(seen):
@@ -150,7 +153,7 @@ def _ground_moves(tracks: JointTrajectories, seen: BoolArray, velocity: FloatArr
         return False
     ground = float(np.linalg.norm(np.median(slower[stepping], axis=0)))
     pelvis = float(np.median(np.linalg.norm(velocity[stepping], axis=1)))
-    return ground > max(pelvis, 0.5 * LOWEST_SPEED)
+    return ground > max(STANDING_FOOT * pelvis, 0.5 * LOWEST_SPEED)
 
 
 def _straight(velocity: FloatArray, seen: BoolArray, rate_hz: float) -> list[tuple[int, int]]:
