@@ -36,7 +36,8 @@ HELD = round(0.2 * RATE_HZ)
 """Samples by which the last velocities are held: the networks want to see some of what follows an event."""
 MARKERS = ("left_heel", "left_toe", "left_ankle", "right_heel", "right_toe", "right_ankle")
 STRIKE_CUTOFF_HZ = 6.0
-"""Of the speeds that the strikes' network sees: unsmoothed it errs by 3 ms, but by 10 if markers have 1 mm of noise."""
+"""Of the speeds that the strikes' network sees. Unsmoothed it errs by 3 ms, but by 10 where markers have 1 mm of noise;
+smoothed by 6 and 8, and what the foot's motion makes of it by 3 and 4 (else 3 and 6)."""
 _LEFT, _RIGHT = slice(0, 3), slice(3, 6)
 SWING = round(0.15 * RATE_HZ)
 """Samples over which the feet's speeds are compared; less than the shortest swing."""
