@@ -93,7 +93,8 @@ def _between(values: FloatArray, time_s: FloatArray, start: int, stop: int) -> F
 
 def _frames(along: FloatArray, across: FloatArray) -> FloatArray:
     """(T, 3, 3) unit axes in rows: along a segment, across it near the line of the hips, and upright to both."""
-    first = along / np.linalg.norm(along, axis=1, keepdims=True)
-    second = across - (across * first).sum(axis=1, keepdims=True) * first
-    second /= np.linalg.norm(second, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):  # two markers in one place have no direction
+        first = along / np.linalg.norm(along, axis=1, keepdims=True)
+        second = across - (across * first).sum(axis=1, keepdims=True) * first
+        second /= np.linalg.norm(second, axis=1, keepdims=True)
     return np.stack([first, second, np.cross(first, second)], axis=1)
