@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gaitkeeper_client.pose.base import PersonPose
 from gaitkeeper_client.pose.encounters import Course, course_of, meet, settle, standing
 from gaitkeeper_client.pose.identity import BETWEEN_S, persons, switches_of
-from gaitkeeper_client.pose.tracking import Track, walker
+from gaitkeeper_client.pose.tracking import Track, walker, walking_score
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
 
@@ -49,6 +49,26 @@ def turning_way(speed: float, braking: float, frames: int = 180) -> FloatArray:
     time = np.arange(frames) / RATE - frames / RATE / 2
     velocity = np.clip(-braking * time, -speed, speed)
     return 500.0 + BODY_PX * np.cumsum(velocity) / RATE
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_who_jumps_while_left_and_right_flicker_does_not_walk(every: int) -> None:
+    """``every``: so many pictures in turn show the legs as they are, and as many show them exchanged."""
+    walks = track_of(np.linspace(100.0, 1300.0, 120))
+    jumps = Track()
+    for number in range(120):
+        pose = pose_at(900.0 + 5.0 * number, 0.5 * np.pi + np.pi * (number // every % 2))
+        jumps.add(number, number / RATE, pose)
+    assert walking_score(walks) > 20.0
+    assert walking_score(jumps) < 0.5 * walking_score(walks)
+    assert walker([jumps, walks]) is walks
+
+
+def test_tracks_of_the_same_frames_are_told_apart() -> None:
+    one, other = track_of(np.linspace(0.0, 100.0, 20)), track_of(np.linspace(0.0, 100.0, 20))
+    followed = [one, other]
+    followed.remove(other)
+    assert followed[0] is one
 
 
 @settings(max_examples=15, deadline=None)

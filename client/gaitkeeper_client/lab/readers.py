@@ -255,8 +255,13 @@ def _is_gaitpdb(path: Path, first: str) -> bool:
 
 
 def _is_times(path: Path, _: str) -> bool:
-    """Stride times; a video's transport stream has the same suffix, and begins with this letter."""
-    return path.suffix.lower() == ".ts" and not path.is_dir() and head_of(path, 1) != b"G"
+    """Stride times; a video's transport stream has the same suffix, and begins with the letter G."""
+    if path.suffix.lower() != ".ts" or path.is_dir():
+        return False
+    from gaitkeeper_client.capture.container import looks_like_video
+
+    head = head_of(path, 16)
+    return head[:1] != b"G" and not looks_like_video(head)
 
 
 def _are_numbers(cells: list[str], count: int) -> bool:

@@ -56,7 +56,7 @@ CENTER_BELOW_TRUNK = 0.15
 """The middle of the body is below that of the trunk, in body sizes."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Person:
     track: Track
     follower: PoseFollower

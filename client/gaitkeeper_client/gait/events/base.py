@@ -96,6 +96,8 @@ def stride_period_s(time_s: FloatArray, spread: FloatArray) -> float:
         return float("nan")
     # Two strides repeat as well as one: the first repetition that is nearly as good as the best is the stride.
     heights = correlation[low + found]
+    if not heights.max() > 0.0:  # as in a clip of hardly more than a step
+        return float("nan")
     best = int(found[np.flatnonzero(heights >= NEARLY_BEST * heights.max())[0]]) + low
     return (best + vertex(correlation, best)) / rate
 
