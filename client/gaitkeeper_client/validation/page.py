@@ -47,7 +47,7 @@ def page(results: Sequence[Validation], document: Mapping[str, Any]) -> str:
     parts.append(_references(document["references"]))
     for kind, title in (("foot_strike", "Foot strikes"), ("foot_off", "Foot offs")):
         errors = [error for one in results for error in one.events[kind].errors_ms]
-        parts.append(differences_chart(title, np.arange(1, len(errors) + 1), np.array(errors), "event", "ms"))
+        parts.append(differences_chart(title, np.arange(1.0, len(errors) + 1.0), np.array(errors), "event", "ms"))
     for name, title in (("stance_s", "Stance times"), ("stride_s", "Stride times")):
         ours = np.array([value for one in results for value in one.durations[name].ours])
         theirs = np.array([value for one in results for value in one.durations[name].reference])
