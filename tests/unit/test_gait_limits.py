@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gaitkeeper_client.gait.analysis import Parameter
+from gaitkeeper_client.gait.events.base import stride_period_s
 from gaitkeeper_client.gait.events.contact import Contact
 from gaitkeeper_client.gait.lost_markers import clean_walk, with_lost_markers
 from gaitkeeper_client.gait.parameters_body import LARGEST_DEG, _humanly
@@ -155,3 +156,9 @@ def test_a_camera_that_is_turned_after_the_walker_gives_no_way(share: float) -> 
     assert analysis.parameters["walking_speed"].refused.code == "constant-place"  # type: ignore[union-attr]
     found, expected = (one.parameters["cadence"].value for one in (analysis, still))
     assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_a_clip_in_which_nothing_repeats_has_no_stride_time() -> None:
+    time_s = np.arange(45) / 30.0  # the legs pass once; what repeats are tremors, against the way of the legs
+    spread = time_s + 0.4 * np.sin(2.0 * np.pi * time_s / 0.35)
+    assert np.isnan(stride_period_s(time_s, spread))
