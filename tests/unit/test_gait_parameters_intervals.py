@@ -169,8 +169,8 @@ def test_intervals_hold_the_walkers_own_means() -> None:
 def test_intervals_of_curves_hold_what_exact_points_give() -> None:
     """What a camera's points have wrong throughout is in every stride: their scatter alone told 0.4 to 0.7 of these."""
     held = []
-    for disorder in DISORDERS:
-        exact = analyse(Walk(draw_patient("p", disorder, 61), 9.0).trajectories(60.0), source={}).parameters
+    for disorder in DISORDERS[::2]:
+        exact = analyse(Walk(draw_patient("p", disorder, 61), 9.0).trajectories(50.0), source={}).parameters
         for name in (
             "sagittal_deviation",
             "sagittal_shape_deviation",
