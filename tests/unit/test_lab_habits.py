@@ -240,6 +240,23 @@ def test_more_frames_than_a_header_counts(tmp_path: Path) -> None:
         assert len(read_c3d_file(path).points) == 66_000
 
 
+@pytest.mark.parametrize("unsigned", [True, False])
+def test_analog_samples_with_and_without_a_sign(tmp_path: Path, unsigned: bool) -> None:
+    writer = Writer(84)
+    writer.words("POINT", "USED", [1])
+    writer.words("ANALOG", "USED", [1])
+    writer.reals("ANALOG", "SCALE", np.array([0.5]))
+    writer.words("ANALOG", "OFFSET", [-32768 if unsigned else 0])  # the bits of 32768
+    if unsigned:
+        writer.texts("ANALOG", "FORMAT", ["UNSIGNED"])
+    values = np.array([-400.0, 0.0, 800.0])
+    counts = (2.0 * values + (32768 if unsigned else 0)).astype(np.uint16 if unsigned else np.int16).view(np.int16)
+    table = np.column_stack([np.zeros((3, 4)), counts])
+    path = tmp_path / "walk.c3d"
+    path.write_bytes(writer.file(table, 1, 1, 1, 0.1))
+    np.testing.assert_allclose(read_c3d_file(path).analog[:, 0], values)
+
+
 def test_events_of_a_trial_that_begins_late_and_of_no_side(tmp_path: Path) -> None:
     path = write_c3d(tmp_path / "walk.c3d", TRUTH)
     content = path.read_bytes().replace(b"Left", b"Gene")

@@ -166,7 +166,7 @@ class Picker:
         """As the file says; else by the length of the shank, in metres, centimetres or millimetres; NaN for none."""
         declared = self._markers.metres_per_unit
         if np.isfinite(declared):
-            return declared
+            return declared if declared > 0.0 else float("nan")  # a pixel
         lengths = [
             _median_length(knee - ankle)
             for side in SIDES
