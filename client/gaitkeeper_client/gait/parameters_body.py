@@ -15,7 +15,7 @@ from gaitkeeper_client.gait.analysis import Cycle, Parameter
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import BySide, Error, compared, finished, mean, withheld
 from gaitkeeper_client.gait.refusals import refused
-from gaitkeeper_client.gait.walk import IMAGE_NOISE, Walk, flat, over_cycle
+from gaitkeeper_client.gait.walk import IMAGE_NOISE, IN_IMAGES, Walk, flat, over_cycle
 from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import ANGLES, joint, midpoint
@@ -123,7 +123,7 @@ def _trunk_error(walks: Sequence[Walk]) -> float:
 
     Through MediaPipe ten rendered walkers leaned 1.7 less and swayed 1.7 more than they did (root mean square).
     """
-    return max((walk.shared.range_deg for walk in walks if walk.space is None), default=0.0)
+    return max((IN_IMAGES.range_deg for walk in walks if walk.space is None), default=0.0)
 
 
 def _arm_error(walks: Sequence[Walk], side: str) -> float:
