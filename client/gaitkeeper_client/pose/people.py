@@ -145,7 +145,7 @@ class People:
         elif frame.time_s - person.seen_s > (LOST_AFTER_S if person.course is None else HIDDEN_S):
             self._release(person)
             return
-        elif pose is not None or person.course is not None:
+        elif person.course is not None:
             person.follower.forget()  # or it would stay with the other one
         if frame.index % JUDGE_EVERY:
             return
