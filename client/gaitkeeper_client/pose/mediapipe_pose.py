@@ -39,7 +39,7 @@ class MediaPipePose:
         self._finder: Any = None
         self._followers: list[MediaPipeFollower] = []
         self._loader: ThreadPoolExecutor | None = None
-        self._first: Future[list[Any]] | None = None
+        self._next: InTurns | None = None
 
     @property
     def identity(self) -> EstimatorIdentity:
@@ -50,9 +50,9 @@ class MediaPipePose:
 
     def __enter__(self) -> MediaPipePose:
         _mediapipe()
-        # Somebody will have to be followed: his network loads while the first frame is decoded and searched.
-        self._loader = ThreadPoolExecutor(1, "load-pose")
-        self._first = self._loader.submit(_landmarkers)
+        self._loader = ThreadPoolExecutor(2, "load-pose")
+        # Somebody will have to be followed: his networks load while the first frame is decoded and searched.
+        self._next = self._new_follower(self._loader)
         self._finder = _landmarker("IMAGE", PEOPLE)
         return self
 
@@ -61,9 +61,6 @@ class MediaPipePose:
     ) -> None:
         with silent_stderr():
             self._finder.close()
-            if self._first is not None and self._first.exception() is None:
-                for landmarker in self._first.result():
-                    landmarker.close()
             for follower in self._followers:
                 follower.close()
         if self._loader is not None:
@@ -77,8 +74,13 @@ class MediaPipePose:
 
     def follower(self) -> InTurns:
         """A new follower, which has a network for the picture and one for its mirror image."""
-        loaded, self._first = self._first, None
-        plain, mirror = (MediaPipeFollower(one) for one in (loaded.result() if loaded is not None else _landmarkers()))
+        if self._loader is None:
+            raise RuntimeError("the estimator is a context manager, and was not entered")
+        ready, self._next = self._next, None
+        return ready or self._new_follower(self._loader)
+
+    def _new_follower(self, loader: ThreadPoolExecutor) -> InTurns:
+        plain, mirror = (MediaPipeFollower(loader.submit(_landmarker, "VIDEO", 1)) for _ in range(2))
         self._followers += [plain, mirror]
         return InTurns(plain, mirror)
 
@@ -88,15 +90,16 @@ class MediaPipeFollower:
 
     _FORGET_MS = 10_000
 
-    def __init__(self, landmarker: Any) -> None:
-        self._landmarker = landmarker
+    def __init__(self, loading: Future[Any]) -> None:
+        self._loading = loading
         self._clock_ms = 0
 
     def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
         """The person in the cut-out."""
         self._clock_ms += max(1, round(seconds * 1000.0))
+        landmarker = self._loading.result()
         with silent_stderr():
-            result = self._landmarker.detect_for_video(_mediapipe_image(image), self._clock_ms)
+            result = landmarker.detect_for_video(_mediapipe_image(image), self._clock_ms)
         people = _poses(result, image)
         return people[0] if people else None
 
@@ -106,7 +109,8 @@ class MediaPipeFollower:
 
     def close(self) -> None:
         """Free the network."""
-        self._landmarker.close()
+        if self._loading.exception() is None:
+            self._loading.result().close()
 
 
 _NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "sounddevice")
@@ -128,10 +132,6 @@ def _mediapipe() -> ModuleType:
                     del sys.modules[name]
         keep_silent(Path(mediapipe.__file__).parent)
     return mediapipe  # type: ignore[no-any-return]  # not typed
-
-
-def _landmarkers() -> list[Any]:
-    return [_landmarker("VIDEO", 1) for _ in range(2)]
 
 
 def _landmarker(mode: str, people: int) -> Any:
