@@ -131,7 +131,9 @@ class Picker:
         return next((track for track, share in zip(there, seen, strict=True) if _enough(share, seen)), None)
 
     def _hips_of_pelvis(self) -> tuple[FloatArray | None, FloatArray | None]:
-        """Hip joint centres by the regression of Harrington et al. 2007 (table 6, the simple one), doi:10.1016/j.jbiomech.2006.02.003.
+        """Hip joint centres by the simple regression of Harrington et al. 2007, table 6.
+
+        doi:10.1016/j.jbiomech.2006.02.003.
 
         From the middle of the front spines, in metres: 0.24 of the pelvis' depth + 9.9 mm back, 0.30 of its width +
         10.9 mm down, 0.33 of its width + 7.3 mm to the side. Their error in children and adults is 5 to 8 mm each.
