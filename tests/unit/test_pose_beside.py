@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gaitkeeper_client.capture.video import Frame
 from gaitkeeper_client.pose.base import EstimatorIdentity, PersonPose
-from gaitkeeper_client.pose.people import FIND_EVERY, People
+from gaitkeeper_client.pose.people import FIND_EVERY, SEEK_EVERY, People
 from gaitkeeper_client.pose.tracking import Track
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
 
@@ -102,7 +102,7 @@ def test_what_fails_in_the_search_reaches_the_caller() -> None:
     image[80, 60] = 255
     with ThreadPoolExecutor(2) as pool:
         people = People(FailsBeside(), pool)
-        for number in range(FIND_EVERY):
+        for number in range(SEEK_EVERY):
             people.see(Frame(number, number / 30.0, image))
         with pytest.raises(ValueError, match="broken"):
-            people.see(Frame(FIND_EVERY, FIND_EVERY / 30.0, image))
+            people.see(Frame(SEEK_EVERY, SEEK_EVERY / 30.0, image))

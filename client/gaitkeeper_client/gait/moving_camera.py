@@ -56,6 +56,7 @@ def _needs_rest(row: Definition) -> bool:
 
 
 def _withheld(row: Definition, parameter: Parameter) -> Parameter:
-    if parameter.refused is not None:
+    # In a picture that moves along, the person also seems to walk on the spot: the camera is why.
+    if parameter.refused is not None and parameter.refused.code != "constant-place":
         return parameter
     return refused(row.unit, "moving-camera", what=row.title)

@@ -91,7 +91,7 @@ class People:
         self.times.append(frame.time_s)
         self._recent.append(Frame(number, frame.time_s, frame.image))
         people = list(self._people)
-        due = number % FIND_EVERY == 0
+        due = number % FIND_EVERY == 0 or (number % SEEK_EVERY == 0 and not self._somebody_walks())
         found = self._pool.submit(self._estimator.find, frame.image) if self._pool and people and due else None
         if len(people) + len(self._standing) > 1:
             self._mark_encounters(frame.time_s)
@@ -103,7 +103,7 @@ class People:
         )
         for person, pose in zip(people, poses, strict=True):
             self._follow(person, pose, self._recent[-1])
-        if due or (number % SEEK_EVERY == 0 and not self._somebody_walks()):
+        if due:
             self._search(self._recent[-1], found)
 
     def in_view(self) -> list[FloatArray]:
@@ -179,7 +179,7 @@ class People:
             if walking_score(least.track, PATIENCE_S) > 0.0:
                 return
             self._release(least)
-        follower = self._free.pop() if self._free else self._estimator.follower()
+        follower = self._reused() if self._free else self._estimator.follower()
         track = self._known(pose, frame.time_s)
         if track is None:
             track = Track()
@@ -217,8 +217,12 @@ class People:
 
     def _release(self, person: _Person) -> None:
         self._people.remove(person)
-        person.follower.forget()
         self._free.append(person.follower)
+
+    def _reused(self) -> PoseFollower:
+        follower = self._free.pop()
+        follower.forget()
+        return follower
 
 
 def _find_far_away(

@@ -100,7 +100,7 @@ def walking_score(track: Track, last_s: float = np.inf) -> float:
 
 
 def _without_flicker(ankles: FloatArray, times: list[float]) -> FloatArray:
-    """(T, 2) averaged over an even number of samples of about :data:`FLICKER_S`.
+    """(T, 2) averaged over an even number of samples of about :data:`FLICKER_S`; NaN where none of them is known.
 
     Where a network is in doubt of left and right it takes now the one for the other and now not, most of all if it
     looks at every other picture in a mirror: a man who jumped off a box took 26 "steps" in 4 s so, and walked most.
@@ -108,8 +108,12 @@ def _without_flicker(ankles: FloatArray, times: list[float]) -> FloatArray:
     pairs = round(0.5 * FLICKER_S / float(np.median(np.diff(times))))
     if pairs < 1 or len(ankles) <= 2 * pairs:
         return ankles
-    sums = np.cumsum(np.concatenate([np.zeros((1, 2)), ankles]), axis=0)
-    means: FloatArray = (sums[2 * pairs :] - sums[: -2 * pairs]) / (2 * pairs)
+    known = np.isfinite(ankles)
+    both = np.stack([np.where(known, ankles, 0.0), known])
+    sums, counts = np.cumsum(np.concatenate([np.zeros((2, 1, 2)), both], axis=1), axis=1)
+    around = counts[2 * pairs :] - counts[: -2 * pairs]
+    with np.errstate(invalid="ignore"):
+        means: FloatArray = (sums[2 * pairs :] - sums[: -2 * pairs]) / around
     return means
 
 
