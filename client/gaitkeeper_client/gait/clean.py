@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import median_filter
 from scipy.signal import butter, sosfiltfilt
@@ -37,6 +38,8 @@ HIGHEST_CUTOFF_HZ = 10.0
 CUTOFF_SHARE = 1.0 / 3.0
 """Of the sample rate, at most: what differs from every sample to the next (:mod:`~gaitkeeper_client.pose.mirrored`)
 has half the rate, and must go."""
+TWO_PASSES = 0.802
+"""Where two passes of a second-order Butterworth have -3 dB, in cut-offs of one (Winter 2009)."""
 _MAD_TO_SIGMA = 1.4826
 
 
@@ -67,8 +70,7 @@ def clean(raw: JointTrajectories) -> CleanTracks:
     even = _resample(raw.time_s, positions, time_s)
     confidence = np.clip(_resample(raw.time_s, raw.confidence[..., None], time_s)[..., 0], 0.0, 1.0)
     known = np.isfinite(positions[..., 0])
-    nearest = np.clip(np.searchsorted(raw.time_s, time_s - 0.5 / rate), 0, raw.time_s.size - 1)
-    filled = np.isfinite(even[..., 0]) & ~known[nearest]
+    filled = np.isfinite(even[..., 0]) & ~known[nearest_samples(raw, time_s)]
     smooth = low_pass(even, rate, cutoff_hz(rate))
     residual = np.abs(even - smooth)
     noise = float(np.nanmedian(residual)) if np.isfinite(residual).any() else float("nan")
@@ -80,9 +82,20 @@ def clean(raw: JointTrajectories) -> CleanTracks:
 _LEGS = [7, 8, 9, 10, 11, 12]  # hips, knees and ankles in the order of JOINTS
 
 
+def nearest_samples(raw: JointTrajectories, time_s: FloatArray) -> NDArray[np.intp]:
+    """(T,) numbers of the measured samples that lie next to evenly spaced times."""
+    return np.clip(np.searchsorted(raw.time_s, time_s - 0.5 / raw.sample_rate_hz), 0, raw.time_s.size - 1)
+
+
 def cutoff_hz(rate_hz: float) -> float:
     """Of the low-pass of positions that were sampled at a rate."""
     return min(HIGHEST_CUTOFF_HZ, CUTOFF_SHARE * rate_hz)
+
+
+def lost_by_smoothing(frequencies: FloatArray, rate_hz: float) -> FloatArray:
+    """How many times a movement of each frequency was larger before positions sampled at a rate were smoothed."""
+    lost: FloatArray = 1.0 + (frequencies / (cutoff_hz(rate_hz) / TWO_PASSES)) ** 4
+    return lost
 
 
 def low_pass(positions: FloatArray, rate_hz: float, cutoff_hz: float) -> FloatArray:
@@ -90,7 +103,7 @@ def low_pass(positions: FloatArray, rate_hz: float, cutoff_hz: float) -> FloatAr
     if cutoff_hz >= 0.45 * rate_hz:
         return positions
     # Two passes of a second-order filter: the cut-off is raised so that the cascade has -3 dB where it is asked for.
-    corrected = min(cutoff_hz / 0.802, 0.49 * rate_hz)
+    corrected = min(cutoff_hz / TWO_PASSES, 0.49 * rate_hz)
     sos = butter(2, corrected, fs=rate_hz, output="sos")
     flat = positions.reshape(positions.shape[0], -1)
     out = flat.copy()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Parameter
-from gaitkeeper_client.gait.clean import cutoff_hz, stretches
+from gaitkeeper_client.gait.clean import lost_by_smoothing, stretches
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import finished, withheld
 from gaitkeeper_client.gait.refusals import refused
@@ -89,9 +89,8 @@ def _powers(height: FloatArray, rate_hz: float) -> tuple[float, float]:
     window = np.hanning(height.size)
     trend = np.polyval(np.polyfit(np.arange(height.size), height, 1), np.arange(height.size))
     spectrum = np.abs(np.fft.rfft((height - trend) * window)) ** 2 / (rate_hz * float((window**2).sum()))
-    frequency = np.fft.rfftfreq(height.size, 1.0 / rate_hz)
-    lost = 1.0 + (frequency / (cutoff_hz(rate_hz) / 0.802)) ** 4
-    density = 2.0 * spectrum * (2.0 * np.pi * frequency) ** 4 * lost**2
+    frequency = np.asarray(np.fft.rfftfreq(height.size, 1.0 / rate_hz), dtype=np.float64)
+    density = 2.0 * spectrum * (2.0 * np.pi * frequency) ** 4 * lost_by_smoothing(frequency, rate_hz) ** 2
     step = float(frequency[1])
     walking, freezing = (
         float(density[(frequency >= low) & (frequency < high)].sum()) * step for low, high in (WALKING_HZ, FREEZING_HZ)

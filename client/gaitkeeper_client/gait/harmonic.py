@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Cycle, Parameter
-from gaitkeeper_client.gait.clean import cutoff_hz
+from gaitkeeper_client.gait.clean import lost_by_smoothing
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.gait.measure import BySide, mean, withheld
 from gaitkeeper_client.gait.refusals import refused
@@ -108,5 +108,5 @@ def _noise_sum(walk: Walk, cycle: Cycle) -> float:
     hip = walk.noise / math.sqrt(2.0) * (1.0 if walk.space is None else (walk.metres or 1.0))
     samples = max(2.0, cycle.duration_s * walk.bout.rate_hz)
     frequencies = np.arange(1, 2 * _pairs(cycle), 2) / cycle.duration_s
-    gain = 1.0 / (1.0 + (frequencies / (cutoff_hz(walk.bout.rate_hz) / 0.802)) ** 4)
+    gain = 1.0 / lost_by_smoothing(frequencies, walk.bout.rate_hz)
     return float(hip * math.sqrt(math.pi / samples) * ((2.0 * math.pi * frequencies) ** 2 * gain).sum())

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaitkeeper_client.gait.clean import LOWEST_CONFIDENCE, CleanTracks, clean, stretches
+from gaitkeeper_client.gait.clean import LOWEST_CONFIDENCE, CleanTracks, clean, nearest_samples, stretches
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.kinematics import joint
 from gaitkeeper_shared.recording import JointTrajectories
@@ -37,11 +37,10 @@ def clean_walk(raw: JointTrajectories) -> CleanTracks:
         return clean(raw)
     confidence = np.where(back, GUESSED, raw.confidence)
     found = clean(JointTrajectories(raw.time_s, whole, raw.unit, confidence))
-    nearest = np.clip(np.searchsorted(raw.time_s, found.tracks.time_s - 0.5 / raw.sample_rate_hz), 0, len(back) - 1)
     as_seen = clean(raw)
     return replace(
         found,
-        filled=found.filled | back[nearest],
+        filled=found.filled | back[nearest_samples(raw, found.tracks.time_s)],
         seen_share=as_seen.seen_share,
         longest_gap_s=as_seen.longest_gap_s,
     )

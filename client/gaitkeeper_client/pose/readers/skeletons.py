@@ -33,18 +33,6 @@ OPENPOSE_COCO_18 = Skeleton(
 )  # fmt: skip
 """OpenPose's older body; it has no feet."""
 
-BODY_25B = Skeleton(
-    name="openpose-body-25b",
-    points=(
-        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-        "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-        "right_ankle", "upper_neck", "head_top", "left_big_toe", "left_small_toe", "left_heel", "right_big_toe",
-        "right_small_toe", "right_heel",
-    ),
-    joints=BODY_25.joints,
-)  # fmt: skip
-"""OpenPose's experimental body, in COCO's order. BODY_135 begins with it and goes on with hands and face."""
-
 COCO_17 = Skeleton(
     name="coco-17",
     points=(
@@ -55,6 +43,16 @@ COCO_17 = Skeleton(
     joints=_WITHOUT_FEET,
 )  # fmt: skip
 """The points of the COCO data set (Lin et al. 2014, doi:10.1007/978-3-319-10602-1_48); no feet."""
+
+BODY_25B = Skeleton(
+    name="openpose-body-25b",
+    points=(
+        *COCO_17.points, "upper_neck", "head_top", "left_big_toe", "left_small_toe", "left_heel", "right_big_toe",
+        "right_small_toe", "right_heel",
+    ),
+    joints=BODY_25.joints,
+)  # fmt: skip
+"""OpenPose's experimental body, in COCO's order. BODY_135 begins with it and goes on with hands and face."""
 
 BY_LENGTH = {len(skeleton.points): skeleton for skeleton in (BODY_25, OPENPOSE_COCO_18, COCO_17)} | {135: BODY_25B}
 """OpenPose's files do not name their skeleton; the number of points does, but for BODY_25 and BODY_25B."""
