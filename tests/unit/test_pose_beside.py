@@ -1,9 +1,11 @@
-"""The search of a picture beside the network that follows: the same outcome with threads as without."""
+"""Looks that do not wait for one another, in threads: the same outcome as one after the other."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from gaitkeeper_client.capture.video import Frame
 from gaitkeeper_client.pose.base import EstimatorIdentity, PersonPose
+from gaitkeeper_client.pose.mirrored import InTurns
 from gaitkeeper_client.pose.people import FIND_EVERY, SEEK_EVERY, People
 from gaitkeeper_client.pose.tracking import Track
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
@@ -26,6 +29,7 @@ class BrightSpots:
 
     def __init__(self) -> None:
         self.searched_in: list[int] = []
+        self.looked_in: list[int] = []
         self.identity = EstimatorIdentity("bright-spots", "none", "0" * 64)
 
     def __enter__(self) -> Self:
@@ -43,6 +47,7 @@ class BrightSpots:
 
     def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
         assert seconds > 0.0
+        self.looked_in.append(threading.get_ident())
         return next(iter(self.see(image)), None)
 
     def forget(self) -> None:
@@ -52,10 +57,10 @@ class BrightSpots:
         return tuple(_person(float(x), float(y)) for y, x in np.argwhere(image[..., 0] == 255))
 
 
-def _person(x: float, y: float) -> PersonPose:
+def _person(x: float, y: float, step: float = 0.3) -> PersonPose:
     points = np.full((len(JOINTS), 2), y - 25.0)
     points[:, 0] = x
-    swing = 0.3 * SIZE_PX * np.sin(x / 8.0)
+    swing = step * SIZE_PX * np.sin(x / 8.0)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         for part, below in _HEIGHTS.items():
             away = sign * swing if part in ("ankle", "heel", "toe") else 0.0
@@ -63,30 +68,79 @@ def _person(x: float, y: float) -> PersonPose:
     return PersonPose(points, np.ones(len(JOINTS)))
 
 
-def _followed(pool: ThreadPoolExecutor | None) -> tuple[list[Track], list[int]]:
-    estimator = BrightSpots()
-    people = People(estimator, pool)
+class BrightSpotsInTurns(BrightSpots):
+    """The same with looks in turns."""
+
+    def follower(self) -> InTurns:  # type: ignore[override]  # as MediaPipe's
+        return InTurns(self, self)
+
+
+def _images() -> Iterator[Frame]:
+    """Two people who walk towards each other on different heights; the second comes later."""
     for number in range(FRAMES):
         image = np.zeros((240, 640, 3), dtype=np.uint8)
         image[80, 60 + 4 * number] = 255
         if number > FIND_EVERY // 2:
             image[200, 600 - 4 * number] = 255
-        people.see(Frame(number, number / 30.0, image))
-    return people.tracks, estimator.searched_in
+        yield Frame(number, number / 30.0, image)
 
 
-def test_a_search_beside_the_following_finds_the_same_people() -> None:
+def _followed(estimator: BrightSpots, pool: ThreadPoolExecutor | None, ahead: bool = True) -> list[Track]:
+    people = People(estimator, pool)
+    for frame, following in pairwise([*_images(), None]):
+        assert frame is not None
+        people.see(frame, following if ahead else None)
+    return people.tracks
+
+
+def _assert_same(one: list[Track], other: list[Track]) -> None:
+    assert len(one) == len(other) == 2
+    for track, same in zip(one, other, strict=True):
+        assert track.frames == same.frames
+        assert len(track.frames) > FIND_EVERY
+        np.testing.assert_array_equal(np.stack(track.points), np.stack(same.points))
+
+
+@pytest.mark.parametrize("kind", [BrightSpots, BrightSpotsInTurns])
+def test_threads_find_the_same_people(kind: type[BrightSpots]) -> None:
+    beside, alone = kind(), kind()
     with ThreadPoolExecutor(4) as pool:
-        threaded, searched_in = _followed(pool)
-    alone, searched_here = _followed(None)
-    assert set(searched_here) == {threading.get_ident()}
-    assert set(searched_in) - {threading.get_ident()}, "nothing was searched in a thread"
-    assert len(searched_in) == len(searched_here)
-    assert len(alone) == len(threaded) == 2
-    for one, other in zip(alone, threaded, strict=True):
-        assert one.frames == other.frames
-        assert len(one.frames) > FIND_EVERY
-        np.testing.assert_array_equal(np.stack(one.points), np.stack(other.points))
+        threaded = _followed(beside, pool)
+    _assert_same(_followed(alone, None), threaded)
+    here = threading.get_ident()
+    assert set(alone.searched_in) == set(alone.looked_in) == {here}
+    assert set(beside.searched_in) - {here}, "nothing was searched in a thread"
+    assert set(beside.looked_in) - {here}, "nobody was looked at in a thread"
+    assert len(beside.searched_in) == len(alone.searched_in)
+    assert len(beside.looked_in) == len(alone.looked_in)
+
+
+def test_a_look_ahead_is_no_second_look() -> None:
+    """Who is followed in turns is looked at once a frame, whether the next frame is known or not."""
+    ahead, behind = BrightSpotsInTurns(), BrightSpotsInTurns()
+    one, other = _followed(ahead, None), _followed(behind, None, ahead=False)
+    assert [track.frames for track in one] == [track.frames for track in other]
+    assert one[0].frames == list(range(FRAMES))
+    extra = len(ahead.looked_in) - len(behind.looked_in)
+    assert abs(extra) <= 2, "going back takes two frames at once"
+
+
+class ShortSteps(BrightSpots):
+    """People whose feet hardly pass each other."""
+
+    def see(self, image: NDArray[np.uint8]) -> tuple[PersonPose, ...]:
+        return tuple(_person(float(x), float(y), step=0.05) for y, x in np.argwhere(image[..., 0] == 255))
+
+
+@pytest.mark.parametrize(("speed_px", "followed"), [(0.0, 61), (1.0, FRAMES)])
+def test_short_steps_are_steps_where_they_lead_somewhere(speed_px: float, followed: int) -> None:
+    """Who has not moved for two seconds is let go; a walker of 0.4 m/s with steps of a few centimetres is not."""
+    people = People(ShortSteps())
+    for number in range(FRAMES):
+        image = np.zeros((240, 640, 3), dtype=np.uint8)
+        image[80, 60 + round(speed_px * number)] = 255
+        people.see(Frame(number, number / 30.0, image))
+    assert people.tracks[0].frames == list(range(followed))
 
 
 def test_what_fails_in_the_search_reaches_the_caller() -> None:

@@ -38,6 +38,8 @@ HIGHEST_CUTOFF_HZ = 10.0
 CUTOFF_SHARE = 1.0 / 3.0
 """Of the sample rate, at most: what differs from every sample to the next (:mod:`~gaitkeeper_client.pose.mirrored`)
 has half the rate, and must go."""
+PAIR_JUMP = 0.15
+"""Leg lengths by which two samples in a row are off their neighbours' way together; no joint turns back so sharply."""
 TWO_PASSES = 0.802
 """Where two passes of a second-order Butterworth have -3 dB, in cut-offs of one (Winter 2009)."""
 _MAD_TO_SIGMA = 1.4826
@@ -123,7 +125,8 @@ def stretches(mask: BoolArray) -> list[tuple[int, int]]:
 def _without_outliers(positions: FloatArray) -> FloatArray:
     flat = positions.reshape(positions.shape[0], -1)
     out = flat.copy()
-    least = np.nan_to_num(LEAST_JUMP * leg_length(positions)) if positions.shape[2] == 3 else 0.0
+    leg = leg_length(positions)
+    least = np.nan_to_num(LEAST_JUMP * leg) if positions.shape[2] == 3 else 0.0
     for column in range(flat.shape[1]):
         known = np.flatnonzero(np.isfinite(flat[:, column]))
         if known.size < 2 * HAMPEL_HALF_WIDTH + 1:
@@ -139,7 +142,10 @@ def _without_outliers(positions: FloatArray) -> FloatArray:
         else:
             bend = np.minimum(np.abs(bend), _off_the_track(values))
         limit = np.maximum(HAMPEL_SIGMAS * np.maximum(spread, floor), least)
-        out[known[np.abs(bend) > limit + 1e-9], column] = np.nan
+        off = np.abs(bend) > limit + 1e-9
+        if positions.shape[2] == 2:
+            off |= np.abs(values - median_filter(values, size=5, mode="nearest")) > PAIR_JUMP * leg
+        out[known[off], column] = np.nan
     shaped: FloatArray = out.reshape(positions.shape)
     shaped[~np.all(np.isfinite(shaped), axis=-1)] = np.nan
     return shaped

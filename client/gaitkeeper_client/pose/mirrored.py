@@ -10,6 +10,9 @@ rate, the low-pass of :mod:`~gaitkeeper_client.gait.clean` takes away.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +22,10 @@ from gaitkeeper_shared.skeleton import JOINTS, SIDES, other_side
 
 class InTurns:
     """A :class:`~gaitkeeper_client.pose.base.PoseFollower` of two: pictures go to the first, and the mirror image of
-    every other one to the second."""
+    every other one to the second.
+
+    Neither needs what the other saw, so that two pictures that follow one another can be looked at at the same time.
+    """
 
     def __init__(self, plain: PoseFollower, mirror: PoseFollower) -> None:
         self._now, self._next = plain, mirror
@@ -28,17 +34,23 @@ class InTurns:
 
     def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
         """The person in the cut-out."""
+        return self.turn(seconds)(image)
+
+    def turn(self, seconds: float) -> Callable[[NDArray[np.uint8]], PersonPose | None]:
+        """Whose turn it is, ``seconds`` after the last one: taken in order of time, called in any order, each once."""
         look, since = self._now, seconds + self._waited_s
         self._now, self._next, self._waited_s = self._next, look, seconds
-        if look is self._plain:
-            return look.follow(image, since)
-        pose = look.follow(mirrored(image), since)
-        return None if pose is None else turned_back(pose, image.shape[1])
+        return partial(look.follow if look is self._plain else partial(_in_the_mirror, look), seconds=since)
 
     def forget(self) -> None:
         """Both let go."""
         self._now.forget()
         self._next.forget()
+
+
+def _in_the_mirror(look: PoseFollower, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
+    pose = look.follow(mirrored(image), seconds)
+    return None if pose is None else turned_back(pose, image.shape[1])
 
 
 def mirrored(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

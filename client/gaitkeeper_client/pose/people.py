@@ -4,15 +4,18 @@ The picture is searched every :data:`SEEK_EVERY` frames, and every :data:`FIND_E
 walks: the detector misses people, most of all small ones, and finds them a few frames later. Whoever is new gets a
 follower of his own, which first goes back through the frames since then, so that nobody's first step is lost. Who
 stands still for a while is not followed until he is seen to move. Time per frame is thus that of one network, plus a
-share of a search. Those who pass one another are told apart by :mod:`~gaitkeeper_client.pose.encounters`.
+share of a search; half of it where a follower takes turns, which looks at a frame and at the one after it at the same
+time. Those who pass one another are told apart by :mod:`~gaitkeeper_client.pose.encounters`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +23,13 @@ from numpy.typing import NDArray
 from gaitkeeper_client.capture.video import Frame
 from gaitkeeper_client.pose.base import PersonPose, PoseEstimator, PoseFollower
 from gaitkeeper_client.pose.encounters import LONGEST_S, Course, course_of, meet, settle, standing
+from gaitkeeper_client.pose.mirrored import InTurns
 from gaitkeeper_client.pose.tracking import (
     LONGEST_ABSENCE_S,
     STEP_AMPLITUDE,
     Track,
     same_person,
+    travel,
     trunk_center,
     walking_score,
 )
@@ -43,6 +48,8 @@ PATIENCE_S = 2.0
 """Who takes no step for so long is standing."""
 WALKS = 0.5
 """Score of :func:`~gaitkeeper_client.pose.tracking.walking_score` in that time from which somebody may be walking."""
+GOES = 0.2
+"""Way in that time, in body sizes (0.17 m/s), on which nobody stands, however short his steps are."""
 SURELY_WALKS = 1.5
 """The same in twice the time, from which nobody else has to be looked for: two steps forward, or six on the spot."""
 LOST_AFTER_S = 0.4
@@ -55,6 +62,9 @@ NARROW = 0.45
 CENTER_BELOW_TRUNK = 0.15
 """The middle of the body is below that of the trunk, in body sizes."""
 
+Look = Callable[[], PersonPose | None]
+"""One look of a network at one person in one frame, which is ready to be taken."""
+
 
 @dataclass(slots=True, eq=False)
 class _Person:
@@ -65,13 +75,15 @@ class _Person:
     course: Course | None = None
     """His way before the encounter that he is in."""
     met_s: float = 0.0
+    ahead: tuple[int, PersonPose | None] | None = None
+    """What was seen of him in the frame of that number, looked at together with the one before it."""
 
 
 class People:
     """Everyone in a recording. Feed frames in order with :meth:`see`; ``tracks`` holds who was seen.
 
-    ``pool``: threads in which several people of one frame are looked at, and in which the frame is searched while they
-    are; the outcome is the same without.
+    ``pool``: threads for looks that do not wait for one another: at several people, at two frames in turns, and the
+    search of the picture; the outcome is the same without.
     """
 
     def __init__(self, estimator: PoseEstimator, pool: Executor | None = None) -> None:
@@ -84,27 +96,31 @@ class People:
         self._free: list[PoseFollower] = []
         self._recent: deque[Frame] = deque(maxlen=FIND_EVERY)
         self._squares = 0
+        self._begun: tuple[int, Future[tuple[PersonPose, ...]]] | None = None
+        """The search of the frame of that number."""
 
-    def see(self, frame: Frame) -> None:
-        """Take in the next frame."""
+    def see(self, frame: Frame, following: Frame | None = None) -> None:
+        """Take in the next frame. ``following``: the one after it, which may be looked at ahead."""
         number = len(self.times)
+        last_s = self.times[-1] if self.times else frame.time_s - 0.033
         self.times.append(frame.time_s)
         self._recent.append(Frame(number, frame.time_s, frame.image))
         people = list(self._people)
         due = number % FIND_EVERY == 0 or (number % SEEK_EVERY == 0 and not self._somebody_walks())
-        found = self._pool.submit(self._estimator.find, frame.image) if self._pool and people and due else None
+        if due and people:
+            self._begin_search(number, frame)
         if len(people) + len(self._standing) > 1:
             self._mark_encounters(frame.time_s)
-        poses = settle(
-            [person.track for person in people],
-            [person.course for person in people],
-            self._look_at(people, self._recent[-1]),
-            frame.time_s,
-        )
+        shown = self._recent[-1]
+        coming = None if following is None else Frame(number + 1, following.time_s, following.image)
+        seen = self._look_at(people, shown, coming, frame.time_s - last_s)
+        poses = settle([p.track for p in people], [p.course for p in people], seen, frame.time_s)
         for person, pose in zip(people, poses, strict=True):
-            self._follow(person, pose, self._recent[-1])
+            self._follow(person, pose, shown)
         if due:
-            self._search(self._recent[-1], found)
+            self._search(shown)
+        if coming is not None and people and (number + 1) % FIND_EVERY == 0:
+            self._begin_search(number + 1, coming)
 
     def in_view(self) -> list[FloatArray]:
         """(J, 2) latest points of everyone who is followed or stands."""
@@ -127,14 +143,28 @@ class People:
             elif time_s - person.met_s > LONGEST_S or (not met and person.seen_s == self.times[-2]):
                 person.course = None
 
-    def _look_at(self, people: Sequence[_Person], frame: Frame) -> list[PersonPose | None]:
-        """Each of them in the frame, as the networks see them."""
-        seconds = frame.time_s - self._last_time(frame)
+    def _look_at(
+        self, people: Sequence[_Person], frame: Frame, coming: Frame | None, seconds: float
+    ) -> list[PersonPose | None]:
+        """Each of them in the frame, as the networks see them; and who is followed in turns, in the coming one, too."""
+        looks: list[tuple[_Person, Frame, Look]] = []
+        for person in people:
+            if person.ahead is not None and person.ahead[0] == frame.index and person.course is None:
+                continue
+            looks.append((person, frame, _look(person.follower, person.track, frame, seconds, person.course)))
+            if coming is not None and person.course is None and isinstance(person.follower, InTurns):
+                later = coming.time_s - frame.time_s
+                looks.append((person, coming, _look(person.follower, person.track, coming, later)))
+        now: dict[int, PersonPose | None] = {}
+        for (person, looked_at, _), pose in zip(looks, self._at_once([look for *_, look in looks]), strict=True):
+            if looked_at is coming:
+                person.ahead = (coming.index, pose)
+            else:
+                now[id(person)] = pose
+        return [now[id(person)] if id(person) in now else _ahead(person) for person in people]
 
-        def look(person: _Person) -> PersonPose | None:
-            return _look(person.follower, person.track, frame, seconds, person.course)
-
-        return list(self._pool.map(look, people) if self._pool and len(people) > 1 else map(look, people))
+    def _at_once(self, looks: Sequence[Look]) -> list[PersonPose | None]:
+        return list(self._pool.map(_done, looks) if self._pool and len(looks) > 1 else map(_done, looks))
 
     def _follow(self, person: _Person, pose: PersonPose | None, frame: Frame) -> None:
         others = [p.track for p in self._people if p is not person and p.track.frames[-1] == frame.index]
@@ -147,18 +177,17 @@ class People:
             return
         elif person.course is not None:
             person.follower.forget()  # or it would stay with the other one
-        if frame.index % JUDGE_EVERY:
-            return
-        waited = frame.time_s - max(person.since_s, frame.time_s - PATIENCE_S)
-        if waited >= PATIENCE_S and walking_score(person.track, PATIENCE_S) < WALKS:
+        if frame.index % JUDGE_EVERY == 0 and _stands(person, frame.time_s):
             self._release(person)
             self._standing.append(PersonPose(person.track.points[-1], person.track.confidence[-1]))
 
-    def _last_time(self, frame: Frame) -> float:
-        return self.times[frame.index - 1] if frame.index > 0 else frame.time_s - 0.033
+    def _begin_search(self, number: int, frame: Frame) -> None:
+        if self._pool is not None and (self._begun is None or self._begun[0] != number):
+            self._begun = number, self._pool.submit(self._estimator.find, frame.image)
 
-    def _search(self, frame: Frame, begun: Future[tuple[PersonPose, ...]] | None) -> None:
-        found = self._estimator.find(frame.image) if begun is None else begun.result()
+    def _search(self, frame: Frame) -> None:
+        begun, self._begun = self._begun, None
+        found = begun[1].result() if begun is not None else self._estimator.find(frame.image)
         if not any(self._is_new(pose, frame.time_s) for pose in found) and not self._somebody_walks():
             found += _find_far_away(self._estimator, frame.image, found, self._squares)
             self._squares += 1
@@ -186,6 +215,7 @@ class People:
             self.tracks.append(track)
             track.add(frame.index, frame.time_s, pose)
             self._go_back(follower, track, frame.index)
+            follower.forget()
         else:
             track.add(frame.index, frame.time_s, pose)
         self._people.append(_Person(track, follower, frame.time_s, frame.time_s))
@@ -203,17 +233,20 @@ class People:
         """From where somebody was found, back through the frames since the last search."""
         others = [person.track for person in self._people]
         later = track.times[0]
-        for frame in reversed(self._recent):
-            if frame.index >= index:
-                continue
-            pose = _look(follower, track, frame, later - frame.time_s)
-            if pose is None or not track.fits(pose, frame.time_s):
-                break
-            if any(_taken(pose, [other], frame.index) for other in others):
-                break
-            track.add(frame.index, frame.time_s, pose)
-            later = frame.time_s
-        follower.forget()
+        frames = [frame for frame in reversed(self._recent) if frame.index < index]
+        step = 2 if isinstance(follower, InTurns) else 1
+        for start in range(0, len(frames), step):
+            shown = frames[start : start + step]
+            looks = []
+            for frame in shown:
+                looks.append(_look(follower, track, frame, later - frame.time_s))
+                later = frame.time_s
+            for frame, pose in zip(shown, self._at_once(looks), strict=True):
+                if pose is None or not track.fits(pose, frame.time_s):
+                    return
+                if any(_taken(pose, [other], frame.index) for other in others):
+                    return
+                track.add(frame.index, frame.time_s, pose)
 
     def _release(self, person: _Person) -> None:
         self._people.remove(person)
@@ -241,21 +274,39 @@ def _find_far_away(
     return tuple(pose for pose in found if not any(same_person(pose, other) for other in known))
 
 
-def _look(
-    follower: PoseFollower, track: Track, frame: Frame, seconds: float, course: Course | None = None
-) -> PersonPose | None:
-    """The followed person in a frame, in the frame's own pixels."""
+def _look(follower: PoseFollower, track: Track, frame: Frame, seconds: float, course: Course | None = None) -> Look:
+    """To be called for the followed person in a frame, in the frame's own pixels."""
     side = max(32, round(CUTOUT * track.size))
     expected = track.expected(frame.time_s) if course is None else course.at(frame.time_s)
     center = expected + np.array([0.0, CENTER_BELOW_TRUNK * track.size])
     corner = np.round(center - side / 2).astype(int)
-    image = _cut(frame.image, int(corner[0]), int(corner[1]), side)
-    if course is not None:
-        image = image.copy()
-        image[:, : round((0.5 - NARROW / CUTOUT) * side)] = 0
-        image[:, round((0.5 + NARROW / CUTOUT) * side) :] = 0
-    pose = follower.follow(image, seconds)
-    return None if pose is None else PersonPose(pose.points + corner, pose.confidence)
+    turn = follower.turn(seconds) if isinstance(follower, InTurns) else partial(follower.follow, seconds=seconds)
+
+    def look() -> PersonPose | None:
+        image = _cut(frame.image, int(corner[0]), int(corner[1]), side)
+        if course is not None:
+            image = image.copy()
+            image[:, : round((0.5 - NARROW / CUTOUT) * side)] = 0
+            image[:, round((0.5 + NARROW / CUTOUT) * side) :] = 0
+        pose = turn(image)
+        return None if pose is None else PersonPose(pose.points + corner, pose.confidence)
+
+    return look
+
+
+def _done(look: Look) -> PersonPose | None:
+    return look()
+
+
+def _stands(person: _Person, time_s: float) -> bool:
+    track = person.track
+    if person.since_s > time_s - PATIENCE_S or walking_score(track, PATIENCE_S) >= WALKS:
+        return False
+    return travel(track, bisect_left(track.times, track.times[-1] - PATIENCE_S)) < GOES
+
+
+def _ahead(person: _Person) -> PersonPose | None:
+    return None if person.ahead is None else person.ahead[1]
 
 
 def _cut(image: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:

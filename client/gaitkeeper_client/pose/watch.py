@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -45,12 +46,14 @@ def follow_walker(
 ) -> Sighting:
     """Run the estimator over every frame and pick the walker. Keeps points, never frames."""
     camera = CameraWatch()
-    with ThreadPoolExecutor(FOLLOWED + 1, "follow") as threads:
+    with ThreadPoolExecutor(2 * FOLLOWED + 1, "follow") as threads:
         pool = threads if threads_allowed() > 1 else None
         people = People(estimator, pool)
         look: Future[None] | None = None
-        for frame in video:
-            people.see(frame)
+        for frame, following in pairwise(chain(video, (None,))):
+            if frame is None:
+                break
+            people.see(frame, following)
             if look is not None:  # it had a network's time for a tenth of its work
                 look.result()
                 look = None
