@@ -104,8 +104,8 @@ def test_it_learns_pays_and_reports_on_the_real_engine(monkeypatch: pytest.Monke
     seen: list[tuple[int, int]] = []
     data = STUDY.replace(b"rounds = 8", b"rounds = 4")
     study = parse_study(data)
-    # The noise has no seed. With so many people, so far apart, 800 repetitions of 800 sorted them without an error; with
-    # half as many, half as far apart, every fifth had an area below 0.9.
+    # The noise has no seed. So many people, so far apart, were sorted without an error in 800 repetitions of 800; of
+    # half as many, half as far apart, every fifth repetition had an area below 0.9.
     cohort, unseen = people(48, "p", apart=3.0), people(10, "new", apart=3.0)
     report = rehearse(study, data, provider, cohort, unseen, RehearsalOptions(2, 2, 1), lambda *n: seen.append(n))
     assert seen[-1] == (12, 12)

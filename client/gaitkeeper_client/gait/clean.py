@@ -38,7 +38,7 @@ HIGHEST_CUTOFF_HZ = 10.0
 CUTOFF_SHARE = 1.0 / 3.0
 """Of the sample rate, at most: what differs from every sample to the next (:mod:`~gaitkeeper_client.pose.mirrored`)
 has half the rate, and must go."""
-PAIR_JUMP = 0.15
+PAIR_JUMP = 0.16
 """Leg lengths by which two samples in a row are off their neighbours' way together; no joint turns back so sharply."""
 TWO_PASSES = 0.802
 """Where two passes of a second-order Butterworth have -3 dB, in cut-offs of one (Winter 2009)."""

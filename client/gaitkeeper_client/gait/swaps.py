@@ -2,13 +2,17 @@
 
 In a side view the legs cross twice a stride and networks exchange them there: the whole leg, or only the knee, or only
 the foot. Every sample has four readings (foot and knee as they are, or exchanged), and the best sequence of readings
-wins (Viterbi over the readings of two successive samples). What speaks for a reading, each in leg lengths:
+wins (Viterbi over the readings of two successive samples). A sample that misses a joint is read by its neighbours. What
+speaks for a reading:
 
 - the points move on as they came (straight continuation of the last two samples);
-- thigh and shank keep their length, which tells a knee that hangs on the other leg's ankle;
+- thigh and shank keep their length, which tells a knee that hangs on the other leg's ankle or hip;
 - in walking the feet pass each other in turn. How far they are apart is the same in either reading, so the steps can
   be counted without knowing which foot is which. It decides where the legs hide each other as they cross, so that
   both readings are equally smooth; it yields to a clear sight of feet that do not pass each other.
+
+The first two are weighed by how steady the clip's own points and lengths are. Measured in leg lengths alone, a
+network's noise was as heavy as the knees' distance in an oblique view, and the fixed costs decided.
 
 The reading of most samples is taken as right, since nothing in a silhouette says which leg is which. Laboratory markers
 have names, and are left alone.
@@ -19,27 +23,44 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
-CHANGE_COST = 0.2
-"""Of going from one reading to the other, for feet and knees each, in leg lengths of unsteadiness over eight points."""
-EXCHANGED_COST = 0.04
+UNSTEADY_WEIGHT = 0.02
+"""Of a point that is off its way by its usual unsteadiness; twice as far off weighs four times as much."""
+UNSTEADY_CAP = 25.0
+"""Five times its usual unsteadiness is the most that counts: a single wild point must not outvote the others."""
+LENGTH_WEIGHT = 0.02
+LENGTH_CAP = 16.0
+"""The same of a thigh or shank that has not its usual length."""
+LEAST_UNSTEADY = 0.01
+LEAST_SPREAD = 0.02
+"""In leg lengths: points and lengths are not known better, whatever a clip says."""
+CHANGE_COST = 0.3
+"""Of going from one reading to the other, for feet and knees each: a point four times as unsteady as usual."""
+EXCHANGED_COST = 0.02
 """Per exchanged foot or knee of a sample: with all else equal, the network is right."""
-MIXED_COST = 0.04
+MIXED_COST = 0.02
 """Per sample whose knees are exchanged and feet are not, or the other way round: the rarer mistake."""
-LARGEST_JUMP = 0.35
-"""Of one point, in leg lengths: a single wild point must not outvote the others."""
 APART = 0.15
 """The feet are clearly apart along the way, in leg lengths."""
 TURN_COST = 1.2
 """Of a step that the wrong foot takes. A clear sight of two feet that do not pass each other outweighs it."""
-LENGTH_WEIGHT = 1.0
+LONGEST_BETWEEN = 8
+"""Samples between two that are seen whole, over which a foot's way is about straight."""
+BETWEEN_MARGIN = 0.1
+"""Leg lengths by which the points of such a sample are nearer to the other leg's way before they are taken for it."""
+NEAR_IN_TIME = 15
+"""Samples on either side over which the size of the picture of a leg is taken: who comes nearer grows."""
 
 _PARTS = ("hip", "knee", "ankle", "heel", "toe")
 _FEET = ("ankle", "heel", "toe")
 _STATES = 4  # two bits: feet exchanged, knees exchanged
+_READINGS = 8  # of one part in three successive samples
+_MAD_TO_SIGMA = 1.4826
 
 
 def repair_swaps(positions: FloatArray) -> tuple[FloatArray, BoolArray]:
@@ -52,15 +73,46 @@ def repair_swaps(positions: FloatArray) -> tuple[FloatArray, BoolArray]:
         return positions, touched
     legs = {part: positions[np.ix_(seen, pairs[part])] for part in _PARTS}  # (N, 2, D) each
     leg = _leg_length(legs)
-    feet, knees = _best_reading(legs, seen, leg)
     hips = _hips(legs["hip"] / leg)
+    legs["hip"] = np.where(hips[:, None, None], legs["hip"][:, ::-1], legs["hip"])
+    feet, knees = _best_reading(legs, seen, leg)
     repaired = positions.copy()
     for exchanged, parts in ((feet, _FEET), (knees, ("knee",)), (hips, ("hip",))):
         rows = seen[exchanged]
         for part in parts:
             repaired[np.ix_(rows, pairs[part])] = positions[np.ix_(rows, pairs[part][::-1])]
     touched[seen] = feet | knees
+    for parts in (_FEET, ("knee",)):
+        rows = _exchanged_between(repaired, seen, [pairs[part] for part in parts], leg)
+        for part in parts:
+            repaired[np.ix_(rows, pairs[part])] = positions[np.ix_(rows, pairs[part][::-1])]
+        touched[rows] = True
     return repaired, touched
+
+
+def _exchanged_between(
+    repaired: FloatArray, whole: NDArray[np.intp], pairs: list[NDArray[np.intp]], leg: float
+) -> NDArray[np.intp]:
+    """Samples of which a part is not seen, and whose other points are nearer to the other leg's way.
+
+    ``whole``: samples that are seen whole and have been read; the way between two of them is taken as straight.
+    """
+    rows = np.setdiff1d(np.arange(whole[0], whole[-1]), whole)
+    after = np.searchsorted(whole, rows)
+    rows = rows[whole[after] - whole[after - 1] <= LONGEST_BETWEEN]
+    cost = np.zeros((2, rows.size))
+    for pair in pairs:
+        way = np.stack(
+            [
+                [np.interp(rows, whole, repaired[whole, joint, axis]) for axis in range(repaired.shape[2])]
+                for joint in pair
+            ]
+        )
+        seen = repaired[np.ix_(rows, pair)].transpose(1, 2, 0)  # (2, D, R) as the way
+        for reading in range(2):
+            off = np.linalg.norm((seen[::-1] if reading else seen) - way, axis=1) / leg
+            cost[reading] += np.nan_to_num(off).sum(axis=0)
+    return np.asarray(rows[cost[1] + BETWEEN_MARGIN < cost[0]])
 
 
 def _leg_length(legs: dict[str, FloatArray]) -> float:
@@ -99,38 +151,57 @@ def _best_reading(legs: dict[str, FloatArray], frames: np.ndarray, leg: float) -
 
 
 def _unsteadiness(points: FloatArray, frames: np.ndarray) -> FloatArray:
-    """(N-2, 2, 2, 2): how far the points of a sample are from where the last two, so read, would carry them."""
+    """(N-2, 2, 2, 2): how far the points of a sample are from where the last two, so read, would carry them.
+
+    In units of what is usual for each point where the readings agree best, squared: most samples may be exchanged.
+    """
     readings = np.stack([points, points[:, ::-1]])  # (2, N, legs, points, D)
     ahead = (frames[2:] - frames[1:-1]) / (frames[1:-1] - frames[:-2])
     reach = np.minimum(ahead, 2.0)[:, None, None, None]
-    out = np.zeros((points.shape[0] - 2, 2, 2, 2))
-    for a in range(2):
-        for b in range(2):
-            expected = readings[b, 1:-1] + reach * (readings[b, 1:-1] - readings[a, :-2])
-            for c in range(2):
-                miss = np.linalg.norm(readings[c, 2:] - expected, axis=-1)
-                out[:, a, b, c] = np.minimum(np.nan_to_num(miss), LARGEST_JUMP).sum(axis=(1, 2))
+    miss = np.zeros((points.shape[0] - 2, 2, 2, 2, *points.shape[1:3]))
+    for a, b, c in np.ndindex(2, 2, 2):
+        expected = readings[b, 1:-1] + reach * (readings[b, 1:-1] - readings[a, :-2])
+        miss[:, a, b, c] = np.linalg.norm(readings[c, 2:] - expected, axis=-1)
+    flat = miss.reshape(miss.shape[0], _READINGS, *points.shape[1:3])
+    steadiest = np.nansum(flat, axis=(2, 3)).argmin(axis=1)
+    usual = np.nanmedian(flat[np.arange(flat.shape[0]), steadiest], axis=0)
+    return UNSTEADY_WEIGHT * _squares(miss, np.maximum(usual, LEAST_UNSTEADY), UNSTEADY_CAP)
+
+
+def _squares(off: FloatArray, usual: FloatArray, cap: float) -> FloatArray:
+    """Sum of squares over the last two axes (the legs' points), in units of what is usual; what is not seen is 0."""
+    out: FloatArray = np.minimum(np.nan_to_num((off / usual) ** 2), cap).sum(axis=(-2, -1))
     return out
 
 
 def _own_cost(legs: dict[str, FloatArray], leg: float) -> FloatArray:
     """(N, 4): what speaks against each reading of a sample by itself."""
     cost = np.zeros((legs["hip"].shape[0], _STATES))
-    wrong = np.stack([_length_misfit(legs["ankle"], legs["knee"], leg, swap) for swap in (False, True)])
+    size = _size(legs)
+    shank, thigh = (_length_misfit(legs[part], legs["knee"], size) for part in ("ankle", "hip"))
     out_of_turn = _turns(legs, leg)
     for state in range(_STATES):
         feet, knees = state >> 1, state & 1
         cost[:, state] = EXCHANGED_COST * (feet + knees) + MIXED_COST * (feet != knees)
-        cost[:, state] += LENGTH_WEIGHT * wrong[int(feet != knees)] + out_of_turn[feet]
+        cost[:, state] += shank[int(feet != knees)] + thigh[knees] + out_of_turn[feet]
     return cost
 
 
-def _length_misfit(ankles: FloatArray, knees: FloatArray, leg: float, swap: bool) -> FloatArray:
-    own = np.linalg.norm(ankles - knees, axis=-1)
+def _size(legs: dict[str, FloatArray]) -> FloatArray:
+    """(N,) length of a leg in the picture, as it is at about that time."""
+    hips = legs["hip"].mean(axis=1, keepdims=True)
+    reach = np.linalg.norm(legs["ankle"] - hips, axis=-1).max(axis=1)
+    size: FloatArray = median_filter(reach, size=2 * NEAR_IN_TIME + 1, mode="nearest")
+    return np.maximum(size, 1e-9)
+
+
+def _length_misfit(ends: FloatArray, knees: FloatArray, size: FloatArray) -> FloatArray:
+    """(2, N) how unusually long the bones between (N, 2, D) knees and their other ends are, as read and exchanged."""
+    own, exchanged = (np.linalg.norm(ends - other, axis=-1) / size[:, None] for other in (knees, knees[:, ::-1]))
     usual = np.median(own, axis=0)
-    length = np.linalg.norm(ankles[:, ::-1] - knees, axis=-1) if swap else own
-    misfit: FloatArray = np.minimum(np.abs(length - usual) / leg, LARGEST_JUMP).sum(axis=1)
-    return misfit
+    spread = np.maximum(_MAD_TO_SIGMA * np.median(np.abs(own - usual), axis=0), LEAST_SPREAD)
+    off = np.stack([own, exchanged])[..., None] - usual[:, None]
+    return LENGTH_WEIGHT * _squares(off, spread[:, None], LENGTH_CAP)
 
 
 def _turns(legs: dict[str, FloatArray], leg: float) -> FloatArray:
