@@ -118,6 +118,21 @@ def test_the_walking_woman_is_measured_and_not_the_jumper(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_a_clip_that_starts_mid_stride_beside_the_jumper_measures_the_woman(tmp_path: Path) -> None:
+    """The jumper shifts from foot to foot on his box, sways, and steps down in the end."""
+    read = cv2.VideoCapture(str(need(SPORTS2D)))
+    read.set(cv2.CAP_PROP_POS_FRAMES, 70)
+    size = (int(read.get(cv2.CAP_PROP_FRAME_WIDTH)), int(read.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    writer = cv2.VideoWriter(str(tmp_path / "rest.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 30.0, size)
+    while (frame := read.read())[0]:
+        writer.write(frame[1])
+    writer.release()
+    analysis = analyse_file(tmp_path / "rest.mp4", height_m=1.65)
+    assert analysis.quality["direction"] == "right-to-left"
+    assert analysis.parameters["cadence"].value == pytest.approx(97.3, abs=1.9)
+
+
+@pytest.mark.slow
 def test_of_two_who_pass_one_another_each_stays_himself(tmp_path: Path) -> None:
     """A walker and, nearer to the camera, his mirror image, who comes towards him: one of them, and only he."""
     patient = draw_patient("passing", "healthy", 7)

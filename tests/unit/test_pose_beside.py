@@ -134,7 +134,7 @@ class ShortSteps(BrightSpots):
 
 @pytest.mark.parametrize(("speed_px", "followed"), [(0.0, 61), (1.0, FRAMES)])
 def test_short_steps_are_steps_where_they_lead_somewhere(speed_px: float, followed: int) -> None:
-    """Who has not moved for two seconds is let go; a walker of 0.4 m/s with steps of a few centimetres is not."""
+    """Who has not moved for two seconds is let go; a walker of 0.8 m/s with steps of a few centimetres is not."""
     people = People(ShortSteps())
     for number in range(FRAMES):
         image = np.zeros((240, 640, 3), dtype=np.uint8)

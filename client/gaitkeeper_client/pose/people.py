@@ -48,8 +48,8 @@ PATIENCE_S = 2.0
 """Who takes no step for so long is standing."""
 WALKS = 0.5
 """Score of :func:`~gaitkeeper_client.pose.tracking.walking_score` in that time from which somebody may be walking."""
-GOES = 0.2
-"""Way in that time, in body sizes (0.17 m/s), on which nobody stands, however short his steps are."""
+GOES = 0.4
+"""Way in that time, in body sizes (0.35 m/s), on which nobody stands, however short his steps are."""
 SURELY_WALKS = 1.5
 """The same in twice the time, from which nobody else has to be looked for: two steps forward, or six on the spot."""
 LOST_AFTER_S = 0.4
