@@ -39,7 +39,9 @@ CUTOFF_SHARE = 1.0 / 3.0
 """Of the sample rate, at most: what differs from every sample to the next (:mod:`~gaitkeeper_client.pose.mirrored`)
 has half the rate, and must go."""
 PAIR_JUMP = 0.16
-"""Leg lengths by which two samples in a row are off their neighbours' way together; no joint turns back so sharply."""
+"""Leg lengths by which two samples in a row are off their neighbours' way together. No joint turns back so sharply at
+:data:`PAIR_RATE_HZ` and more; of fewer samples a second a heel does, by the square of the time between them."""
+PAIR_RATE_HZ = 20.0
 TWO_PASSES = 0.802
 """Where two passes of a second-order Butterworth have -3 dB, in cut-offs of one (Winter 2009)."""
 _MAD_TO_SIGMA = 1.4826
@@ -65,7 +67,7 @@ def clean(raw: JointTrajectories) -> CleanTracks:
     """Clean the tracks of one person; see the module."""
     positions = np.where(raw.confidence[..., None] >= LOWEST_CONFIDENCE, raw.positions, np.nan)
     positions, swapped = repair_swaps(without_blends(positions, raw.sample_rate_hz))
-    positions = _without_outliers(positions)
+    positions = _without_outliers(positions, raw.sample_rate_hz)
     rate = raw.sample_rate_hz
     count = int(np.floor((raw.time_s[-1] - raw.time_s[0]) * rate + 1e-6)) + 1
     time_s = raw.time_s[0] + np.arange(count) / rate
@@ -122,10 +124,11 @@ def stretches(mask: BoolArray) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in zip(edges[0::2], edges[1::2], strict=True)]
 
 
-def _without_outliers(positions: FloatArray) -> FloatArray:
+def _without_outliers(positions: FloatArray, rate_hz: float) -> FloatArray:
     flat = positions.reshape(positions.shape[0], -1)
     out = flat.copy()
     leg = leg_length(positions)
+    pair_jump = PAIR_JUMP * leg * max(1.0, PAIR_RATE_HZ / rate_hz) ** 2
     least = np.nan_to_num(LEAST_JUMP * leg) if positions.shape[2] == 3 else 0.0
     for column in range(flat.shape[1]):
         known = np.flatnonzero(np.isfinite(flat[:, column]))
@@ -144,7 +147,7 @@ def _without_outliers(positions: FloatArray) -> FloatArray:
         limit = np.maximum(HAMPEL_SIGMAS * np.maximum(spread, floor), least)
         off = np.abs(bend) > limit + 1e-9
         if positions.shape[2] == 2:
-            off |= np.abs(values - median_filter(values, size=5, mode="nearest")) > PAIR_JUMP * leg
+            off |= np.abs(values - median_filter(values, size=5, mode="nearest")) > pair_jump
         out[known[off], column] = np.nan
     shaped: FloatArray = out.reshape(positions.shape)
     shaped[~np.all(np.isfinite(shaped), axis=-1)] = np.nan
