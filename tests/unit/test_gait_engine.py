@@ -239,7 +239,7 @@ def test_exchanged_legs_are_put_back(offsets: list[int], length: int) -> None:
     rows = np.flatnonzero(touched)
     exchanged[np.ix_(rows, LEFT)] = clean_walk.positions[np.ix_(rows, RIGHT)]
     exchanged[np.ix_(rows, RIGHT)] = clean_walk.positions[np.ix_(rows, LEFT)]
-    repaired, _ = repair_swaps(exchanged)
+    repaired, _ = repair_swaps(exchanged, 30.0)
     apart = np.abs(clean_walk.positions[:, LEFT[2], 0] - clean_walk.positions[:, RIGHT[2], 0]) > 15.0
     judged = touched & known & apart  # where the ankles coincide there is nothing to tell
     wrong = np.abs(repaired[judged][:, LEFT[2], 0] - clean_walk.positions[judged][:, LEFT[2], 0]) > 1e-9

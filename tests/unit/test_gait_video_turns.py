@@ -95,7 +95,7 @@ def test_legs_exchanged_on_the_way_are_put_back_around_a_turn() -> None:
     crossed = tracks.positions.copy()
     crossed[np.ix_(rows, left)] = tracks.positions[np.ix_(rows, right)]
     crossed[np.ix_(rows, right)] = tracks.positions[np.ix_(rows, left)]
-    repaired, _ = repair_swaps(crossed)
+    repaired, _ = repair_swaps(crossed, 30.0)
     ankles = tracks.positions[:, [left[2], right[2]]]
     apart = np.linalg.norm(ankles[:, 0] - ankles[:, 1], axis=1) > 8.0
     right_again = np.isclose(repaired[:, left[2]], tracks.positions[:, left[2]]).all(axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Self
@@ -85,11 +85,15 @@ def _images() -> Iterator[Frame]:
         yield Frame(number, number / 30.0, image)
 
 
-def _followed(estimator: BrightSpots, pool: ThreadPoolExecutor | None, ahead: bool = True) -> list[Track]:
-    people = People(estimator, pool)
-    for frame, following in pairwise([*_images(), None]):
+def _see_all(people: People, frames: Iterable[Frame]) -> None:
+    for frame, following in pairwise([*frames, None]):
         assert frame is not None
-        people.see(frame, following if ahead else None)
+        people.see(frame, following)
+
+
+def _followed(estimator: BrightSpots, pool: ThreadPoolExecutor | None) -> list[Track]:
+    people = People(estimator, pool)
+    _see_all(people, _images())
     return people.tracks
 
 
@@ -115,14 +119,86 @@ def test_threads_find_the_same_people(kind: type[BrightSpots]) -> None:
     assert len(beside.looked_in) == len(alone.looked_in)
 
 
-def test_a_look_ahead_is_no_second_look() -> None:
-    """Who is followed in turns is looked at once a frame, whether the next frame is known or not."""
-    ahead, behind = BrightSpotsInTurns(), BrightSpotsInTurns()
-    one, other = _followed(ahead, None), _followed(behind, None, ahead=False)
-    assert [track.frames for track in one] == [track.frames for track in other]
-    assert one[0].frames == list(range(FRAMES))
-    extra = len(ahead.looked_in) - len(behind.looked_in)
-    assert abs(extra) <= 2, "going back takes two frames at once"
+class Half(BrightSpots):
+    """One of two that take turns: notes each frame, told by its green, and the seconds since the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, float]] = []
+
+    def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
+        self.seen.append((int(image[..., 1].max()), seconds))
+        return super().follow(image, seconds)
+
+
+class Halves(BrightSpots):
+    """Follows with two that can be told apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[tuple[Half, Half]] = []
+
+    def follower(self) -> InTurns:  # type: ignore[override]  # as MediaPipe's
+        self.pairs.append((Half(), Half()))
+        return InTurns(*self.pairs[-1])
+
+
+def _crossing() -> Iterator[Frame]:
+    """Two who pass one another; the time between frames is not even."""
+    for number in range(FRAMES + FIND_EVERY):
+        image = np.zeros((240, 640, 3), dtype=np.uint8)
+        image[..., 1] = number
+        image[100, 60 + 4 * number, 0] = 255
+        image[116, 600 - 4 * number, 0] = 255
+        yield Frame(number, number / 30.0 + 0.004 * (number % 3), image)
+
+
+def test_turns_are_taken_frame_by_frame_with_the_time_since_the_last() -> None:
+    estimator = Halves()
+    frames = [frame for frame in _crossing() if frame.index < 2 * SEEK_EVERY]
+    times = [frame.time_s for frame in frames]
+    _see_all(People(estimator), frames)
+    for plain, mirror in estimator.pairs:  # from the second frame on: in the first one he is found
+        assert [number for number, _ in plain.seen] == list(range(1, len(frames), 2))
+        assert [number for number, _ in mirror.seen] == list(range(2, len(frames), 2))
+        for half in (plain, mirror):
+            for (before, _), (number, seconds) in pairwise(half.seen):
+                assert seconds == pytest.approx(times[number] - times[before])
+
+
+def test_those_who_pass_one_another_are_told_apart_alike_with_threads_and_without() -> None:
+    alone = People(Halves())
+    _see_all(alone, _crossing())
+    with ThreadPoolExecutor(4) as pool:
+        threaded = People(Halves(), pool)
+        _see_all(threaded, _crossing())
+    _assert_same(alone.tracks, threaded.tracks)
+    assert all(track.encounters for track in alone.tracks)
+
+
+def test_two_frames_are_looked_at_at_the_same_time() -> None:
+    """Each look waits for another one: alone, none would come to its end."""
+    both = threading.Barrier(2, timeout=10.0)
+
+    class Meets(Half):
+        def follow(self, image: NDArray[np.uint8], seconds: float) -> PersonPose | None:
+            both.wait()
+            return super().follow(image, seconds)
+
+    class MeetsInTurns(BrightSpots):
+        def follower(self) -> InTurns:  # type: ignore[override]  # as MediaPipe's
+            return InTurns(Meets(), Meets())
+
+    def alone() -> Iterator[Frame]:
+        for number in range(5):
+            image = np.zeros((240, 640, 3), dtype=np.uint8)
+            image[80, 60 + 4 * number] = 255
+            yield Frame(number, number / 30.0, image)
+
+    with ThreadPoolExecutor(2) as pool:
+        people = People(MeetsInTurns(), pool)
+        _see_all(people, alone())
+    assert people.tracks[0].frames == list(range(5))
 
 
 class ShortSteps(BrightSpots):

@@ -39,9 +39,10 @@ CUTOFF_SHARE = 1.0 / 3.0
 """Of the sample rate, at most: what differs from every sample to the next (:mod:`~gaitkeeper_client.pose.mirrored`)
 has half the rate, and must go."""
 PAIR_JUMP = 0.16
-"""Leg lengths by which two samples in a row are off their neighbours' way together. No joint turns back so sharply at
-:data:`PAIR_RATE_HZ` and more; of fewer samples a second a heel does, by the square of the time between them."""
-PAIR_RATE_HZ = 20.0
+"""Leg lengths by which two samples in a row are off their neighbours' way together, at :data:`PAIR_RATE_HZ` and more.
+No joint of a walker or of somebody who jogs turns back so sharply; of fewer samples a second a heel comes near it, by
+the square of the time between them."""
+PAIR_RATE_HZ = 30.0
 TWO_PASSES = 0.802
 """Where two passes of a second-order Butterworth have -3 dB, in cut-offs of one (Winter 2009)."""
 _MAD_TO_SIGMA = 1.4826
@@ -66,7 +67,7 @@ class CleanTracks:
 def clean(raw: JointTrajectories) -> CleanTracks:
     """Clean the tracks of one person; see the module."""
     positions = np.where(raw.confidence[..., None] >= LOWEST_CONFIDENCE, raw.positions, np.nan)
-    positions, swapped = repair_swaps(without_blends(positions, raw.sample_rate_hz))
+    positions, swapped = repair_swaps(without_blends(positions, raw.sample_rate_hz), raw.sample_rate_hz)
     positions = _without_outliers(positions, raw.sample_rate_hz)
     rate = raw.sample_rate_hz
     count = int(np.floor((raw.time_s[-1] - raw.time_s[0]) * rate + 1e-6)) + 1

@@ -49,8 +49,8 @@ APART = 0.15
 """The feet are clearly apart along the way, in leg lengths."""
 TURN_COST = 1.2
 """Of a step that the wrong foot takes. A clear sight of two feet that do not pass each other outweighs it."""
-LONGEST_BETWEEN = 8
-"""Samples between two that are seen whole, over which a foot's way is about straight."""
+LONGEST_BETWEEN_S = 0.25
+"""Between two samples that are seen whole; a foot's way is about straight for so long."""
 BETWEEN_MARGIN = 0.1
 """Leg lengths by which the points of such a sample are nearer to the other leg's way before they are taken for it."""
 NEAR_IN_TIME = 15
@@ -63,7 +63,7 @@ _READINGS = 8  # of one part in three successive samples
 _MAD_TO_SIGMA = 1.4826
 
 
-def repair_swaps(positions: FloatArray) -> tuple[FloatArray, BoolArray]:
+def repair_swaps(positions: FloatArray, rate_hz: float) -> tuple[FloatArray, BoolArray]:
     """(T, J, D) positions with legs put back, and (T,) true where a part of them was exchanged."""
     touched = np.zeros(positions.shape[0], dtype=np.bool_)
     pairs = {part: np.array([JOINT_INDEX[f"{side}_{part}"] for side in SIDES]) for part in _PARTS}
@@ -82,8 +82,9 @@ def repair_swaps(positions: FloatArray) -> tuple[FloatArray, BoolArray]:
         for part in parts:
             repaired[np.ix_(rows, pairs[part])] = positions[np.ix_(rows, pairs[part][::-1])]
     touched[seen] = feet | knees
+    longest = max(2, round(LONGEST_BETWEEN_S * rate_hz))
     for parts in (_FEET, ("knee",)):
-        rows = _exchanged_between(repaired, seen, [pairs[part] for part in parts], leg)
+        rows = _exchanged_between(repaired, seen, [pairs[part] for part in parts], leg, longest)
         for part in parts:
             repaired[np.ix_(rows, pairs[part])] = positions[np.ix_(rows, pairs[part][::-1])]
         touched[rows] = True
@@ -91,15 +92,16 @@ def repair_swaps(positions: FloatArray) -> tuple[FloatArray, BoolArray]:
 
 
 def _exchanged_between(
-    repaired: FloatArray, whole: NDArray[np.intp], pairs: list[NDArray[np.intp]], leg: float
+    repaired: FloatArray, whole: NDArray[np.intp], pairs: list[NDArray[np.intp]], leg: float, longest: int
 ) -> NDArray[np.intp]:
     """Samples of which a part is not seen, and whose other points are nearer to the other leg's way.
 
-    ``whole``: samples that are seen whole and have been read; the way between two of them is taken as straight.
+    ``whole``: samples that are seen whole and have been read; the way between two of them that are at most ``longest``
+    apart is taken as straight.
     """
     rows = np.setdiff1d(np.arange(whole[0], whole[-1]), whole)
     after = np.searchsorted(whole, rows)
-    rows = rows[whole[after] - whole[after - 1] <= LONGEST_BETWEEN]
+    rows = rows[whole[after] - whole[after - 1] <= longest]
     cost = np.zeros((2, rows.size))
     for pair in pairs:
         way = np.stack(
@@ -164,7 +166,10 @@ def _unsteadiness(points: FloatArray, frames: np.ndarray) -> FloatArray:
         miss[:, a, b, c] = np.linalg.norm(readings[c, 2:] - expected, axis=-1)
     flat = miss.reshape(miss.shape[0], _READINGS, *points.shape[1:3])
     steadiest = np.nansum(flat, axis=(2, 3)).argmin(axis=1)
-    usual = np.nanmedian(flat[np.arange(flat.shape[0]), steadiest], axis=0)
+    best = flat[np.arange(flat.shape[0]), steadiest]
+    seen = np.isfinite(best).any(axis=0)  # of 17 COCO points none is a heel or a toe
+    usual = np.ones(points.shape[1:3])
+    usual[seen] = np.nanmedian(best[:, seen], axis=0)
     return UNSTEADY_WEIGHT * _squares(miss, np.maximum(usual, LEAST_UNSTEADY), UNSTEADY_CAP)
 
 

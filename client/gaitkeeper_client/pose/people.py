@@ -76,7 +76,8 @@ class _Person:
     """His way before the encounter that he is in."""
     met_s: float = 0.0
     ahead: tuple[int, PersonPose | None] | None = None
-    """What was seen of him in the frame of that number, looked at together with the one before it."""
+    """What was seen of him in the frame of that number, looked at together with the one before it. Where an encounter
+    begins in that frame he is looked at again, with less of the others in sight."""
 
 
 class People:

@@ -51,10 +51,9 @@ def follow_walker(
         people = People(estimator, pool)
         look: Future[None] | None = None
         for frame, following in pairwise(chain(video, (None,))):
-            if frame is None:
-                break
+            assert frame is not None  # only the last one's following is
             people.see(frame, following)
-            if look is not None:  # it had a network's time for a tenth of its work
+            if look is not None:  # it had the time of a frame, mostly a network's, for a tenth of that
                 look.result()
                 look = None
             if camera.due(frame.time_s):
