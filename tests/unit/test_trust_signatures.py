@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -239,3 +242,22 @@ def test_an_order_is_not_a_manifest() -> None:
         Manifest.from_bytes(ORDER.to_bytes())
     with pytest.raises(GaitkeeperError):
         Order.from_bytes(MANIFEST.to_bytes())
+
+
+@pytest.mark.parametrize("kind", ["certificate", "request"])
+def test_a_version_that_does_not_exist_is_refused_and_no_traceback(kind: str) -> None:
+    """One changed byte: cryptography then raises what is no ValueError."""
+    if kind == "certificate":
+        whole = Authority.create("tri").certificate.public_bytes(Encoding.DER)
+        version, label = bytes.fromhex("a003020102"), b"CERTIFICATE"
+    else:
+        whole = x509.load_pem_x509_csr(new_request(ec.generate_private_key(ec.SECP256R1()), "north")).public_bytes(
+            Encoding.DER
+        )
+        version, label = bytes.fromhex("020100"), b"CERTIFICATE REQUEST"
+    assert version in whole
+    broken = base64.encodebytes(whole.replace(version, version[:-1] + b"\x0a", 1))
+    data = b"-----BEGIN %s-----\n%s-----END %s-----\n" % (label, broken, label)
+    with pytest.raises(GaitkeeperError) as caught:
+        read_certificate(data, what="it") if kind == "certificate" else read_request(data)
+    assert caught.value.code == "certificate-unusable"

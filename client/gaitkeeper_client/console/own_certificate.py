@@ -16,6 +16,7 @@ from cryptography import x509
 from gaitkeeper_client.console.settings import ConsoleSettings
 from gaitkeeper_client.vault.home import SiteHome
 from gaitkeeper_shared.durable import write_durably
+from gaitkeeper_shared.trust.certificates import load_certificate
 
 _DAYS, _RENEW_DAYS = 365, 30
 
@@ -28,7 +29,7 @@ def own_certificate(home: SiteHome, settings: ConsoleSettings, now: datetime) ->
     certificate_file, key_file = home.keys / "console.crt", home.keys / "console.key"
     names = _names(settings)
     if certificate_file.exists() and key_file.exists():
-        found = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        found = load_certificate(certificate_file)
         alternative = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         fits = set(names) == set(alternative)
         if fits and found.not_valid_after_utc > now + timedelta(days=_RENEW_DAYS):

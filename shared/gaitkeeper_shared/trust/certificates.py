@@ -32,6 +32,8 @@ BACKDATED = timedelta(minutes=5)
 """Certificates begin a little in the past: clocks of hospitals differ by minutes."""
 SITE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 MAX_PEM_BYTES = 16 * 1024
+_UNREADABLE = (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion)
+"""What cryptography raises for bytes that are no certificate or request; the last one is no ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def read_request(data: bytes) -> x509.CertificateSigningRequest:
         request = x509.load_pem_x509_csr(data[: MAX_PEM_BYTES + 1])
         key = request.public_key()
         valid = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except _UNREADABLE as error:
         raise GaitkeeperError("certificate-unusable", what=what, detail="it cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise GaitkeeperError("certificate-unusable", what=what, detail="its key is not an EC P-256 key")
@@ -132,7 +134,7 @@ def read_certificate(data: bytes, *, what: str) -> x509.Certificate:
     """A certificate from PEM. Raises ``certificate-unusable``."""
     try:
         return x509.load_pem_x509_certificate(data[: MAX_PEM_BYTES + 1])
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise GaitkeeperError("certificate-unusable", what=what, detail="it is not a PEM certificate") from error
 
 
@@ -140,7 +142,7 @@ def check_issued(certificate: x509.Certificate, root: x509.Certificate, *, what:
     """Return only where ``root`` issued ``certificate`` and both are valid now. Raises ``certificate-unusable``."""
     try:
         certificate.verify_directly_issued_by(root)
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (TypeError, *_UNREADABLE) as error:
         raise GaitkeeperError("certificate-unusable", what=what, detail="another authority issued it") from error
     now = clock()
     for item in (certificate, root):
