@@ -78,17 +78,20 @@ def repair_swaps(positions: FloatArray, rate_hz: float) -> tuple[FloatArray, Boo
     feet, knees = _best_reading(legs, seen, leg)
     repaired = positions.copy()
     for exchanged, parts in ((feet, _FEET), (knees, ("knee",)), (hips, ("hip",))):
-        rows = seen[exchanged]
-        for part in parts:
-            repaired[np.ix_(rows, pairs[part])] = positions[np.ix_(rows, pairs[part][::-1])]
+        _put_back(repaired, positions, seen[exchanged], [pairs[part] for part in parts])
     touched[seen] = feet | knees
     longest = max(2, round(LONGEST_BETWEEN_S * rate_hz))
     for parts in (_FEET, ("knee",)):
-        rows = _exchanged_between(repaired, seen, [pairs[part] for part in parts], leg, longest)
-        for part in parts:
-            repaired[np.ix_(rows, pairs[part])] = positions[np.ix_(rows, pairs[part][::-1])]
+        of_parts = [pairs[part] for part in parts]
+        rows = _exchanged_between(repaired, seen, of_parts, leg, longest)
+        _put_back(repaired, positions, rows, of_parts)
         touched[rows] = True
     return repaired, touched
+
+
+def _put_back(repaired: FloatArray, seen: FloatArray, rows: NDArray[np.intp], pairs: list[NDArray[np.intp]]) -> None:
+    for pair in pairs:
+        repaired[np.ix_(rows, pair)] = seen[np.ix_(rows, pair[::-1])]
 
 
 def _exchanged_between(
@@ -104,12 +107,9 @@ def _exchanged_between(
     rows = rows[whole[after] - whole[after - 1] <= longest]
     cost = np.zeros((2, rows.size))
     for pair in pairs:
-        way = np.stack(
-            [
-                [np.interp(rows, whole, repaired[whole, joint, axis]) for axis in range(repaired.shape[2])]
-                for joint in pair
-            ]
-        )
+        way = np.empty((2, repaired.shape[2], rows.size))
+        for leg_number, axis in np.ndindex(way.shape[:2]):
+            way[leg_number, axis] = np.interp(rows, whole, repaired[whole, pair[leg_number], axis])
         seen = repaired[np.ix_(rows, pair)].transpose(1, 2, 0)  # (2, D, R) as the way
         for reading in range(2):
             off = np.linalg.norm((seen[::-1] if reading else seen) - way, axis=1) / leg

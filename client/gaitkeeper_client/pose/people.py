@@ -75,9 +75,9 @@ class _Person:
     course: Course | None = None
     """His way before the encounter that he is in."""
     met_s: float = 0.0
-    ahead: tuple[int, PersonPose | None] | None = None
-    """What was seen of him in the frame of that number, looked at together with the one before it. Where an encounter
-    begins in that frame he is looked at again, with less of the others in sight."""
+    ahead: tuple[PersonPose | None] | None = None
+    """What was seen of him in the next frame, where that was looked at already. If an encounter begins in it he is
+    looked at again, with less of the others in sight."""
 
 
 class People:
@@ -97,8 +97,8 @@ class People:
         self._free: list[PoseFollower] = []
         self._recent: deque[Frame] = deque(maxlen=FIND_EVERY)
         self._squares = 0
-        self._begun: tuple[int, Future[tuple[PersonPose, ...]]] | None = None
-        """The search of the frame of that number."""
+        self._begun: Future[tuple[PersonPose, ...]] | None = None
+        """The search of this frame or, between two, of the next."""
 
     def see(self, frame: Frame, following: Frame | None = None) -> None:
         """Take in the next frame. ``following``: the one after it, which may be looked at ahead."""
@@ -109,7 +109,7 @@ class People:
         people = list(self._people)
         due = number % FIND_EVERY == 0 or (number % SEEK_EVERY == 0 and not self._somebody_walks())
         if due and people:
-            self._begin_search(number, frame)
+            self._begin_search(frame)
         if len(people) + len(self._standing) > 1:
             self._mark_encounters(frame.time_s)
         shown = self._recent[-1]
@@ -121,7 +121,7 @@ class People:
         if due:
             self._search(shown)
         if coming is not None and people and (number + 1) % FIND_EVERY == 0:
-            self._begin_search(number + 1, coming)
+            self._begin_search(coming)
 
     def in_view(self) -> list[FloatArray]:
         """(J, 2) latest points of everyone who is followed or stands."""
@@ -149,20 +149,22 @@ class People:
     ) -> list[PersonPose | None]:
         """Each of them in the frame, as the networks see them; and who is followed in turns, in the coming one, too."""
         looks: list[tuple[_Person, Frame, Look]] = []
+        now: dict[int, PersonPose | None] = {}
         for person in people:
-            if person.ahead is not None and person.ahead[0] == frame.index and person.course is None:
+            ahead, person.ahead = person.ahead, None
+            if ahead is not None and person.course is None:
+                (now[id(person)],) = ahead
                 continue
             looks.append((person, frame, _look(person.follower, person.track, frame, seconds, person.course)))
             if coming is not None and person.course is None and isinstance(person.follower, InTurns):
                 later = coming.time_s - frame.time_s
                 looks.append((person, coming, _look(person.follower, person.track, coming, later)))
-        now: dict[int, PersonPose | None] = {}
         for (person, looked_at, _), pose in zip(looks, self._at_once([look for *_, look in looks]), strict=True):
             if looked_at is coming:
-                person.ahead = (coming.index, pose)
+                person.ahead = (pose,)
             else:
                 now[id(person)] = pose
-        return [now[id(person)] if id(person) in now else _ahead(person) for person in people]
+        return [now[id(person)] for person in people]
 
     def _at_once(self, looks: Sequence[Look]) -> list[PersonPose | None]:
         return list(self._pool.map(_done, looks) if self._pool and len(looks) > 1 else map(_done, looks))
@@ -182,13 +184,13 @@ class People:
             self._release(person)
             self._standing.append(PersonPose(person.track.points[-1], person.track.confidence[-1]))
 
-    def _begin_search(self, number: int, frame: Frame) -> None:
-        if self._pool is not None and (self._begun is None or self._begun[0] != number):
-            self._begun = number, self._pool.submit(self._estimator.find, frame.image)
+    def _begin_search(self, frame: Frame) -> None:
+        if self._pool is not None and self._begun is None:
+            self._begun = self._pool.submit(self._estimator.find, frame.image)
 
     def _search(self, frame: Frame) -> None:
         begun, self._begun = self._begun, None
-        found = begun[1].result() if begun is not None else self._estimator.find(frame.image)
+        found = begun.result() if begun is not None else self._estimator.find(frame.image)
         if not any(self._is_new(pose, frame.time_s) for pose in found) and not self._somebody_walks():
             found += _find_far_away(self._estimator, frame.image, found, self._squares)
             self._squares += 1
@@ -304,10 +306,6 @@ def _stands(person: _Person, time_s: float) -> bool:
     if person.since_s > time_s - PATIENCE_S or walking_score(track, PATIENCE_S) >= WALKS:
         return False
     return travel(track, bisect_left(track.times, track.times[-1] - PATIENCE_S)) < GOES
-
-
-def _ahead(person: _Person) -> PersonPose | None:
-    return None if person.ahead is None else person.ahead[1]
 
 
 def _cut(image: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
