@@ -74,6 +74,11 @@ def _apart(positions: FloatArray, part: str) -> tuple[FloatArray, float]:
     return (silent, np.inf) if widest < LEAST_WIDTH * float(np.nanmedian(reach)) else (apart, widest)
 
 
+def crosses_the_picture(positions: FloatArray) -> bool:
+    """Whether the feet of (T, J, 2) points part along the picture: not of who comes nearer; never in space."""
+    return bool(np.isfinite(_apart(positions, "ankle")[1]))
+
+
 def _around(apart: FloatArray, window_s: float, rate_hz: float) -> tuple[FloatArray, int]:
     """(T,) the lesser of the largest distances in a window before and in one after, and how many samples it has."""
     width = max(1, round(window_s * rate_hz))

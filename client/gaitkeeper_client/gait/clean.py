@@ -18,6 +18,7 @@ from scipy.ndimage import median_filter
 from scipy.signal import butter, sosfiltfilt
 
 from gaitkeeper_client.gait.blends import without_blends
+from gaitkeeper_client.gait.misplaced import without_misplaced
 from gaitkeeper_client.gait.swaps import repair_swaps
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.kinematics import leg_length
@@ -67,7 +68,8 @@ class CleanTracks:
 def clean(raw: JointTrajectories) -> CleanTracks:
     """Clean the tracks of one person; see the module."""
     positions = np.where(raw.confidence[..., None] >= LOWEST_CONFIDENCE, raw.positions, np.nan)
-    positions, swapped = repair_swaps(without_blends(positions, raw.sample_rate_hz), raw.sample_rate_hz)
+    positions = without_misplaced(without_blends(positions, raw.sample_rate_hz), raw.sample_rate_hz)
+    positions, swapped = repair_swaps(positions, raw.sample_rate_hz)
     positions = _without_outliers(positions, raw.sample_rate_hz)
     rate = raw.sample_rate_hz
     count = int(np.floor((raw.time_s[-1] - raw.time_s[0]) * rate + 1e-6)) + 1

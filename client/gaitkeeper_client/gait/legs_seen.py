@@ -6,6 +6,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.clean import LOWEST_CONFIDENCE
+from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint
 from gaitkeeper_shared.recording import JointTrajectories, Side
 from gaitkeeper_shared.skeleton import JOINT_INDEX
@@ -14,6 +15,9 @@ SHORTEST_SIGHT_S = 0.5
 """What is seen for less is not seen."""
 LEAST_APART = 0.08
 """Ankles at least this far apart along the way, in leg lengths, at the widest tenth of a walk: a step of 7 cm."""
+UPRIGHT = 0.45
+"""Of a thigh's length, by which the knee of somebody who walks is below the hip, on the median: crouching, 0.7; on a
+seat, whose front edge is a little higher, 0.1 and less."""
 _SIDES: tuple[Side, ...] = ("left", "right")
 _PARTS = ("hip", "ankle", "heel", "toe")
 
@@ -34,6 +38,17 @@ def upside_down(tracks: JointTrajectories) -> bool:
     heights = np.concatenate([difference[:, -1] for difference in above])
     heights = heights[np.isfinite(heights)]
     return bool(heights.size and np.median(heights) < 0.0)
+
+
+def sits(positions: FloatArray) -> bool:
+    """Whether the thighs of (T, J, D) positions lie rather than stand: of who rolls, or scoots along, in a wheelchair.
+
+    False where no thigh is seen.
+    """
+    thighs = np.concatenate([joint(positions, f"{side}_hip") - joint(positions, f"{side}_knee") for side in _SIDES])
+    thighs = thighs[np.isfinite(thighs).all(axis=1)]
+    length = np.linalg.norm(thighs, axis=1)
+    return bool(thighs.size) and float(np.median(thighs[:, -1])) < UPRIGHT * float(np.median(length))
 
 
 def _seconds(tracks: JointTrajectories, side: str) -> float:

@@ -16,7 +16,7 @@ from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
-from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part, upside_down
+from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part, sits, upside_down
 from gaitkeeper_client.gait.lost_markers import clean_walk
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
@@ -62,7 +62,7 @@ def analyse(
         return _refuse([reason("upside-down")], source, {})
     cleaned = clean_walk(trajectories)
     chosen = method if method is not None else default_method(cleaned.tracks)
-    found_bouts = [bout for bout in find_bouts(cleaned.tracks) if legs_part(bout)]
+    found_bouts = [bout for bout in find_bouts(cleaned.tracks) if legs_part(bout) and not sits(bout.points)]
     bouts = tuple(bout for bout in found_bouts if not _goes_backwards(bout, cleaned))
     backwards = len(found_bouts) - len(bouts)
     # In a picture that moves no foot is at rest, as on a belt.
@@ -143,7 +143,8 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
             return [*reasons, reason("recording-too-short", what=say("why.straight_walk"), needed=SHORTEST_BOUT_S)]
         if (gap := _cut_up(cleaned)) > LONGEST_FILL_S:
             return [*reasons, reason("too-few-cycles", cycles=0, needed=FEWEST_CYCLES, detail=_out_of_sight(gap))]
-        still = [reason("not-walking", detail=say("why.no_straight"))]
+        seated = sits(cleaned.tracks.positions)
+        still = [reason("not-walking", detail=say("why.sits" if seated else "why.no_straight"))]
         if view.name == "front-or-rear":
             # Somebody who comes nearer walks, and only the view hides it; else the view is the lesser matter.
             return reasons + (unfit if comes_nearer(cleaned.tracks.positions) else still + unfit)

@@ -30,7 +30,7 @@ FEWEST_FOR_VARIABILITY = 10
 
 RULES: dict[str, str] = {
     "no-person": "nobody is seen for at least half a second",
-    "not-walking": "the person neither travels with alternating legs nor walks on the spot",
+    "not-walking": "the person neither travels with alternating legs nor walks on the spot, or sits",
     "walks-backwards": "the feet point against the way travelled, by more than 90 degrees, in every straight walk",
     "upside-down": "the shoulders are below the hips in more than half of what is seen of both",
     "beyond-human": "the angle is larger than a human joint allows",

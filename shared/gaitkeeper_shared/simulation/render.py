@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,14 +48,19 @@ def require_renderer() -> None:
 
 def frames(walk: Walk, camera: Camera, frames_per_second: float) -> Iterator[Image]:
     """The walk's frames in order, BGR (height, width, 3), the first at time 0."""
-    import cv2
-
-    background = draw_background(camera, walk.patient.seed)
-    grains = grain(camera, walk.patient.seed)
     times = np.arange(int(walk.duration_s * frames_per_second) + 1) / frames_per_second
     groups = figure_groups(walk.positions(times), appearance_of(walk.patient), camera)
+    yield from drawn(groups, camera, times.size, walk.patient.seed)
+
+
+def drawn(groups: Sequence[Group], camera: Camera, count: int, seed: int) -> Iterator[Image]:
+    """``count`` frames of the groups, later ones over earlier ones, in the room and with the grain of ``seed``."""
+    import cv2
+
+    background = draw_background(camera, seed)
+    grains = grain(camera, seed)
     layers = [layer for group in groups for layer in _layers(group, camera)]
-    for number in range(times.size):
+    for number in range(count):
         image = background.copy()
         for layer in layers:
             for outline in layer.outlines[number]:
