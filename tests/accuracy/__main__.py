@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from tests.accuracy.aids import aids
 from tests.accuracy.laboratory import laboratory
 from tests.accuracy.rendered import rendered
 from tests.accuracy.tables import DATA, ROOT
@@ -23,7 +24,7 @@ def main() -> None:
         parts.append(
             f"The laboratory recordings were not at hand ({DATA.name} is absent); only simulated walkers follow.\n"
         )
-    parts += [simulated(), rendered(), wide()]
+    parts += [simulated(), rendered(), wide(), aids()]
     write_durably(ROOT / "docs/accuracy.md", "\n".join(parts).encode("utf-8"))
     sys.stdout.write("docs/accuracy.md\n")
 

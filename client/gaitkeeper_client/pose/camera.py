@@ -28,8 +28,11 @@ AGREEING = 0.5
 """Share of the corners that must agree; else too much else moves."""
 LEAST_SHIFT_PX = 0.12
 """Below, it is the sensor's grain."""
-MARGIN = 0.15
-"""By which a person's box is widened, of its size: hair, clothes, a shadow."""
+MARGIN = 0.3
+"""By which a person's box is widened, of its size: hair, clothes, a shadow, the wheels of a chair, a walking frame."""
+
+LEAST_EXTENT = 0.3
+"""Of the picture's width, over which corners that agree must be spread: a wheelchair that rolls by is no background."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the whole picture."""
@@ -178,9 +181,14 @@ def _agreed(start: FloatArray, end: FloatArray, middle: FloatArray) -> tuple[Flo
             grown = ((end - shift - middle)[far] * arms[far]).sum(axis=1) / reach[far] ** 2
             zoom = float(np.median(grown))
         shift = np.median(end - middle - zoom * arms, axis=0)
-    miss = np.linalg.norm(end - middle - zoom * (start - middle) - shift, axis=1)
-    if float((miss <= SAME_WAY_PX).mean()) < AGREEING:
+    agree = np.linalg.norm(end - middle - zoom * (start - middle) - shift, axis=1) <= SAME_WAY_PX
+    if float(agree.mean()) < AGREEING or _extent(start[agree]) < LEAST_EXTENT * 2.0 * float(middle[0]):
         return None
     if abs(zoom - 1.0) * float(middle[0]) < LEAST_SHIFT_PX:
         zoom = 1.0
     return (shift if float(np.linalg.norm(shift)) >= LEAST_SHIFT_PX else np.zeros(2)), zoom
+
+
+def _extent(corners: FloatArray) -> float:
+    """How far four fifths of (N, 2) corners are spread."""
+    return float(np.hypot(*np.ptp(np.percentile(corners, (10.0, 90.0), axis=0), axis=0)))

@@ -19,6 +19,8 @@ SAME_PERSON = 0.2
 """Two trunks nearer than this, in body sizes, are one person found twice."""
 STEP_AMPLITUDE = 0.15
 """Ankles this far apart, in body sizes, and then as far the other way round, are a step."""
+LEAST_SIGHT_S = 0.5
+"""A walker is seen for longer."""
 
 FLICKER_S = 0.14
 """No foot passes the other for so short a time: a hurried step takes 0.3 s."""
@@ -78,10 +80,20 @@ class Track:
 
 
 def walker(tracks: list[Track]) -> Track | None:
-    """The one who walks, else the one seen longest; None where nobody was seen."""
+    """The one who walks, else the one seen longest; None where nobody was seen.
+
+    Nobody who is hardly seen walks: the wheels of a chair were taken for a person who took a step in 14 frames.
+    """
     if not tracks:
         return None
-    return max(tracks, key=lambda track: (walking_score(track), len(track.frames)))
+    return max(tracks, key=lambda track: (_seconds(track) >= LEAST_SIGHT_S, walking_score(track), len(track.frames)))
+
+
+def _seconds(track: Track) -> float:
+    """For how long he was seen, without the gaps."""
+    if len(track.times) < 2:
+        return 0.0
+    return (track.times[-1] - track.times[0]) * len(track.frames) / (track.frames[-1] - track.frames[0])
 
 
 def walking_score(track: Track, last_s: float = np.inf) -> float:
