@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
 from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.gait.bouts import Bout
+from gaitkeeper_client.gait.events.contact import Contact
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
 from gaitkeeper_shared.simulation.camera import camera_for
@@ -66,6 +69,34 @@ def test_a_clip_that_starts_amid_a_stride_invents_nothing_and_misses_only_its_ed
     assert min(cycle.start_s for cycle in analysis.cycles) >= 0.0, "no cycle before the clip"
     low, high = analysis.parameters["cadence"].ci95 or (np.nan, np.nan)
     assert low < whole()[1].parameters.cadence < high
+
+
+class _HardlySeen:
+    """The usual method, and a foot strike at the clip's very start."""
+
+    name = "hardly seen"
+
+    def __init__(self, confidence: float) -> None:
+        self.confidence = confidence
+
+    def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
+        events = Contact().detect(bout)
+        _, second = [event for event in events if event.type == "foot_strike"][:2]
+        return (replace(second, time_s=float(bout.time_s[0]) + 0.04, confidence=self.confidence), *events)
+
+
+def test_no_stride_is_measured_from_an_event_that_is_hardly_seen_and_it_is_listed() -> None:
+    tracks = clip(0.4, 6.0)
+    without, hardly, well = (
+        analyse(tracks, height_m=PATIENT.height_m, source={}, method=method)
+        for method in (Contact(), _HardlySeen(0.02), _HardlySeen(0.5))
+    )
+    assert len(hardly.events) == len(without.events) + 1
+    assert [(c.side, c.start_s) for c in hardly.cycles] == [(c.side, c.start_s) for c in without.cycles]
+    assert {name: one.value for name, one in hardly.parameters.items()} == {
+        name: one.value for name, one in without.parameters.items()
+    }
+    assert well.parameters["cadence"].n == without.parameters["cadence"].n + 1
 
 
 @pytest.mark.parametrize("seconds", [0.6, 0.8, 1.0, 1.4])

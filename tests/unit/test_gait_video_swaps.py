@@ -215,6 +215,24 @@ def test_a_sample_between_two_readings_is_dropped_and_filled() -> None:
     assert cleaned.filled[widest][:, pair("ankle")].all(), "what was dropped is marked as filled"
 
 
+@pytest.mark.parametrize("disorder", DISORDERS)
+def test_a_sample_between_two_readings_is_told_before_a_swinging_foot_comes_near(disorder: Disorder) -> None:
+    """It once carried the feet from one reading to the other; after it they were exchanged until they had passed."""
+    seen = keypoints_of(disorder, 19, "oblique")
+    apart = np.abs(np.subtract(*seen.positions[:, pair("ankle"), 0].T))
+    widest = np.nanpercentile(apart, 95)
+    closing = (apart[1:-1] > 0.47 * widest) & (apart[1:-1] < 0.57 * widest) & (apart[2:] < apart[1:-1])
+    rows = [row for row in np.flatnonzero(closing) + 1 if apart[row + 1] > 0.45 * widest][:1]
+    assert rows
+    broken = seen.positions.copy()
+    for part in WHOLE[1:]:
+        broken[np.ix_(rows, pair(part))] = broken[np.ix_(rows, pair(part))].mean(axis=1, keepdims=True)
+    assert blended(broken, RATE)[rows].all()
+    whole, torn = (repair_swaps(without_blends(one, RATE), RATE)[0] for one in (seen.positions, broken))
+    known = np.isfinite(torn)
+    np.testing.assert_array_equal(torn[known], whole[known])
+
+
 def test_clear_samples_between_two_blends_are_kept_so_that_no_strike_is_lost() -> None:
     seen, (strike,) = (
         keypoints_of("antalgic"),

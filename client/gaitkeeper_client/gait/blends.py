@@ -41,8 +41,12 @@ def blended(positions: FloatArray, rate_hz: float) -> BoolArray:
     """(T,) true where the legs of (T, J, 2) points are blended; three-dimensional points never are."""
     apart, widest = _apart(positions, "ankle")
     known = np.nan_to_num(apart)
-    leap = np.abs(np.diff(known, append=known[-1:])) > LEAP_PER_S / rate_hz * widest
-    out = np.zeros(positions.shape[0], dtype=np.bool_)
+    change = np.diff(apart, append=np.nan)
+    furthest = LEAP_PER_S / rate_hz * widest
+    leap = np.abs(np.diff(known, append=known[-1:])) > furthest
+    out: BoolArray = np.zeros(positions.shape[0], dtype=np.bool_)
+    # Together and apart again within two samples: no feet pass each other so, however near they were.
+    out[1:] = (change[:-1] < -furthest) & (change[1:] > furthest)
     for window_s, always in ((WINDOW_S, True), (LONG_WINDOW_S, False)):
         around, width = _around(apart, window_s, rate_hz)
         near_leap = np.asarray(maximum_filter1d(leap, size=2 * width + 1), dtype=np.bool_)

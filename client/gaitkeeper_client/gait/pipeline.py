@@ -33,6 +33,11 @@ from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
+LEAST_CONFIDENCE = 0.05
+"""Of an event that strides are measured from. Below are only events right at a clip's end, where the foot is not seen
+to come or to go: of 14 in 95 drawn walkers 5 were 0.1 s off and more, which makes a stride a tenth longer or shorter.
+They are listed."""
+
 
 def analyse(
     trajectories: JointTrajectories,
@@ -116,7 +121,11 @@ def _goes_backwards(bout: Bout, cleaned: CleanTracks) -> bool:
 
 def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEvent], metres: float | None) -> Walk:
     # Those found also in turns belong to no straight walk.
-    events = tuple(event for event in found if bout.time_s[0] <= event.time_s <= bout.time_s[-1])
+    events = tuple(
+        event
+        for event in found
+        if bout.time_s[0] <= event.time_s <= bout.time_s[-1] and event.confidence >= LEAST_CONFIDENCE
+    )
     return Walk(
         bout,
         events,
