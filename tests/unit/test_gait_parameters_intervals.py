@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.measure import finished
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.gait.statistics import (
     Interval,
@@ -188,3 +189,40 @@ def test_intervals_of_curves_hold_what_exact_points_give() -> None:
     assert hidden.ci95 is not None
     assert hidden.ci95[1] - hidden.ci95[0] > 30.0
     assert {"far-limb", "wide-interval"} <= {note.code for note in hidden.notes}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reach", "shown"),
+    [
+        ("cadence", 110.0, 109.0, True),
+        ("cadence", 110.0, 111.0, False),
+        ("cadence", 40.0, 47.0, True),
+        ("cadence", 40.0, 49.0, False),
+        ("foot_progression_left", -1.0, 29.0, True),
+        ("foot_progression_left", -1.0, 31.0, False),
+        ("step_length_right", 0.5, 0.49, True),
+        ("step_length_right", 0.5, 0.51, False),
+    ],
+)
+def test_an_interval_that_tells_nothing_is_a_refusal(name: str, value: float, reach: float, shown: bool) -> None:
+    row = DEFINITIONS[name]
+    low = value - reach
+    found = finished(row, (), value, (low, value + reach), 3)
+    if shown:
+        assert found.value == value
+        assert "wide-interval" in {note.code for note in found.notes}
+        return
+    assert found.value is None
+    assert found.ci95 is None
+    assert found.n == 3
+    assert found.unit == row.unit
+    assert found.refused is not None
+    assert found.refused.code == "too-uncertain"
+    assert row.title in found.refused.message
+    assert f"{value + reach:.3g}" in found.refused.message
+    assert f"{low if row.signed else max(0.0, low):.3g}" in found.refused.message
+
+
+def test_a_value_with_a_narrow_interval_has_no_caution() -> None:
+    found = finished(DEFINITIONS["cadence"], (), 110.0, (103.0, 117.0), 8)
+    assert (found.value, found.notes) == (110.0, ())

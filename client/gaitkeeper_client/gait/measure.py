@@ -66,6 +66,9 @@ class Error:
 
 
 EXACT = Error()
+TELLS_NOTHING = 6.0
+"""Times the limit from which an interval is marked as wide: beyond, and farther from the value than that is from zero,
+nothing is known. Two strides alone that differ by a sixth are so far apart."""
 
 
 def mean(name: str, walks: Sequence[Walk], values: BySide, error: Error = EXACT, of: str = "strides") -> Parameter:
@@ -160,16 +163,20 @@ def finished(
     n: int,
     notes: Sequence[Reason] = (),
 ) -> Parameter:
-    """The parameter with its cautions."""
+    """The parameter with its cautions; withheld where its interval says that nothing is known."""
     said = list(notes)
-    if interval is not None and not row.signed and value >= 0.0:
-        interval = (max(0.0, interval[0]), interval[1])
     if interval is None:
         said.append(caution("one-value"))
-    elif max(interval[1] - value, value - interval[0]) > row.wide:
+    else:
+        if not row.signed and value >= 0.0:
+            interval = (max(0.0, interval[0]), interval[1])
+        reach = max(interval[1] - value, value - interval[0])
         unit = {"1": "", "deg": say("why.degrees")}.get(row.unit, row.unit)
         low, high = (f"{limit:.3g} {unit}".rstrip() for limit in interval)
-        said.append(caution("wide-interval", low=low, high=high))
+        if reach > max(abs(value), TELLS_NOTHING * row.wide):
+            return refused(row.unit, "too-uncertain", n, what=row.title, low=low, high=high, n=n)
+        if reach > row.wide:
+            said.append(caution("wide-interval", low=low, high=high))
     if (side := _hidden(row, walks)) is not None:
         said.append(caution("far-limb", side=say(f"sides.{side}")))
     if row.needs == "side" and (oblique := [walk.view.azimuth_deg for walk in walks if walk.view.set_square]):
