@@ -76,13 +76,14 @@ class _HardlySeen:
 
     name = "hardly seen"
 
-    def __init__(self, confidence: float) -> None:
+    def __init__(self, confidence: float, after_s: float = 0.04) -> None:
         self.confidence = confidence
+        self.after_s = after_s
 
     def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
         events = Contact().detect(bout)
         _, second = [event for event in events if event.type == "foot_strike"][:2]
-        return (replace(second, time_s=float(bout.time_s[0]) + 0.04, confidence=self.confidence), *events)
+        return (replace(second, time_s=float(bout.time_s[0]) + self.after_s, confidence=self.confidence), *events)
 
 
 def test_no_stride_is_measured_from_an_event_that_is_hardly_seen_and_it_is_listed() -> None:
@@ -96,6 +97,8 @@ def test_no_stride_is_measured_from_an_event_that_is_hardly_seen_and_it_is_liste
     assert {name: one.value for name, one in hardly.parameters.items()} == {
         name: one.value for name, one in without.parameters.items()
     }
+    later = analyse(tracks, height_m=PATIENT.height_m, source={}, method=_HardlySeen(0.02, 0.12))
+    assert later.parameters["cadence"].n == without.parameters["cadence"].n + 1, "amid a walk it is filled in, no less"
     assert well.parameters["cadence"].n == without.parameters["cadence"].n + 1
 
 
