@@ -122,3 +122,22 @@ def test_zooming_and_a_wall_without_corners() -> None:
     assert shift < 0.02
     assert blank.motion().known_share == 0.0
     assert blank.motion().range_between(0.0, 2.0) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("person", "moves"), [(None, True), ((600.0, 80.0, 660.0, 330.0), True), ("beside", False)])
+def test_a_poster_on_a_bare_wall_tells_of_a_pan_and_a_wheelchair_does_not(person: object, moves: bool) -> None:
+    """The same picture: of what moves together in a small place, only whose user sits in it is known."""
+    random = np.random.default_rng(4)
+    poster = random.integers(0, 255, (80, 100, 3), dtype=np.uint8).repeat(2, axis=0)
+    watch = CameraWatch()
+    for number in range(12):
+        image = np.full((HEIGHT, NARROW, 3), 180, dtype=np.uint8)
+        left = 60 + 12 * number
+        image[150:310, left : left + 100] = poster
+        boxes = [(left + 10.0, 60.0, left + 60.0, 320.0)] if person == "beside" and number > 2 else []
+        boxes += [person] if isinstance(person, tuple) else []
+        watch.see(image, 0.3 * number, boxes)
+    shift, _ = watch.motion().range_between(0.0, 3.3)
+    assert (shift > 0.1) == moves
+    if not moves:
+        assert shift == 0.0

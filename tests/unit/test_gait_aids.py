@@ -158,6 +158,38 @@ def test_markers_in_space_and_who_comes_nearer_are_left_alone() -> None:
     assert not misplaced(pixels, RATE).any()
 
 
+@pytest.mark.parametrize(("share", "wrong"), [(0.57, True), (0.63, False), (1.45, False), (1.6, True)])
+def test_the_limits_of_a_bone(share: float, wrong: bool) -> None:
+    positions = points_of("healthy", "side").positions.copy()
+    knee, ankle = JOINT_INDEX["left_knee"], JOINT_INDEX["left_ankle"]
+    usual = np.median(np.linalg.norm(positions[35:65, ankle] - positions[35:65, knee], axis=1))
+    way = positions[50, ankle] - positions[50, knee]
+    positions[50, ankle] = positions[50, knee] + share * usual * way / np.linalg.norm(way)
+    assert misplaced(positions, RATE)[50, 0] == wrong
+
+
+def test_who_comes_nearer_grows_and_keeps_his_legs() -> None:
+    positions = points_of("healthy", "side").positions * np.linspace(0.5, 2.0, 180 + 1)[:, None, None]
+    assert not misplaced(positions, RATE).any()
+
+
+def test_who_sits_with_some_thighs_unseen_sits() -> None:
+    positions = seated(2).positions.copy()
+    positions[::3, JOINT_INDEX["left_knee"]] = np.nan
+    assert sits(positions)
+    assert not sits(np.full_like(positions, np.nan))
+
+
+@pytest.mark.parametrize("height_m", [1.5, 1.95])
+def test_small_and_tall_people_sit(height_m: float) -> None:
+    patient = dataclasses.replace(draw_patient("p", "healthy", 8), height_m=height_m)
+    assert sits(in_wheelchair(patient, np.linspace(0.0, 3.0, 90), RATE, "right", "walk").positions)
+
+
+def test_nothing_at_all_is_misplaced_where_all_points_are_one() -> None:
+    assert not misplaced(np.zeros((20, len(JOINTS), 2)), RATE).any()
+
+
 def test_points_that_are_not_seen_are_not_misplaced() -> None:
     tracks = points_of("healthy", "side")
     nothing = np.full_like(tracks.positions, np.nan)

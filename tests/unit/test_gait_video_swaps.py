@@ -233,6 +233,20 @@ def test_a_sample_between_two_readings_is_told_before_a_swinging_foot_comes_near
     np.testing.assert_array_equal(torn[known], whole[known])
 
 
+def test_feet_that_leap_once_are_no_sample_between_two_readings() -> None:
+    """Together and apart again: one leap alone is somebody found anew, and a gap is none."""
+    seen = keypoints_of("healthy")
+    apart = np.abs(np.subtract(*seen.positions[:, pair("ankle"), 0].T))
+    row = int(np.flatnonzero(apart > 0.5 * np.nanmax(apart))[30])
+    for after in (slice(row, None), slice(None, row)):
+        once = seen.positions.copy()
+        once[after, :] = once[after, :][:, [JOINT_INDEX["left_ankle"]]]
+        assert not blended(once, RATE)[row]
+    gone = seen.positions.copy()
+    gone[row + 1, pair("ankle")] = np.nan
+    assert not blended(gone, RATE)[row : row + 3].any()
+
+
 def test_clear_samples_between_two_blends_are_kept_so_that_no_strike_is_lost() -> None:
     seen, (strike,) = (
         keypoints_of("antalgic"),

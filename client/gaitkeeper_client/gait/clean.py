@@ -1,6 +1,7 @@
 """From what a pose network delivers to evenly sampled, smooth tracks, with a mask of what is not measured.
 
-Steps, in this order: left and right legs that were taken for one another are put back; single samples that jump are
+Steps, in this order: legs between two readings (:mod:`blends`) and legs that are none (:mod:`misplaced`) are dropped;
+left and right legs that were taken for one another are put back; single samples that jump are
 dropped (Hampel filter, Pearson et al. 2016, doi:10.1186/s13634-016-0383-6); gaps are filled up to
 :data:`LONGEST_FILL_S` and the true time stamps brought to an even rate (monotone cubic interpolation); tracks are
 smoothed by a zero-lag fourth-order Butterworth low-pass (Winter, Biomechanics and Motor Control, 2009,

@@ -15,9 +15,10 @@ SHORTEST_SIGHT_S = 0.5
 """What is seen for less is not seen."""
 LEAST_APART = 0.08
 """Ankles at least this far apart along the way, in leg lengths, at the widest tenth of a walk: a step of 7 cm."""
-UPRIGHT = 0.45
-"""Of a thigh's length, by which the knee of somebody who walks is below the hip, on the median: crouching, 0.7; on a
-seat, whose front edge is a little higher, 0.1 and less."""
+UPRIGHT = 0.55
+"""Of a thigh's length, by which the knee of somebody who walks is below the hip, on the median: 0.88 and more of real
+walkers, 0.8 of a crouched one. On a seat 0.5 m high 0.0 (who is 1.95 m tall) to 0.38 (1.5 m); feet of smaller people
+hang there, or the seat is lower."""
 _SIDES: tuple[Side, ...] = ("left", "right")
 _PARTS = ("hip", "ankle", "heel", "toe")
 

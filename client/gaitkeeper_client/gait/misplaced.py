@@ -1,8 +1,9 @@
 """Samples in which a pose network put a leg where none is: on a walking frame, a wheel, a chair, somebody else's leg.
 
-A bone keeps its length: in a picture of somebody who walks across it, thigh and shank stay within a fifth of what they
-measure just before and after. What is far shorter or longer is no measurement of that leg, however sure the network is:
-it was 0.66 sure of a foot that stood on the seat of a walking frame. Laboratory markers are left alone.
+A bone keeps its length: seen from the side, thigh and shank stay within a fifth of what they measure just before and
+after; up to 40 degrees off the side, within a third. What is far shorter or longer is no measurement of that leg,
+however sure the network is: it was 0.66 sure of a foot that stood on the seat of a walking frame. Laboratory markers
+are left alone.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from gaitkeeper_client.gait.blends import crosses_the_picture
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
-SHORTEST = 0.65
+SHORTEST = 0.6
 LONGEST = 1.5
-"""Of a thigh or shank, in its usual length at that time. Of drawn walkers without an aid none of 14,000 thighs and
-shanks was below 0.75 or above 1.2; knees that are exchanged make a thigh a fifth longer."""
+"""Of a thigh or shank, in its usual length at that time. Markers of real walkers, projected without noise, have 0.78
+and more at 20 degrees off the side and 0.63 at 40; of 34,000 that the network saw on drawn walkers without an aid one
+was below 0.75, and none above 1.2. Knees that are exchanged make a thigh a fifth longer."""
 AROUND_S = 0.5
 """Before and after a sample, over which a bone's usual length is taken: who comes nearer grows."""
 
+_AT_ONCE = 2000
+"""Samples whose medians are taken together: 4 MB at 60 a second."""
 _BONES = (("hip", "knee"), ("knee", "ankle"))
 _LEGS = [np.array([JOINT_INDEX[f"{side}_{part}"] for part in ("knee", "ankle", "heel", "toe")]) for side in SIDES]
 
@@ -50,11 +54,12 @@ def without_misplaced(positions: FloatArray, rate_hz: float) -> FloatArray:
 
 
 def _usual(lengths: FloatArray, width: int) -> FloatArray:
-    """(T,) median of both legs' (T, 2) lengths over ``width`` samples before and after; infinite where none is seen."""
+    """(T,) median of both legs' (T, 2) lengths over ``width`` samples before and after; NaN where none is seen."""
     padded = np.pad(lengths, ((width, width), (0, 0)), constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * width + 1, axis=0)
-    both = windows.reshape(len(lengths), -1)
-    usual = np.full(len(lengths), np.inf)
-    seen = np.isfinite(both).any(axis=1)
-    usual[seen] = np.nanmedian(both[seen], axis=1)
-    return np.where(usual > 0.0, usual, np.inf)
+    usual = np.full(len(lengths), np.nan)
+    for start in range(0, len(lengths), _AT_ONCE):
+        both = windows[start : start + _AT_ONCE].reshape(-1, 2 * (2 * width + 1))
+        seen = np.flatnonzero(np.isfinite(both).any(axis=1))
+        usual[start + seen] = np.nanmedian(both[seen], axis=1)
+    return np.where(usual > 0.0, usual, np.nan)

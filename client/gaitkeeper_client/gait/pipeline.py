@@ -35,9 +35,9 @@ from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
 LEAST_CONFIDENCE = 0.05
 NEAR_THE_END_S = 0.1
-"""Of an event that strides are measured from, within that time of a straight walk's ends, where the foot is not seen to
-come or to go. Of 14 less sure ones in 95 drawn walkers 5 were 0.1 s off and more, which makes a stride a tenth longer
-or shorter. They are listed."""
+"""Of a foot off that strides are measured from, within that time of a straight walk's ends, where the foot is not seen
+to go. Of 13 less sure ones in 149 drawn walkers 7 were none. They are listed. Foot strikes there are good: 16 of 16
+were within 25 ms."""
 
 
 def analyse(
@@ -126,7 +126,7 @@ def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEven
         event
         for event in found
         if bout.time_s[0] <= event.time_s <= bout.time_s[-1]
-        and (event.confidence >= LEAST_CONFIDENCE or _amid(event, bout))
+        and (event.type == "foot_strike" or event.confidence >= LEAST_CONFIDENCE or _amid(event, bout))
     )
     return Walk(
         bout,

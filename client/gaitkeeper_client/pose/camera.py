@@ -28,11 +28,14 @@ AGREEING = 0.5
 """Share of the corners that must agree; else too much else moves."""
 LEAST_SHIFT_PX = 0.12
 """Below, it is the sensor's grain."""
-MARGIN = 0.3
-"""By which a person's box is widened, of its size: hair, clothes, a shadow, the wheels of a chair, a walking frame."""
-
+MARGIN = 0.15
+"""By which a person's box is widened, of its size: hair, clothes, a shadow."""
+BESIDE = 0.5
+"""Heights of a person, within which corners that agree, and that are spread over less than :data:`LEAST_EXTENT` of the
+picture's width, are what he moves: the wheelchair that he sits in, the walking frame that he pushes."""
 LEAST_EXTENT = 0.3
-"""Of the picture's width, over which corners that agree must be spread: a wheelchair that rolls by is no background."""
+FOUND_WITHIN = 4
+"""Comparisons before and after one in which somebody may be found: who comes in is found a second later."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the whole picture."""
@@ -74,6 +77,9 @@ class CameraWatch:
     _shifts: list[FloatArray] = field(default_factory=list)
     _zooms: list[float] = field(default_factory=list)
     _known: list[bool] = field(default_factory=list)
+    _together: list[FloatArray | None] = field(default_factory=list)
+    """The corners that agreed, where they were near each other."""
+    _people: list[list[Any]] = field(default_factory=list)
     _before: NDArray[np.uint8] | None = None
     _boxes_before: Sequence[Box] = ()
 
@@ -89,14 +95,15 @@ class CameraWatch:
         if not self.due(time_s):
             return
         small = _small(image)
-        if self._before is None or self._before.shape != small.shape:
-            found = None
-            shift, zoom = np.zeros(2), 1.0
-        else:
-            scale = small.shape[1] / image.shape[1]
-            hidden = [tuple(scale * edge for edge in box) for box in (*self._boxes_before, *boxes)]
+        scale = small.shape[1] / image.shape[1]
+        hidden = [tuple(scale * edge for edge in box) for box in (*self._boxes_before, *boxes)]
+        found = None
+        if self._before is not None and self._before.shape == small.shape:
             found = _common_motion(self._before, small, hidden)
-            shift, zoom = found if found is not None else (np.zeros(2), 1.0)
+        shift, zoom, agreeing = found if found is not None else (np.zeros(2), 1.0, None)
+        apart = agreeing is None or _extent(agreeing) >= LEAST_EXTENT * small.shape[1]
+        self._together.append(None if apart else agreeing)
+        self._people.append(hidden)
         self._times.append(time_s)
         self._shifts.append(shift / small.shape[1])
         self._zooms.append(zoom)
@@ -108,9 +115,14 @@ class CameraWatch:
         count = len(self._times)
         shifts = np.array(self._shifts).reshape(count, 2)
         known = np.array(self._known, dtype=np.bool_)
+        grown = np.array(self._zooms, dtype=np.float64)
+        for number, corners in enumerate(self._together):
+            around = self._people[max(0, number - FOUND_WITHIN) : number + FOUND_WITHIN + 1]
+            if corners is not None and _beside(corners, [box for boxes in around for box in boxes]):
+                shifts[number], grown[number], known[number] = 0.0, 1.0, False
         if count > 1:
             known[0] = known[1]
-        zooms: FloatArray = np.cumprod(np.array(self._zooms, dtype=np.float64), dtype=np.float64)
+        zooms: FloatArray = np.cumprod(grown, dtype=np.float64)
         return CameraMotion(np.array(self._times), np.cumsum(shifts, axis=0), zooms, known)
 
 
@@ -139,8 +151,11 @@ def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _common_motion(
     before: NDArray[np.uint8], after: NDArray[np.uint8], hidden: Sequence[Any]
-) -> tuple[FloatArray, float] | None:
-    """(2,) shift in small pixels at the picture's middle, and zoom, shared by most corners; None where none is."""
+) -> tuple[FloatArray, float, FloatArray] | None:
+    """(2,) shift in small pixels at the picture's middle, and zoom, shared by most corners; None where none is.
+
+    And (N, 2) those corners.
+    """
     import cv2
 
     mask = np.full(before.shape, 255, dtype=np.uint8)
@@ -169,7 +184,7 @@ def _followed(
     return np.asarray(moved, dtype=np.float64).reshape(-1, 2), np.asarray(found).ravel() == 1
 
 
-def _agreed(start: FloatArray, end: FloatArray, middle: FloatArray) -> tuple[FloatArray, float] | None:
+def _agreed(start: FloatArray, end: FloatArray, middle: FloatArray) -> tuple[FloatArray, float, FloatArray] | None:
     shift = np.median(end - start, axis=0)
     zoom = 1.0
     for _ in range(3):
@@ -182,13 +197,23 @@ def _agreed(start: FloatArray, end: FloatArray, middle: FloatArray) -> tuple[Flo
             zoom = float(np.median(grown))
         shift = np.median(end - middle - zoom * arms, axis=0)
     agree = np.linalg.norm(end - middle - zoom * (start - middle) - shift, axis=1) <= SAME_WAY_PX
-    if float(agree.mean()) < AGREEING or _extent(start[agree]) < LEAST_EXTENT * 2.0 * float(middle[0]):
+    if float(agree.mean()) < AGREEING:
         return None
     if abs(zoom - 1.0) * float(middle[0]) < LEAST_SHIFT_PX:
         zoom = 1.0
-    return (shift if float(np.linalg.norm(shift)) >= LEAST_SHIFT_PX else np.zeros(2)), zoom
+    return (shift if float(np.linalg.norm(shift)) >= LEAST_SHIFT_PX else np.zeros(2)), zoom, start[agree]
 
 
 def _extent(corners: FloatArray) -> float:
     """How far four fifths of (N, 2) corners are spread."""
     return float(np.hypot(*np.ptp(np.percentile(corners, (10.0, 90.0), axis=0), axis=0)))
+
+
+def _beside(corners: FloatArray, people: Sequence[Any]) -> bool:
+    """Whether four fifths of (N, 2) corners are within reach of people's boxes."""
+    near = np.zeros(len(corners), dtype=np.bool_)
+    for left, top, right, bottom in people:
+        reach = BESIDE * (bottom - top)
+        low, high = np.array([left - reach, top - reach]), np.array([right + reach, bottom + reach])
+        near |= ((corners >= low) & (corners <= high)).all(axis=1)
+    return float(near.mean()) >= 0.8
