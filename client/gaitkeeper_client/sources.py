@@ -244,6 +244,7 @@ def _analyse_seen(
         "people_seen": seen.people,
         "encounters_s": list(seen.encounters_s),
         "identity_switches_s": list(seen.switches_s),
+        "returns_s": list(seen.returns_s),
         "height_m": height_m,
     }
     from gaitkeeper_client.gait.perspective import Picture

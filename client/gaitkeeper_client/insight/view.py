@@ -193,6 +193,8 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     elif passed := analysis.source.get("encounters_s"):
         when = ", ".join(f"{time:.1f} s" for time in passed)
         notes.append(say("view.passed", when=when))
+    if returns := analysis.source.get("returns_s"):
+        notes.append(say("view.returned", when=", ".join(f"{time:.1f} s" for time in returns)))
     tracked = quality.get("tracked_share")
     if isinstance(tracked, float) and tracked < 0.9:
         notes.append(say("view.tracked", tracked=tracked))

@@ -19,6 +19,16 @@ def chosen_note(number: int, people: int) -> str:
     return f"{people} people are in the file; number {number}, who walks most, was taken. Another is named by --person."
 
 
+def returns_note(returns_s: Sequence[float], numbers: Sequence[int], people: int) -> str:
+    """What it says of a walker who was out of sight and came back. ``numbers``: of the pieces taken for his."""
+    when = ", ".join(f"{time:.1f} s" for time in returns_s)
+    which = ", ".join(map(str, numbers))
+    return (
+        f"The walker came back into sight at {when}: numbers {which} of {people} people in the file were taken for one "
+        "person, by size and build. One of them alone is named by --person."
+    )
+
+
 def asked_for(person: str, names: Sequence[str], path: Path) -> int:
     """Whom ``--person`` means, by name or by number from 1. Raises ``person-unknown``."""
     if person in names:

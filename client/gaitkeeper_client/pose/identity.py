@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaitkeeper_client.pose.encounters import course_of
-from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, SAME_PERSON, Track
+from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, SAME_PERSON, Track, joined
 from gaitkeeper_shared.arrays import FloatArray
 
 WINDOW_S = 0.4
@@ -54,7 +54,7 @@ def persons(tracks: Sequence[Track]) -> list[Person]:
         if fits:
             _, index = min(fits)
             switches = tuple(sorted({*out[index].switches, *piece.switches}))
-            out[index] = Person(_joined(out[index].track, piece.track), switches)
+            out[index] = Person(joined(out[index].track, piece.track), switches)
         else:
             out.append(piece)
     return out
@@ -167,17 +167,3 @@ def _turned(velocity: FloatArray, later: Track) -> bool:
         return False
     least = FASTEST_TURN * later.size
     return float(velocity @ after) < 0.0 and float(np.linalg.norm(velocity)) > least < float(np.linalg.norm(after))
-
-
-def _joined(one: Track, later: Track) -> Track:
-    """Both, where they overlap the first."""
-    at = int(np.searchsorted(later.frames, one.frames[-1], side="right"))
-    return Track(
-        one.frames + later.frames[at:],
-        one.times + later.times[at:],
-        one.points + later.points[at:],
-        one.confidence + later.confidence[at:],
-        one.centers + later.centers[at:],
-        later.size,
-        sorted({*one.encounters, *later.encounters}),
-    )

@@ -22,6 +22,9 @@ STEP_AMPLITUDE = 0.15
 LEAST_SIGHT_S = 0.5
 """A walker is seen for longer."""
 
+LEAST_WAY = 0.2
+"""Body sizes a second (0.34 m/s); slower walkers are known by where they come from and get to."""
+
 FLICKER_S = 0.14
 """No foot passes the other for so short a time: a hurried step takes 0.3 s."""
 
@@ -86,10 +89,12 @@ def walker(tracks: list[Track]) -> Track | None:
     """
     if not tracks:
         return None
-    return max(tracks, key=lambda track: (_seconds(track) >= LEAST_SIGHT_S, walking_score(track), len(track.frames)))
+    return max(
+        tracks, key=lambda track: (seconds_seen(track) >= LEAST_SIGHT_S, walking_score(track), len(track.frames))
+    )
 
 
-def _seconds(track: Track) -> float:
+def seconds_seen(track: Track) -> float:
     """For how long he was seen, without the gaps."""
     if len(track.times) < 2:
         return 0.0
@@ -108,7 +113,7 @@ def walking_score(track: Track, last_s: float = np.inf) -> float:
     ankles = (points[:, JOINT_INDEX["left_ankle"]] - points[:, JOINT_INDEX["right_ankle"]]) / track.size
     ankles = _without_flicker(ankles, track.times[first:])
     steps = max(count_alternations(ankles[:, 0], STEP_AMPLITUDE), count_alternations(ankles[:, 1], STEP_AMPLITUDE / 2))
-    return float(steps * (0.25 + min(travel(track, first), 4.0)))
+    return float(steps * (0.25 + min(way_gone(track, first), 4.0)))
 
 
 def _without_flicker(ankles: FloatArray, times: list[float]) -> FloatArray:
@@ -129,6 +134,18 @@ def _without_flicker(ankles: FloatArray, times: list[float]) -> FloatArray:
     return means
 
 
+def way_gone(track: Track, first: int = 0) -> float:
+    """Way gone from sample ``first`` on, in body sizes, there and back counted both: at least :func:`travel`.
+
+    Of seconds in which somebody gets nowhere (less than :data:`LEAST_WAY`) nothing counts: who stands sways.
+    """
+    times, centers = np.array(track.times[first:]), np.stack(track.centers[first:])
+    marks = np.arange(times[0], times[-1] + 1e-9, 1.0)
+    at = np.stack([np.interp(marks, times, centers[:, axis]) for axis in range(2)], axis=1)
+    ways = np.linalg.norm(np.diff(at, axis=0), axis=1) / track.size
+    return max(travel(track, first), float(ways[ways >= LEAST_WAY].sum()))
+
+
 def travel(track: Track, first: int = 0) -> float:
     """Way from the first to the last tenth of the track from sample ``first`` on, in body sizes."""
     centers = np.stack(track.centers[first:])
@@ -142,6 +159,20 @@ def count_alternations(signal: FloatArray, amplitude: float) -> int:
     state = np.where(signal > amplitude, 1, np.where(signal < -amplitude, -1, 0))
     visited = state[state != 0]
     return int(np.count_nonzero(np.diff(visited)))
+
+
+def joined(one: Track, later: Track) -> Track:
+    """Both as one, where they overlap the first."""
+    at = int(np.searchsorted(later.frames, one.frames[-1], side="right"))
+    return Track(
+        one.frames + later.frames[at:],
+        one.times + later.times[at:],
+        one.points + later.points[at:],
+        one.confidence + later.confidence[at:],
+        one.centers + later.centers[at:],
+        later.size,
+        sorted({*one.encounters, *later.encounters}),
+    )
 
 
 def as_arrays(track: Track, frames: int) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,8 @@ from gaitkeeper_client.pose.base import PoseEstimator
 from gaitkeeper_client.pose.camera import CameraMotion, CameraWatch, boxes_of
 from gaitkeeper_client.pose.identity import persons
 from gaitkeeper_client.pose.people import FOLLOWED, People
-from gaitkeeper_client.pose.tracking import as_arrays, walker
+from gaitkeeper_client.pose.returns import walker_with_returns
+from gaitkeeper_client.pose.tracking import as_arrays
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINTS
 
@@ -30,7 +31,7 @@ class Sighting:
 
     ``camera``: how the camera moved meanwhile. ``encounters_s``: seconds at which the walker came near somebody on
     another way. ``switches_s``: seconds at which the network went over from the walker to another or back: there the
-    track was cut, and what lies between was dropped.
+    track was cut, and what lies between was dropped. ``returns_s``: seconds at which the walker came back into sight.
     """
 
     trajectories: JointTrajectories | None
@@ -39,6 +40,7 @@ class Sighting:
     camera: CameraMotion | None = None
     encounters_s: tuple[float, ...] = ()
     switches_s: tuple[float, ...] = ()
+    returns_s: tuple[float, ...] = ()
 
 
 def follow_walker(
@@ -67,10 +69,10 @@ def follow_walker(
         if look is not None:
             look.result()
     everyone = persons(people.tracks)
-    chosen = walker([person.track for person in everyone])
-    if chosen is None:
+    found = walker_with_returns([person.track for person in everyone])
+    if found is None:
         return Sighting(None, len(people.times), 0, camera.motion())
-    points, confidence = as_arrays(chosen, len(people.times))
+    points, confidence = as_arrays(found.track, len(people.times))
     # The network guesses on where a limb has left the picture; a guess is not a measurement. With a leg outside, it
     # is unsure of the other one, too.
     inside = ~np.any((points < 0.0) | (points > (video.info.width, video.info.height)), axis=-1)
@@ -79,6 +81,13 @@ def follow_walker(
     confidence[~inside] = 0.0
     points[..., 1] = video.info.height - points[..., 1]
     trajectories = JointTrajectories(np.array(people.times), points, "px", confidence)
-    switches = next(person.switches for person in everyone if person.track is chosen)
-    encounters = tuple(round(time, 3) for time in chosen.encounters)
-    return Sighting(trajectories, len(people.times), len(everyone), camera.motion(), encounters, switches)
+    own = [person for person in everyone if any(person.track is piece for piece in found.pieces)]
+    return Sighting(
+        trajectories,
+        len(people.times),
+        len(everyone) - len(own) + 1,
+        camera.motion(),
+        tuple(round(time, 3) for time in found.track.encounters),
+        tuple(sorted({time for person in own for time in person.switches})),
+        found.returns_s,
+    )

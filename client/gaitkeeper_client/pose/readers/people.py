@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gaitkeeper_client.lab.subjects import chosen_note
+from gaitkeeper_client.lab.subjects import chosen_note, returns_note
 from gaitkeeper_client.pose.base import PersonPose
-from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, Track, walker
+from gaitkeeper_client.pose.returns import walker_with_returns
+from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, Track
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import JointTrajectories
@@ -65,13 +66,13 @@ def _chosen(tracks: list[Track], path: Path, person: str | None) -> tuple[Track,
             return tracks[int(person) - 1], ()
         seen = [f"{number} (frames {t.frames[0]} to {t.frames[-1]})" for number, t in enumerate(tracks, start=1)]
         raise GaitkeeperError("person-unknown", person=person, path=path, people=", ".join(seen[:20]))
-    chosen = walker(tracks)
-    if chosen is None:
+    found = walker_with_returns(tracks)
+    if found is None:
         raise GaitkeeperError("pose-nobody", path=path)
-    if len(tracks) == 1:
-        return chosen, ()
-    number = next(number for number, track in enumerate(tracks, start=1) if track is chosen)
-    return chosen, (chosen_note(number, len(tracks)),)
+    numbers = [number for number, track in enumerate(tracks, start=1) if any(track is one for one in found.pieces)]
+    if found.returns_s:
+        return found.track, (returns_note(found.returns_s, numbers, len(tracks)),)
+    return found.track, (chosen_note(numbers[0], len(tracks)),) if len(tracks) > 1 else ()
 
 
 def _follow(frames: Sequence[Sequence[PersonPose]], time_s: FloatArray) -> tuple[list[Track], dict[int, PersonPose]]:
