@@ -14,8 +14,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from gaitkeeper_client.pose.base import PersonPose
 from gaitkeeper_client.pose.encounters import course_of
-from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, SAME_PERSON, Track, joined
+from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, SAME_PERSON, Track, body_size, joined
 from gaitkeeper_shared.arrays import FloatArray
 
 WINDOW_S = 0.4
@@ -23,6 +24,11 @@ WINDOW_S = 0.4
 FASTEST_TURN = 0.45
 """Body sizes a second, before and after, from which a reversal within :data:`WINDOW_S` is nobody's turn (0.7 m/s)."""
 SAME_SIZE = 1.3
+AROUND_S = 0.6
+"""Before and after a switch, over which level and size of who is followed are read: half a stride."""
+BESIDE_HIS_WAY = 0.15
+"""Body sizes (0.26 m) from one's way, across it: bobbing and lunging make a tenth of that."""
+OTHER_SIZE = 1.15
 JOIN_GATE = 0.35
 """How far from his way, in body sizes, somebody may reappear."""
 BESIDE = 1.5
@@ -104,7 +110,11 @@ def _velocity(times: FloatArray, centers: FloatArray, start: float, end: float) 
 
 
 def _cut(track: Track, others: Sequence[Track]) -> list[Person]:
-    cuts = [at for at in switches_of(track) if any(_is_beside(other, track, at) for other in others)]
+    cuts = [
+        at
+        for at in switches_of(track)
+        if _is_another(track, at) or any(_is_beside(other, track, at) for other in others)
+    ]
     if not cuts:
         return [Person(track)]
     moments = [track.times[at] for at in cuts]
@@ -117,6 +127,28 @@ def _cut(track: Track, others: Sequence[Track]) -> list[Person]:
             beside = tuple(round(time, 3) for time in moments[max(0, number - 1) : number + 1])
             pieces.append(Person(_part(track, int(first), int(last)), beside))
     return pieces
+
+
+def _is_another(track: Track, at: int) -> bool:
+    """Whether who goes the other way from there on goes beside the first one's way, or is of another size.
+
+    Whom the detector never saw by himself is known by that alone: a walker who turns round stays on his way.
+    """
+    times = np.array(track.times)
+    centers = np.stack(track.centers)
+    way = _velocity(times, centers, times[at] - WINDOW_S, times[at])
+    before = np.flatnonzero((times >= times[at] - AROUND_S) & (times <= times[at] - BETWEEN_S))
+    after = np.flatnonzero((times <= times[at] + AROUND_S) & (times >= times[at] + BETWEEN_S))
+    if way is None or min(before.size, after.size) < FEWEST:
+        return False
+    across = np.array([-way[1], way[0]]) / float(np.linalg.norm(way))
+    levels, sizes = [], []
+    for rows in (before, after):
+        levels.append(float(np.median(centers[rows] @ across)))
+        sizes.append(float(np.median([body_size(PersonPose(track.points[r], track.confidence[r])) for r in rows])))
+    return (
+        abs(levels[1] - levels[0]) > BESIDE_HIS_WAY * sizes[0] or not 1 / OTHER_SIZE < sizes[1] / sizes[0] < OTHER_SIZE
+    )
 
 
 def _is_beside(other: Track, track: Track, at: int) -> bool:
