@@ -239,3 +239,16 @@ def test_an_off_just_before_the_other_strike_is_no_flight() -> None:
     walk[5] = GaitEvent(walk[4].time_s - 0.04, walk[5].side, walk[5].type, 0.8)
     kept = enforce_order(walk)
     assert [(e.side, e.type) for e in kept] == [(e.side, e.type) for e in walk_of(12)]
+
+
+@pytest.mark.parametrize(("after_s", "confidence", "both"), [(0.02, 0.4, False), (0.2, 0.95, False), (0.4, 0.4, True)])
+def test_no_foot_leaves_the_ground_while_the_other_is_in_the_air(after_s: float, confidence: float, both: bool) -> None:
+    """At a clip's end nothing follows that would tell; half a step later, a strike between them was missed."""
+    off = next(event for event in reversed(walk_of(12)) if event.type == "foot_off")
+    walk = [event for event in walk_of(12) if event.time_s <= off.time_s]
+    other = "left" if off.side == "right" else "right"
+    late = GaitEvent(off.time_s + after_s, other, "foot_off", confidence)
+    found = enforce_order([*walk, late])
+    offs = [event for event in found if event.time_s >= off.time_s - 1e-9 and event.type == "foot_off"]
+    assert len(offs) == (2 if both else 1)
+    assert (late in found) == (both or confidence > off.confidence)

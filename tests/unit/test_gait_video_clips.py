@@ -72,6 +72,17 @@ def test_a_clip_that_starts_amid_a_stride_invents_nothing_and_misses_only_its_ed
     assert low < whole()[1].parameters.cadence < high
 
 
+@pytest.mark.parametrize("seconds", [2.3, 2.8, 3.4, 4.5, 6.5])
+def test_each_parameter_has_an_interval_or_a_refusal(seconds: float) -> None:
+    analysis = analysed(clip(0.4, 0.4 + seconds))
+    for name, parameter in analysis.parameters.items():
+        assert (parameter.value is None) == (parameter.ci95 is None) == (parameter.refused is not None), name
+    if seconds > 6.0:
+        assert analysis.parameters["symmetry_index"].value is not None
+    elif analysis.status == "analysed" and seconds < 2.5:
+        assert "no-interval" in {one.refused.code for one in analysis.parameters.values() if one.refused}
+
+
 class _HardlySeen:
     """The usual method, and an event at the clip's start."""
 

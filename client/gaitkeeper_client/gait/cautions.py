@@ -26,7 +26,6 @@ RULES: dict[str, str] = {
     "wide-interval": (
         "the 95 % interval reaches farther from the value than the limit of that parameter in definitions.toml"
     ),
-    "one-value": "the value rests on a single stride, step or window, so that no interval can be given",
     "far-limb": "a side view in which the limb that the value is of, or compares, is always the one behind",
     "set-square": "an oblique view that is set square by the walk's own perspective",
     "few-strides-for-coordination": f"fewer than {RELIABLE_STRIDES} strides for the phase coordination index",

@@ -164,19 +164,18 @@ def finished(
     notes: Sequence[Reason] = (),
 ) -> Parameter:
     """The parameter with its cautions; withheld where its interval says that nothing is known."""
-    said = list(notes)
     if interval is None:
-        said.append(caution("one-value"))
-    else:
-        if not row.signed and value >= 0.0:
-            interval = (max(0.0, interval[0]), interval[1])
-        reach = max(interval[1] - value, value - interval[0])
-        unit = {"1": "", "deg": say("why.degrees")}.get(row.unit, row.unit)
-        low, high = (f"{limit:.3g} {unit}".rstrip() for limit in interval)
-        if reach > max(abs(value), TELLS_NOTHING * row.wide):
-            return refused(row.unit, "too-uncertain", n, what=row.title, low=low, high=high, n=n)
-        if reach > row.wide:
-            said.append(caution("wide-interval", low=low, high=high))
+        return refused(row.unit, "no-interval", n, what=row.title, n=n)
+    said = list(notes)
+    if not row.signed and value >= 0.0:
+        interval = (max(0.0, interval[0]), interval[1])
+    reach = max(interval[1] - value, value - interval[0])
+    unit = {"1": "", "deg": say("why.degrees")}.get(row.unit, row.unit)
+    low, high = (f"{limit:.3g} {unit}".rstrip() for limit in interval)
+    if reach > max(abs(value), TELLS_NOTHING * row.wide):
+        return refused(row.unit, "too-uncertain", n, what=row.title, low=low, high=high, n=n)
+    if reach > row.wide:
+        said.append(caution("wide-interval", low=low, high=high))
     if (side := _hidden(row, walks)) is not None:
         said.append(caution("far-limb", side=say(f"sides.{side}")))
     if row.needs == "side" and (oblique := [walk.view.azimuth_deg for walk in walks if walk.view.set_square]):

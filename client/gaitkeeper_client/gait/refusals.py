@@ -41,6 +41,7 @@ RULES: dict[str, str] = {
     "points-missing": "the points that the parameter is made of are not seen in any whole stride",
     "mean-not-positive": "the parameter divides by a mean that is zero or negative",
     "too-noisy": "the keypoints' noise is as large as what is to be measured",
+    "no-interval": "too few strides, steps or windows, of a leg where legs are compared, to say how sure the value is",
     "too-uncertain": (
         "the 95 % interval reaches farther from the value than the value itself, and than six times the limit from "
         "which it is marked as wide"

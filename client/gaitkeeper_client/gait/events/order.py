@@ -17,6 +17,8 @@ from gaitkeeper_shared.recording import EventType, GaitEvent, Side
 from gaitkeeper_shared.skeleton import SIDES
 
 SHORTEST_PHASE_S = 0.15
+SHORTEST_SWING_S = 0.25
+"""Of hurried steps; usual ones have 0.4."""
 SHORTEST_STEP = 0.55
 """Of the median step time; the short step of a marked limp is about 0.7 of it."""
 ROUND: tuple[tuple[Side, EventType], ...] = (
@@ -42,7 +44,7 @@ def enforce_order(events: Sequence[GaitEvent]) -> tuple[GaitEvent, ...]:
         kept.extend(_alternating(_apart(_apart(one, "foot_strike"), "foot_off")))
     kept.sort(key=lambda e: e.time_s)
     false = _hasty_strikes([e for e in kept if e.type == "foot_strike"])
-    kept = _round([event for event in kept if id(event) not in false])
+    kept = _round(_one_foot_down([event for event in kept if id(event) not in false]))
     # What was between two events may be gone, and the two may be too near.
     kept = [event for side in SIDES for event in _alternating([e for e in kept if e.side == side])]
     return tuple(sorted(kept, key=lambda e: e.time_s))
@@ -59,6 +61,27 @@ def _without_flight(events: list[GaitEvent]) -> list[GaitEvent]:
             middle = 0.5 * (first.time_s + second.time_s)
             settled[at : at + 2] = [replace(second, time_s=middle), replace(first, time_s=middle)]
     return sorted(settled, key=lambda e: e.time_s)
+
+
+def _one_foot_down(events: list[GaitEvent]) -> list[GaitEvent]:
+    """Without the weaker of two offs of different feet, of which the second comes before the first can be down again.
+
+    Where a strike between them was missed, the offs are a step apart.
+    """
+    kept: list[GaitEvent] = []
+    for event in events:
+        last = kept[-1] if kept else None
+        if (
+            last is not None
+            and last.type == event.type == "foot_off"
+            and last.side != event.side
+            and event.time_s - last.time_s < SHORTEST_SWING_S
+        ):
+            if event.confidence > last.confidence:
+                kept[-1] = event
+            continue
+        kept.append(event)
+    return kept
 
 
 def _round(events: list[GaitEvent]) -> list[GaitEvent]:
