@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.accuracy.laboratory import PLATES, at_rate, paths
+from tests.accuracy.laboratory import PLATES, TREADMILL, at_rate, paths
 from tests.accuracy.tables import EVENT_COLUMNS, cell, table
 from tests.unit.events_fixtures import KINDS, agreement, on_a_belt, recorded, with_a_turn
 
@@ -27,16 +27,18 @@ SEEDS = (4, 8, 15)
 
 def methods() -> str:
     """Every method on the same force plates: over ground, at 30 Hz, and with the walk's own speed taken off."""
-    ground = list(_with_plates())
+    ground = list(_with_plates(PLATES))
     sets = {
         "over ground": ground,
         "the same at 30 Hz": [(at_rate(walk, 30.0), reference) for walk, reference in ground],
         "the same on the spot": [
             (on_a_belt(walk), reference) for walk, reference in ground if walk.time_s[-1] > ON_THE_SPOT_S
         ],
+        "a treadmill": list(_with_plates(TREADMILL)),
     }
     text = "## Event methods of markers against force plates\n\n"
-    text += "On the spot: the mean velocity of the pelvis is taken off, as if the same people walked on a belt.\n\n"
+    text += "On the spot: the mean velocity of the pelvis is taken off, as if the same people walked on a belt. "
+    text += "The\ntreadmill is one person's.\n\n"
     rows = []
     for title, walks in sets.items():
         for name in METHODS:
@@ -49,8 +51,8 @@ def methods() -> str:
     return text + table(("walks", "method", "event", *EVENT_COLUMNS), rows)
 
 
-def _with_plates() -> Iterator[tuple[JointTrajectories, Reference]]:
-    for path in paths(*PLATES):
+def _with_plates(patterns: tuple[str, ...]) -> Iterator[tuple[JointTrajectories, Reference]]:
+    for path in paths(*patterns):
         walk = read_walk(path)
         try:
             reference = own_reference(path, walk)

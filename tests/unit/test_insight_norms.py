@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tomllib
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -169,3 +171,17 @@ def test_the_reference_walk_is_symmetric_complete_and_normal() -> None:
 )
 def test_numbers_are_written_for_people(value: float | None, decimals: int, text: str) -> None:
     assert number(value, decimals) == text
+
+
+def test_every_file_of_norms_names_the_source_and_the_licence_of_its_figures() -> None:
+    ranges = tomllib.loads((resources.files("gaitkeeper_client.insight") / "norms.toml").read_text("utf-8"))
+    used = {row["source"] for row in ranges["ranges"]}
+    assert used <= set(ranges["sources"])
+    for name, source in ranges["sources"].items():
+        assert source["text"], name
+        assert source["licence"], name
+    curves = tomllib.loads((resources.files("gaitkeeper_client.gait") / "norm_curves.toml").read_text("utf-8"))[
+        "curves"
+    ]
+    assert curves["source"]
+    assert curves["licence"]
