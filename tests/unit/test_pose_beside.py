@@ -236,3 +236,24 @@ def test_what_fails_in_the_search_reaches_the_caller() -> None:
             people.see(Frame(number, number / 30.0, image))
         with pytest.raises(ValueError, match="broken"):
             people.see(Frame(SEEK_EVERY, SEEK_EVERY / 30.0, image))
+
+
+class WrongAtFirst(BrightSpots):
+    """A detector whose first guess is before the person, whom nobody finds there again."""
+
+    def find(self, image: NDArray[np.uint8]) -> tuple[PersonPose, ...]:
+        found = super().find(image)
+        if len(self.searched_in) > 1:
+            return found
+        return tuple(PersonPose(pose.points + SIZE_PX * np.array([0.45, -0.4]), pose.confidence) for pose in found)
+
+
+def test_a_lone_walker_meets_nobody() -> None:
+    people = People(WrongAtFirst())
+    images = [np.zeros((240, 640, 3), dtype=np.uint8) for _ in range(FRAMES)]
+    for number, image in enumerate(images):
+        image[80, 60 + 4 * number] = 255
+    _see_all(people, [Frame(number, number / 30.0, image) for number, image in enumerate(images)])
+    assert len(people.tracks) == 2
+    assert max(len(track.frames) for track in people.tracks) > FRAMES - SEEK_EVERY
+    assert not any(track.encounters for track in people.tracks)

@@ -131,12 +131,15 @@ class People:
         return any(walking_score(person.track, 2.0 * PATIENCE_S) >= SURELY_WALKS for person in self._people)
 
     def _mark_encounters(self, time_s: float) -> None:
-        """Keep the way of everyone who comes near another, until they are apart and he is seen again."""
+        """Keep the way of everyone who comes near another, until they are apart and he is seen again.
+
+        Who was seen for a moment only is nobody to meet: the detector's first guess at the walker himself, mostly.
+        """
         ways = [person.course or course_of(person.track) for person in self._people]
         still = [standing(pose, time_s) for pose in self._standing]
         for index, person in enumerate(self._people):
             rivals = [*ways[:index], *ways[index + 1 :], *still]
-            met = any(meet(ways[index], rival, time_s) for rival in rivals)
+            met = any(rival.known and meet(ways[index], rival, time_s) for rival in rivals)
             if person.course is None:
                 if met and ways[index].known:
                     person.course, person.met_s = ways[index], time_s
