@@ -139,8 +139,7 @@ class Supervisor:
         assert child.process is not None
         child.last_exit = child.process.returncode
         child.ends[child.last_exit] += 1
-        if child.process.stdin is not None:
-            child.process.stdin.close()
+        _close_pipe(child.process)
         child.process = None
         lived = time.monotonic() - child.started_at
         child.pause_s = _FIRST_PAUSE_S if lived >= _STEADY_S else min(child.pause_s * 2, _LONGEST_PAUSE_S)
@@ -197,7 +196,13 @@ def _end(processes: Sequence[subprocess.Popen[bytes]], patience_s: float = 5.0) 
             # One that waits for a disk that does not answer dies when the disk does; it is not waited for.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5.0)
-        if process.stdin is not None:
+        _close_pipe(process)
+
+
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        # What one that died at once never read is still to be written.
+        with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
 
 

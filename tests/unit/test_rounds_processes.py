@@ -145,3 +145,21 @@ def test_children_do_not_outlive_a_service_that_was_killed(place: Path) -> None:
     finally:
         service.kill()
         service.wait(10)
+
+
+@pytest.mark.parametrize("ended_by", ["tick", "remove", "stop"])
+def test_a_child_that_dies_before_it_has_read_its_settings_troubles_nobody(place: Path, ended_by: str) -> None:
+    """A pipe holds 64 kB: what is beyond is still to be written when the child is gone."""
+    children = Supervisor()
+    children.add(ChildSpec("child", "this", {"long": "x" * 1_000_000}, place / "child.log", restart=False))
+    children.tick()
+    child = children._children["child"].process
+    assert child is not None
+    child.wait(20)
+    if ended_by == "tick":
+        children.tick()
+        assert children.ended("child") == 0
+    elif ended_by == "remove":
+        children.remove("child")
+    else:
+        children.stop()
