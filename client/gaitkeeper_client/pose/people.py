@@ -133,17 +133,19 @@ class People:
     def _mark_encounters(self, time_s: float) -> None:
         """Keep the way of everyone who comes near another, until they are apart and he is seen again.
 
-        Who was seen for a moment only is nobody to meet: the detector's first guess at the walker himself, mostly.
+        Who was seen for a moment only is told as nobody: he is the detector's first guess at the walker, mostly.
         """
         ways = [person.course or course_of(person.track) for person in self._people]
         still = [standing(pose, time_s) for pose in self._standing]
         for index, person in enumerate(self._people):
             rivals = [*ways[:index], *ways[index + 1 :], *still]
-            met = any(rival.known and meet(ways[index], rival, time_s) for rival in rivals)
+            meets = [rival for rival in rivals if meet(ways[index], rival, time_s)]
+            met = bool(meets)
             if person.course is None:
                 if met and ways[index].known:
                     person.course, person.met_s = ways[index], time_s
-                    person.track.encounters.append(time_s)
+                    if any(rival.known for rival in meets):
+                        person.track.encounters.append(time_s)
             elif time_s - person.met_s > LONGEST_S or (not met and person.seen_s == self.times[-2]):
                 person.course = None
 
