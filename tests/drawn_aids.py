@@ -25,7 +25,7 @@ from gaitkeeper_shared.simulation.render import drawn
 from gaitkeeper_shared.simulation.walker import Walk
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS, SIDES, other_side
 
-Hands = Literal["push", "rest", "walk"]
+MovedBy = Literal["push", "rest", "walk"]
 """What moves a wheelchair: its user's hands on the rims, another who pushes it, or its user's feet on the floor."""
 
 _STEEL = (150.0, 150.0, 156.0)
@@ -99,7 +99,7 @@ def with_walking_frame(walk: Walk, rate_hz: float, near: Side) -> Scene:
 
 
 def in_wheelchair(
-    patient: SyntheticPatient, way: FloatArray, rate_hz: float, near: Side, moved_by: Hands, aside: float = 0.0
+    patient: SyntheticPatient, way: FloatArray, rate_hz: float, near: Side, moved_by: MovedBy, aside: float = 0.0
 ) -> Scene:
     """Somebody in a wheelchair that is at (T,) metres of its way, ``aside`` metres to its left."""
     anatomy = anatomy_of(patient.height_m)

@@ -35,6 +35,7 @@ SITUATIONS: dict[What, str] = {
 RATE_HZ = 30.0
 SEED = 50
 STRIDES = 4.1
+_COMPARED = ("cadence", "step_length", "knee_range_right", "knee_range_left")
 _SEATED_M_S = 0.9
 _ASIDE_M = 1.3
 _ROOM_M = 0.9
@@ -135,9 +136,6 @@ def measure(clip: Clip) -> Found:
         len(errors),
         held,
     )
-
-
-_COMPARED = ("cadence", "step_length", "knee_range_right", "knee_range_left")
 
 
 def aids() -> str:

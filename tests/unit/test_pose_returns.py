@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.test_pose_identity import BODY_PX, RATE, pose_at, track_of
+from tests.unit.test_pose_identity import BODY_PX, RATE, track_of
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.lab.options import ReadOptions
@@ -15,7 +15,7 @@ from gaitkeeper_client.pose.base import PersonPose
 from gaitkeeper_client.pose.identity import persons
 from gaitkeeper_client.pose.readers.skeletons import BODY_25
 from gaitkeeper_client.pose.returns import walker_with_returns
-from gaitkeeper_client.pose.tracking import Track, travel, walker, walking_score, way_gone
+from gaitkeeper_client.pose.tracking import Track, joined, travel, walker, walking_score, way_gone
 from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.simulation.camera import camera_for
@@ -28,8 +28,8 @@ STEP = 0.7 * BODY_PX / RATE
 PASS = 100.0 + STEP * np.arange(150)
 
 
-def scaled(track: Track, size: float, leg: float = 1.0) -> Track:
-    """The same person seen larger, and with longer legs."""
+def scaled(track: Track, size: float, leg: float = 1.0, up: float = 0.0) -> Track:
+    """The same person seen larger, with longer legs, and so many body sizes higher."""
     out = Track()
     legs = [index for name, index in JOINT_INDEX.items() if name.split("_")[-1] in ("knee", "ankle", "heel", "toe")]
     for frame, time_s, points, confidence in zip(
@@ -38,7 +38,7 @@ def scaled(track: Track, size: float, leg: float = 1.0) -> Track:
         hips = points[[JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]].mean(axis=0)
         moved = hips + size * (points - hips)
         moved[legs] = hips + leg * (moved[legs] - hips)
-        out.add(frame, time_s, PersonPose(moved, confidence))
+        out.add(frame, time_s, PersonPose(moved - [0.0, up * BODY_PX], confidence))
     return out
 
 
@@ -92,17 +92,7 @@ def test_of_two_who_could_be_he_neither_is() -> None:
 @pytest.mark.parametrize(("aside", "size"), [(0.3, 1.0), (0.0, 0.75), (0.0, 1.0)])
 def test_a_track_that_goes_over_to_somebody_who_was_never_seen_alone_is_cut(aside: float, size: float) -> None:
     back = PASS[-1] - STEP * np.arange(120)
-    track = track_of(PASS)
-    other = Track()
-    for number, x in enumerate(back):
-        other.add(
-            150 + number, (150 + number) / RATE, pose_at(float(x), 6.0 * number / RATE, -1, 400.0 - aside * BODY_PX)
-        )
-    other = scaled(other, size)
-    for frame, time_s, points, confidence in zip(
-        other.frames, other.times, other.points, other.confidence, strict=True
-    ):
-        track.add(frame, time_s, PersonPose(points, confidence))
+    track = joined(track_of(PASS), scaled(track_of(back, first=150, facing=-1), size, up=aside))
     found = persons([track])
     if aside == 0.0 and size == 1.0:
         assert len(found) == 1, "alone, on his way and of his size: a film put together, or himself"

@@ -121,13 +121,7 @@ def _goes_backwards(bout: Bout, cleaned: CleanTracks) -> bool:
 
 
 def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEvent], metres: float | None) -> Walk:
-    # Those found also in turns belong to no straight walk.
-    events = tuple(
-        event
-        for event in found
-        if bout.time_s[0] <= event.time_s <= bout.time_s[-1]
-        and (event.type == "foot_strike" or event.confidence >= LEAST_CONFIDENCE or _amid(event, bout))
-    )
+    events = tuple(event for event in found if _counts(event, bout))
     return Walk(
         bout,
         events,
@@ -139,8 +133,12 @@ def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEven
     )
 
 
-def _amid(event: GaitEvent, bout: Bout) -> bool:
-    return bool(min(event.time_s - bout.time_s[0], bout.time_s[-1] - event.time_s) > NEAR_THE_END_S)
+def _counts(event: GaitEvent, bout: Bout) -> bool:
+    """Whether strides of a straight walk are measured from an event; those found also in turns belong to none."""
+    from_the_end_s = float(min(event.time_s - bout.time_s[0], bout.time_s[-1] - event.time_s))
+    if from_the_end_s < 0.0:
+        return False
+    return event.type == "foot_strike" or event.confidence >= LEAST_CONFIDENCE or from_the_end_s > NEAR_THE_END_S
 
 
 def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ...]) -> list[Reason]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -188,13 +188,11 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     if _above(quality, "swapped_share", 0.02):
         notes.append(say("view.swapped"))
     if switches := analysis.source.get("identity_switches_s"):
-        when = ", ".join(f"{time:.1f} s" for time in switches)
-        notes.append(say("view.switched", when=when))
+        notes.append(say("view.switched", when=_moments(switches)))
     elif passed := analysis.source.get("encounters_s"):
-        when = ", ".join(f"{time:.1f} s" for time in passed)
-        notes.append(say("view.passed", when=when))
+        notes.append(say("view.passed", when=_moments(passed)))
     if returns := analysis.source.get("returns_s"):
-        notes.append(say("view.returned", when=", ".join(f"{time:.1f} s" for time in returns)))
+        notes.append(say("view.returned", when=_moments(returns)))
     tracked = quality.get("tracked_share")
     if isinstance(tracked, float) and tracked < 0.9:
         notes.append(say("view.tracked", tracked=tracked))
@@ -204,6 +202,10 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     if analysis.recording is not None and analysis.recording.trajectories.dimensions == 2:
         notes.append(say("view.plane"))
     return tuple(notes)
+
+
+def _moments(seconds: Sequence[float]) -> str:
+    return ", ".join(f"{time:.1f} s" for time in seconds)
 
 
 def _above(quality: Mapping[str, Any], key: str, limit: float) -> bool:

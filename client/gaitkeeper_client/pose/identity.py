@@ -14,9 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from gaitkeeper_client.pose.base import PersonPose
 from gaitkeeper_client.pose.encounters import course_of
-from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, SAME_PERSON, Track, body_size, joined
+from gaitkeeper_client.pose.tracking import LONGEST_ABSENCE_S, SAME_PERSON, Track, joined, usual_size
 from gaitkeeper_shared.arrays import FloatArray
 
 WINDOW_S = 0.4
@@ -142,10 +141,8 @@ def _is_another(track: Track, at: int) -> bool:
     if way is None or min(before.size, after.size) < FEWEST:
         return False
     across = np.array([-way[1], way[0]]) / float(np.linalg.norm(way))
-    levels, sizes = [], []
-    for rows in (before, after):
-        levels.append(float(np.median(centers[rows] @ across)))
-        sizes.append(float(np.median([body_size(PersonPose(track.points[r], track.confidence[r])) for r in rows])))
+    levels = [float(np.median(centers[rows] @ across)) for rows in (before, after)]
+    sizes = [usual_size(track, rows) for rows in (before, after)]
     return (
         abs(levels[1] - levels[0]) > BESIDE_HIS_WAY * sizes[0] or not 1 / OTHER_SIZE < sizes[1] / sizes[0] < OTHER_SIZE
     )

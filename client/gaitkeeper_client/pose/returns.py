@@ -12,8 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gaitkeeper_client.pose.base import PersonPose
-from gaitkeeper_client.pose.tracking import LEAST_SIGHT_S, Track, body_size, joined, seconds_seen, walker, walking_score
+from gaitkeeper_client.pose.tracking import (
+    LEAST_SIGHT_S,
+    Track,
+    joined,
+    seconds_seen,
+    usual_size,
+    walker,
+    walking_score,
+)
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
@@ -41,7 +48,7 @@ class Walker:
 
 def walker_with_returns(tracks: Sequence[Track]) -> Walker | None:
     """The walker and the pieces that are his; None where nobody was seen."""
-    first = walker(list(tracks))
+    first = walker(tracks)
     if first is None:
         return None
     fitting = [track for track in tracks if track is not first and _may_be(track, first)]
@@ -53,11 +60,11 @@ def walker_with_returns(tracks: Sequence[Track]) -> Walker | None:
     return Walker(whole, pieces)
 
 
-def _may_be(track: Track, walker: Track) -> bool:
-    if _overlap(track, walker) or seconds_seen(track) < LEAST_SIGHT_S or walking_score(track) < LEAST_STEPS:
+def _may_be(track: Track, first: Track) -> bool:
+    if _overlap(track, first) or seconds_seen(track) < LEAST_SIGHT_S or walking_score(track) < LEAST_STEPS:
         return False
     for measure, same in ((_size, SAME_SIZE), (_build, SAME_BUILD)):
-        ratio = measure(track) / measure(walker)
+        ratio = measure(track) / measure(first)
         if not 1.0 / same < ratio < same:  # nor where it is not known
             return False
     return True
@@ -68,7 +75,7 @@ def _overlap(one: Track, other: Track) -> bool:
 
 
 def _size(track: Track) -> float:
-    return float(np.median([body_size(PersonPose(*pose)) for pose in zip(track.points, track.confidence, strict=True)]))
+    return usual_size(track, range(len(track.frames)))
 
 
 def _build(track: Track) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,7 +83,7 @@ class Track:
         return float(np.linalg.norm(self.expected(time_s) - trunk_center(pose))) / self.size
 
 
-def walker(tracks: list[Track]) -> Track | None:
+def walker(tracks: Sequence[Track]) -> Track | None:
     """The one who walks, else the one seen longest; None where nobody was seen.
 
     Nobody who is hardly seen walks: the wheels of a chair were taken for a person who took a step in 14 frames.
@@ -195,6 +196,11 @@ def body_size(pose: PersonPose) -> float:
     shoulders, hips = pose.points[_TRUNK[0::2]].mean(axis=0), pose.points[_TRUNK[1::2]].mean(axis=0)
     extent = float(np.nanmax(pose.points[:, 1]) - np.nanmin(pose.points[:, 1]))
     return max(3.0 * float(np.linalg.norm(shoulders - hips)), 0.5 * extent, 1.0)
+
+
+def usual_size(track: Track, samples: Iterable[int]) -> float:
+    """Median of :func:`body_size` over samples of a track."""
+    return float(np.median([body_size(PersonPose(track.points[at], track.confidence[at])) for at in samples]))
 
 
 def same_person(pose: PersonPose, other: PersonPose) -> bool:
