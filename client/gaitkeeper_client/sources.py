@@ -127,7 +127,9 @@ def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysi
         source |= {"width_px": picture.width, "height_px": picture.height}
     if not feet_are_seen(walk) and leg_alone(walk.trajectories) is None:
         return _without_feet(source)
-    analysis = analyse(walk.trajectories, height_m=options.height_m, source=source, picture=picture)
+    analysis = analyse(
+        walk.trajectories, height_m=options.height_m, source=source, picture=picture, segments=walk.segments
+    )
     return _in_its_plane(analysis) if walk.sagittal else analysis
 
 

@@ -30,6 +30,7 @@ def analyze(
     size: given.Size = None,
     mapping: given.MappingFile = None,
     person: given.Person = None,
+    static: given.Static = None,
     speed: given.Speed = None,
     estimator: given.Estimator = None,
     skeleton: given.SkeletonName = None,
@@ -54,7 +55,7 @@ def analyze(
     from gaitkeeper_client.sources import analyse_file
 
     beside.check_tables(tables)
-    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
+    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid, static=static)
     walker = given.check_walker(age, sex, height)
     network = given.estimator_choice(estimator, skeleton)
     with progress(recording.name) as on_progress:

@@ -51,6 +51,14 @@ Person = Annotated[
 Speed = Annotated[
     float | None, typer.Option("--speed", metavar="M/S", help="Speed of the treadmill's belt, metres a second.")
 ]
+Static = Annotated[
+    Path | None,
+    typer.Option(
+        "--static",
+        metavar="FILE",
+        help="Of markers: the trial in which the person stands, with inner markers of knees and ankles.",
+    ),
+]
 
 Estimator = Annotated[
     Path | None,

@@ -49,6 +49,7 @@ def validate(
     size: given.Size = None,
     mapping: given.MappingFile = None,
     person: given.Person = None,
+    static: given.Static = None,
     estimator: given.Estimator = None,
     skeleton: given.SkeletonName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
@@ -68,7 +69,9 @@ def validate(
     from gaitkeeper_client.lab.options import check_options
     from gaitkeeper_client.validation.validate import LeftOut, Said, summary, validate_file, validate_files
 
-    options = replace(check_options(rate=rate, size=size, mapping=mapping, person=person), height_m=height)
+    options = replace(
+        check_options(rate=rate, size=size, mapping=mapping, person=person, static=static), height_m=height
+    )
     said = Said(options, given.estimator_choice(estimator, skeleton))
     if len(recordings) == 1:
         results, left_out = [validate_file(recordings[0], reference, said=said)], list[LeftOut]()
@@ -95,6 +98,8 @@ def _print(document: dict[str, Any]) -> None:
     console.print(_table("event", kinds, _EVENT_COLUMNS))
     if document["angles"]:
         console.print(_table("angle", document["angles"], _ANGLE_COLUMNS))
+    if document["planes"]:
+        console.print(_table("angle in three planes", document["planes"], _ANGLE_COLUMNS))
     for file in document["files"]:
         console.print(f"[dim]{file['name']}: against {file['reference']}, events by {file['event_method']}[/dim]")
         for note in file["notes"]:

@@ -14,8 +14,9 @@ from gaitkeeper_shared.recording import GaitEvent, Recording, Side
 from gaitkeeper_shared.typed_json import from_json
 
 ANALYSIS_SCHEMA = "gaitkeeper.analysis/1"
-SCHEMA_MINOR = 1
-"""Counts the fields added within version 1: 1 added ``minor`` itself and a parameter's ``notes``."""
+SCHEMA_MINOR = 2
+"""Counts the fields added within version 1: 1 added ``minor`` itself and a parameter's ``notes``, 2 a
+cycle's ``planes``."""
 CURVE_POINTS = 101
 """Curves run over 0..100 % of the cycle."""
 
@@ -53,6 +54,8 @@ class Cycle:
     """One gait cycle, from a foot strike to the next of the same foot; times in seconds from the first sample.
 
     ``curves``: angles by name (``knee_flexion_left``...), each :data:`CURVE_POINTS` values in degrees.
+    ``planes``: likewise, the angles of the foot's own side in three planes
+    (:mod:`~gaitkeeper_client.gait.joint_coordinates`); empty where no markers give the segments' axes.
     A contralateral event that was not found inside the cycle is None.
     """
 
@@ -63,6 +66,7 @@ class Cycle:
     opposite_foot_off_s: float | None
     opposite_foot_strike_s: float | None
     curves: Mapping[str, FloatArray] = field(default_factory=dict)
+    planes: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:

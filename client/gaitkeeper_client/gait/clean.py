@@ -75,8 +75,8 @@ def clean(raw: JointTrajectories) -> CleanTracks:
     rate = raw.sample_rate_hz
     count = int(np.floor((raw.time_s[-1] - raw.time_s[0]) * rate + 1e-6)) + 1
     time_s = raw.time_s[0] + np.arange(count) / rate
-    even = _resample(raw.time_s, positions, time_s)
-    confidence = np.clip(_resample(raw.time_s, raw.confidence[..., None], time_s)[..., 0], 0.0, 1.0)
+    even = resampled(raw.time_s, positions, time_s)
+    confidence = np.clip(resampled(raw.time_s, raw.confidence[..., None], time_s)[..., 0], 0.0, 1.0)
     known = np.isfinite(positions[..., 0])
     filled = np.isfinite(even[..., 0]) & ~known[nearest_samples(raw, time_s)]
     smooth = low_pass(even, rate, cutoff_hz(rate))
@@ -183,7 +183,8 @@ def _end_bend(values: FloatArray) -> float:
     return float(min(abs(values[0] - values[1]), abs(values[0] - 2.0 * values[1] + values[2])))
 
 
-def _resample(from_s: FloatArray, values: FloatArray, to_s: FloatArray) -> FloatArray:
+def resampled(from_s: FloatArray, values: FloatArray, to_s: FloatArray) -> FloatArray:
+    """(T, ...) values at other times: monotone cubic between what is known, gaps over :data:`LONGEST_FILL_S` stay."""
     flat = values.reshape(values.shape[0], -1)
     out = np.full((to_s.size, flat.shape[1]), np.nan)
     for column in range(flat.shape[1]):

@@ -16,6 +16,7 @@ from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
+from gaitkeeper_client.gait.joint_coordinates import in_three_planes, smoothed
 from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part, sits, upside_down
 from gaitkeeper_client.gait.lost_markers import clean_walk
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
@@ -27,6 +28,7 @@ from gaitkeeper_client.gait.scale import metres_per_unit
 from gaitkeeper_client.gait.squaring import set_square, views_of
 from gaitkeeper_client.gait.view import View, comes_nearer, estimate_view
 from gaitkeeper_client.gait.walk import in_space
+from gaitkeeper_client.lab.walk import Segment
 from gaitkeeper_client.language.texts import say, worded
 from gaitkeeper_client.pose.camera import CameraMotion
 from gaitkeeper_shared.models.channels import feature_signals
@@ -50,6 +52,7 @@ def analyse(
     picture: Picture | None = None,
     body_share: float = 1.0,
     takes_turns: bool = False,
+    segments: Mapping[str, Segment] | None = None,
 ) -> Analysis:
     """Analyse the walk of one person.
 
@@ -58,7 +61,8 @@ def analyse(
     ``camera``: how the camera moved; None where that is not known, and it is taken to stand still.
     ``picture``: the size of the camera's, without which a view that is not square to the walk cannot be set square.
     ``body_share``: trunk, thigh and shank as the network sees them, over the true ones. ``takes_turns``: whether every
-    other sample is of the picture's mirror image (:mod:`~gaitkeeper_client.pose.mirrored`).
+    other sample is of the picture's mirror image (:mod:`~gaitkeeper_client.pose.mirrored`). ``segments``: those of a
+    laboratory's markers, on the clock of the trajectories.
     """
     if (side := leg_alone(trajectories)) is not None:
         return _refuse([reason("not-walking", detail=say("why.one_leg", side=say(f"sides.{side}")))], source, {})
@@ -90,7 +94,8 @@ def analyse(
     if reasons:
         return _refuse(reasons, source, quality, events)
     recording = Recording(cleaned.tracks, events, _signals(walks), dict(source), quality)
-    cycles = tuple(cycle for walk in walks for cycle in walk.cycles)
+    even = smoothed(segments or {}, trajectories.time_s, cleaned.tracks.time_s, trajectories.sample_rate_hz)
+    cycles = tuple(cycle for walk in walks for cycle in in_three_planes(walk.cycles, walk.bout, even))
     found = without_ways(parameters(walks, cleaned.tracks), camera, bouts)
     return Analysis("analysed", (), source, found, events, cycles, quality, recording)
 

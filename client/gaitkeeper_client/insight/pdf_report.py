@@ -129,6 +129,10 @@ def _angles(sheet: Sheet, view: ReportView, words: Texts) -> None:
         sheet.charts([(words("pdf.profile"), str(view.profile))], columns=1 if view.figures is None else 2)
         sheet.paragraph(words("report.profile_note"), "note")
     sheet.paragraph(words("pdf.curve_norm", norm=view.curve_norm), "note")
+    if view.planes:
+        sheet.heading(words("report.planes"), 3)
+        sheet.charts([(angle.title, str(angle.chart)) for angle in view.planes], columns=3)
+        sheet.paragraph(words("report.planes_note"), "note")
 
 
 def _walk(sheet: Sheet, view: ReportView, words: Texts) -> None:

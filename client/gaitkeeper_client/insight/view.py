@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curv
 from gaitkeeper_client.insight.parameter_view import Headline, ParametersView, headline, parameters_view
 from gaitkeeper_client.insight.standing import DRAFT, Standing, StandingView, standing_view
 from gaitkeeper_client.insight.summary import in_short
-from gaitkeeper_client.insight.wording import ANGLES, fact, title_of
+from gaitkeeper_client.insight.wording import ANGLES, PLANES, fact, title_of
 from gaitkeeper_client.language.texts import Texts, say, texts, worded
 from gaitkeeper_shared import __version__
 
@@ -64,6 +64,7 @@ class ReportView:
     parameters: ParametersView
     aid: str
     angles: tuple[AngleView, ...]
+    planes: tuple[AngleView, ...]
     profile: Markup | None
     deviations: tuple[str, ...]
     curve_norm: str
@@ -103,6 +104,7 @@ def report_view(
         parameters=parameters_view(analysis.parameters, patient, _aid(analysis)),
         aid=_aid(analysis),
         angles=_angles(analysis, band),
+        planes=_planes(analysis),
         profile=_profile(analysis, band) if speed is not None else None,
         deviations=tuple(one.told for one in departures(analysis)),
         curve_norm=_curve_norm(band, speed, patient.age, _aid(analysis)),
@@ -219,6 +221,15 @@ def _angles(analysis: Analysis, band: str) -> tuple[AngleView, ...]:
         if sides := side_curves(analysis.cycles, angle):
             views.append(AngleView(title, curve_chart(title, directions, sides, norm_curve(angle, band))))
     return tuple(views)
+
+
+def _planes(analysis: Analysis) -> tuple[AngleView, ...]:
+    cycles = [replace(cycle, curves=cycle.planes) for cycle in analysis.cycles]
+    return tuple(
+        AngleView(title, curve_chart(title, directions, sides, None))
+        for angle, (title, directions) in PLANES.items()
+        if (sides := side_curves(cycles, angle))
+    )
 
 
 def _timeline(analysis: Analysis) -> Markup | None:

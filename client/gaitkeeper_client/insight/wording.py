@@ -155,6 +155,18 @@ ANGLES: dict[str, tuple[str, tuple[str, str]]] = {
 }
 """By angle: the joint's name, and what positive and negative are called."""
 
+PLANES: dict[str, tuple[str, tuple[str, str]]] = {
+    name: (say(f"planes.{name}"), (say(f"planes.{name}_up"), say(f"planes.{name}_down")))
+    for joint, names in (
+        ("pelvis", ("tilt", "obliquity", "rotation")),
+        ("hip", ("flexion", "adduction", "rotation")),
+        ("knee", ("flexion", "adduction", "rotation")),
+        ("ankle", ("dorsiflexion", "inversion", "rotation")),
+    )
+    for name in (f"{joint}_{movement}" for movement in names)
+}
+"""The same for angles in three planes."""
+
 CHANNELS: dict[str, str] = {
     name: say(f"channels.{name}")
     for name in (

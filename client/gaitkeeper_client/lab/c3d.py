@@ -21,31 +21,56 @@ from gaitkeeper_client.lab.event_names import event_of, lacks_side, without_doub
 from gaitkeeper_client.lab.flat import flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
 from gaitkeeper_client.lab.joints import to_trajectories
+from gaitkeeper_client.lab.segments import segments_of
+from gaitkeeper_client.lab.static import with_static
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent
 
-_ANGLE = re.compile("(?P<side>[lr])(?P<joint>hip|knee|ankle)angles?")
-_ANGLES = {"hip": "hip_flexion", "knee": "knee_flexion", "ankle": "ankle_dorsiflexion"}
+_ANGLE = re.compile("(?P<side>[lr])(?P<joint>pelvis|hip|knee|ankle)angles?")
+_ANGLES: Mapping[str, Mapping[int, str]] = {
+    "pelvis": {0: "pelvis_tilt", 1: "pelvis_obliquity", 2: "pelvis_rotation"},
+    "hip": {0: "hip_flexion", 1: "hip_adduction", 2: "hip_rotation"},
+    "knee": {0: "knee_flexion", 1: "knee_adduction", 2: "knee_rotation"},
+    "ankle": {0: "ankle_dorsiflexion", 2: "ankle_rotation"},
+}
+"""By joint and axis. What Plug-in Gait writes as the ankle's second angle runs against the name that it has there: it
+is not compared."""
 _SIDES = {"l": "left", "r": "right"}
 
 
-def read_c3d(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None, person: str | None = None) -> LabWalk:
-    """One C3D file. Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing``, ``lab-nothing-seen``,
-    ``lab-points-unseen``, ``lab-unit-unknown``, ``lab-unit-contradiction``, ``lab-sides-exchanged``,
-    ``lab-feet-reversed`` or ``person-unknown``."""
+def read_c3d(
+    path: Path,
+    mapping: Mapping[str, tuple[str, ...]] | None = None,
+    person: str | None = None,
+    static: Path | None = None,
+) -> LabWalk:
+    """One C3D file; ``static``: see :mod:`static`.
+
+    Raises ``static-unusable``, ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing``,
+    ``lab-nothing-seen``, ``lab-points-unseen``, ``lab-unit-unknown``, ``lab-unit-contradiction``,
+    ``lab-sides-exchanged``, ``lab-feet-reversed`` or ``person-unknown``.
+    """
     file = read_c3d_file(path)
     markers = _markers(path, file)
     if is_flat(markers):
         walk = flat_walk("c3d", markers, path, mapping, person)
         return replace(walk, events=_events(file, markers), notes=(*walk.notes, *_sideless(file)))
+    markers = with_static(markers, path, static)
     trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True, person=person)
     plates, notes = read_plates(file, frame)
-    return LabWalk("c3d", trajectories, _events(file, markers), plates, frame.notes + notes + _sideless(file))
+    segments = segments_of(markers, path, frame, trajectories, person)
+    notes = frame.notes + notes + _sideless(file)
+    return LabWalk("c3d", trajectories, _events(file, markers), plates, notes, segments=segments)
+
+
+def read_c3d_markers(path: Path) -> Markers:
+    """The markers of a C3D file, in its own axes and unit."""
+    return _markers(path, read_c3d_file(path))
 
 
 def read_c3d_angles(path: Path) -> dict[str, FloatArray]:
-    """The laboratory's own sagittal angles (Plug-in Gait's ``LKneeAngles``...) by our names: (T,) degrees.
+    """The laboratory's own angles (Plug-in Gait's ``LKneeAngles``...) by our names, in three planes: (T,) degrees.
 
     On the clock of the markers, NaN for gaps; empty where the file holds none. Raises as :func:`read_c3d` does.
     """
@@ -53,8 +78,11 @@ def read_c3d_angles(path: Path) -> dict[str, FloatArray]:
     found = {}
     for column, label in enumerate(markers.names):
         match = _ANGLE.fullmatch(label.split(":")[-1].lower())
-        if match and np.isfinite(markers.positions[:, column, 0]).any():
-            found[f"{_ANGLES[match['joint']]}_{_SIDES[match['side']]}"] = markers.positions[:, column, 0]
+        if match:
+            values = markers.positions[:, column]
+            for axis, name in _ANGLES[match["joint"]].items():
+                if np.nan_to_num(values[:, axis]).any():  # what is unknown is written as 0
+                    found[f"{name}_{_SIDES[match['side']]}"] = values[:, axis]
     return found
 
 

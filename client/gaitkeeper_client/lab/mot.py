@@ -140,6 +140,26 @@ def joint_angles(table: MotionTable, path: Path) -> Mapping[str, FloatArray]:
     return found
 
 
+def angles_in_planes(table: MotionTable) -> Mapping[str, FloatArray]:
+    """Pelvis and hip out of the sagittal plane in degrees, in our names and signs with the side behind; each (T,).
+
+    OpenSim turns the pelvis about the ground's axes z, x and y: tilt is positive backwards, list with the right side
+    down, rotation with the right side in front.
+    """
+    factor = 1.0 if table.in_degrees else 180.0 / np.pi
+    column = {short_name(name): number for number, name in enumerate(table.names) if not name.endswith("speed")}
+    found: dict[str, FloatArray] = {}
+    for letter, side in _SIDES.items():
+        own = 1.0 if side == "right" else -1.0
+        signs = {"pelvis_tilt": ("pelvis_tilt", -1.0), "pelvis_list": ("pelvis_obliquity", -own)}
+        signs |= {"pelvis_rotation": ("pelvis_rotation", own)}
+        signs |= {f"hip_{what}_{letter}": (f"hip_{what}", 1.0) for what in ("adduction", "rotation")}
+        for theirs, (ours, sign) in signs.items():
+            if theirs in column:
+                found[f"{ours}_{side}"] = sign * factor * table.values[:, column[theirs]]
+    return found
+
+
 def ground_forces(table: MotionTable, path: Path) -> tuple[GroundForce, ...]:
     """Every plate or foot of a force table. Raises ``lab-points-missing`` where it has none."""
     column = {name: number for number, name in enumerate(table.names)}

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.joints import to_trajectories
+from gaitkeeper_client.lab.segments import segments_of
+from gaitkeeper_client.lab.static import with_static
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_table
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 
@@ -25,10 +27,17 @@ _BONE = "bone"
 _TYPES = ("marker", _BONE, "bone marker", "rigid body", "rigid body marker")
 
 
-def read_motive(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None, person: str | None = None) -> LabWalk:
+def read_motive(
+    path: Path,
+    mapping: Mapping[str, tuple[str, ...]] | None = None,
+    person: str | None = None,
+    static: Path | None = None,
+) -> LabWalk:
     """One CSV file of Motive. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
-    trajectories, frame = to_trajectories(read_motive_markers(path), path, mapping, person=person)
-    return LabWalk("motive-csv", trajectories, notes=frame.notes)
+    markers = with_static(read_motive_markers(path), path, static)
+    trajectories, frame = to_trajectories(markers, path, mapping, person=person)
+    segments = segments_of(markers, path, frame, trajectories, person)
+    return LabWalk("motive-csv", trajectories, notes=frame.notes, segments=segments)
 
 
 def looks_like_motive(first_line: str) -> bool:

@@ -28,7 +28,8 @@ class ReadOptions:
     ``rate_hz``: the camera's. ``size_px``: width, height of the picture. ``mapping``: our joint to the file's own names
     (their mean is taken). ``person``: which of several people, by the file's own name or by number from 1 in order of
     appearance. ``belt_m_s``: speed of the treadmill's belt. ``height_m``: the walker's. ``aid``: what they walked with
-    (crutches, a walker, an orthosis), in the operator's words. The last two are of use for every kind of source.
+    (crutches, a walker, an orthosis), in the operator's words. These two are of use for every kind of source.
+    ``static``: a trial in which the person stands, with markers that the walk lacks.
     """
 
     rate_hz: float | None = None
@@ -38,6 +39,7 @@ class ReadOptions:
     belt_m_s: float | None = None
     height_m: float | None = None
     aid: str | None = None
+    static: Path | None = None
 
     def given(self) -> frozenset[str]:
         """Names of the fields that say something."""
@@ -50,6 +52,7 @@ OPTION_NAMES: Mapping[str, str] = {
     "size_px": "--size",
     "person": "--person",
     "belt_m_s": "--speed",
+    "static": "--static",
 }
 """What the command line calls the fields of :class:`ReadOptions`."""
 
@@ -65,6 +68,7 @@ def check_options(
     person: str | None = None,
     speed: float | None = None,
     aid: str | None = None,
+    static: Path | None = None,
 ) -> ReadOptions:
     """Options as a person writes them. Raises ``option-unusable``, ``mapping-unreadable`` or ``mapping-wrong``.
 
@@ -79,7 +83,7 @@ def check_options(
         raise GaitkeeperError("option-unusable", option="--person", detail="it is empty", example="--person 1")
     joints = {} if mapping is None else read_mapping(mapping)
     pixels = None if size is None else parse_size(size)
-    return ReadOptions(rate, joints, pixels, person and person.strip(), speed, aid=check_aid(aid))
+    return ReadOptions(rate, joints, pixels, person and person.strip(), speed, aid=check_aid(aid), static=static)
 
 
 def check_aid(aid: str | None) -> str | None:

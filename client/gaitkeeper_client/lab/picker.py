@@ -27,10 +27,16 @@ Alternatives = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class MarkerSets:
-    """The table: alternatives per joint, and the pelvis' markers for the hip regression."""
+    """The table: alternatives per joint, the pelvis' markers, and what gives a part of the body three axes.
+
+    ``pairs``: an outer and an inner marker at knee, ankle and ball of the foot. ``bones``: two points for the direction
+    forward and two for that upward.
+    """
 
     joints: Mapping[str, Alternatives]
     pelvis: Mapping[str, Alternatives]
+    pairs: Mapping[str, Alternatives]
+    bones: Mapping[str, tuple[str, ...]]
 
 
 @cache
@@ -42,7 +48,9 @@ def marker_sets() -> MarkerSets:
     def alternatives(rows: Mapping[str, list[list[str]]]) -> dict[str, Alternatives]:
         return {name: tuple(tuple(markers) for markers in row) for name, row in rows.items()}
 
-    return MarkerSets(alternatives(table["joints"]), alternatives(table["pelvis"]))
+    bones = {name: tuple(points) for name, points in table["bones"].items()}
+    joints, pelvis, pairs = (alternatives(table[name]) for name in ("joints", "pelvis", "pairs"))
+    return MarkerSets(joints, pelvis, pairs, bones)
 
 
 def plain_name(name: str) -> str:
@@ -73,6 +81,26 @@ class Picker:
             if left is not None and right is not None:
                 found[f"left_{what}"], found[f"right_{what}"] = left, right
         return found
+
+    def across(self, what: str, side: str) -> FloatArray | None:
+        """(T, 3) from the inner to the outer marker of a pair; None where the file has none that is seen."""
+        options = marker_sets().pairs[what]
+        return self._best([self._way((inner,), (outer,), side) for outer, inner in options])
+
+    def bone(self, what: str, side: str) -> tuple[FloatArray, FloatArray] | None:
+        """(T, 3) forward and (T, 3) up of a part of the body that the file has as axes; None where it has not."""
+        points = [(name,) for name in marker_sets().bones[what]]
+        forward, up = (self._way(points[k], points[k + 1], side) for k in (0, 2))
+        return None if self._best([forward]) is None or forward is None or up is None else (forward, up)
+
+    def spines(self) -> tuple[FloatArray, FloatArray] | None:
+        """(T, 3) from the left to the right front spine, and from the back of the pelvis to its front, or None."""
+        found = self._pelvis()
+        return None if found is None else (found[1] - found[0], 0.5 * (found[0] + found[1]) - found[2])
+
+    def _way(self, start: tuple[str, ...], end: tuple[str, ...], side: str) -> FloatArray | None:
+        first, last = self._mean(start, side), self._mean(end, side)
+        return None if first is None or last is None else last - first
 
     def names(self, what: str, side: str) -> bool:
         """Whether the file has markers of that joint's name on that side, seen or not."""
@@ -138,17 +166,11 @@ class Picker:
         From the middle of the front spines, in metres: 0.24 of the pelvis' depth + 9.9 mm back, 0.30 of its width +
         10.9 mm down, 0.33 of its width + 7.3 mm to the side. Their error in children and adults is 5 to 8 mm each.
         """
-        unit = self._metres_per_unit()
-        table = marker_sets().pelvis
-        left, right = self._best_pair([self._pair(option) for option in table["front"]])
-        if left is None or right is None or not np.isfinite(unit):
+        unit = self.metres_per_unit()
+        pelvis = self._pelvis()
+        if pelvis is None or not np.isfinite(unit):
             return None, None
-        back_left, back_right = self._best_pair([self._pair(option) for option in table["back"]])
-        back = self._best([self._mean(option, "left") for option in table["back_middle"]])
-        if back_left is not None and back_right is not None:
-            back = 0.5 * (back_left + back_right)
-        if back is None:
-            return None, None
+        left, right, back = pelvis
         front = 0.5 * (left + right)
         width, depth = _median_length(right - left), _median_length(front - back)
         rightwards = _unit(right - left)
@@ -164,7 +186,17 @@ class Picker:
         aside = rightwards * (0.33 * width + 0.0073 / unit)
         return centre - aside, centre + aside
 
-    def _metres_per_unit(self) -> float:
+    def _pelvis(self) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """(T, 3) left and right front spine, and the middle of the back; None where one has no marker."""
+        table = marker_sets().pelvis
+        left, right = self._best_pair([self._pair(option) for option in table["front"]])
+        back_left, back_right = self._best_pair([self._pair(option) for option in table["back"]])
+        back = self._best([self._mean(option, "left") for option in table["back_middle"]])
+        if back_left is not None and back_right is not None:
+            back = 0.5 * (back_left + back_right)
+        return None if left is None or right is None or back is None else (left, right, back)
+
+    def metres_per_unit(self) -> float:
         """As the file says; else by the length of the shank, in metres, centimetres or millimetres; NaN for none."""
         declared = self._markers.metres_per_unit
         if np.isfinite(declared):

@@ -131,19 +131,19 @@ def _bvh(path: Path, options: ReadOptions) -> LabWalk:
 def _c3d(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.c3d import read_c3d
 
-    return read_c3d(path, options.mapping, options.person)
+    return read_c3d(path, options.mapping, options.person, options.static)
 
 
 def _trc(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.trc import read_trc
 
-    return read_trc(path, options.mapping, options.person)
+    return read_trc(path, options.mapping, options.person, options.static)
 
 
 def _motive(path: Path, options: ReadOptions) -> LabWalk:
     from gaitkeeper_client.lab.motive import read_motive
 
-    return read_motive(path, options.mapping, options.person)
+    return read_motive(path, options.mapping, options.person, options.static)
 
 
 def _openpose(path: Path, options: ReadOptions) -> LabWalk:
@@ -197,15 +197,16 @@ def _coordinates(path: Path, options: ReadOptions) -> LabWalk:
 _MOTIONS = (".mot", ".sto")
 _BELT = frozenset({"belt_m_s"})
 _NAMED = _BELT | {"mapping"}
+_MARKERS = _NAMED | {"person", "static"}
 _PICTURE = _NAMED | {"rate_hz", "size_px"}
 
 READERS: tuple[Reader, ...] = (
-    Reader("c3d", "C3D (.c3d)", _suffix(".c3d"), _c3d, _NAMED | {"person"}),
-    Reader("trc", "markers as TRC (.trc)", _suffix(".trc"), _trc, _NAMED | {"person"}),
+    Reader("c3d", "C3D (.c3d)", _suffix(".c3d"), _c3d, _MARKERS),
+    Reader("trc", "markers as TRC (.trc)", _suffix(".trc"), _trc, _MARKERS),
     Reader("gaitkit-json", "walks of gaitkit (.json)", _is_gaitkit, _gaitkit, _BELT),
     Reader("bvh", "BVH (.bvh)", _suffix(".bvh"), _bvh, _NAMED),
     Reader("mot", "joint angles of OpenSim (.mot, .sto)", _is_motion, _coordinates, _BELT),
-    Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive, _NAMED | {"person"}),
+    Reader("motive-csv", "OptiTrack Motive (.csv)", _csv("motive"), _motive, _MARKERS),
     Reader("deeplabcut", "DeepLabCut (.csv)", _csv("dlc"), _deeplabcut, _PICTURE | {"person"}),
     Reader("deeplabcut", "DeepLabCut (.h5)", _suffix(".h5", ".hdf5"), _deeplabcut, _PICTURE | {"person"}),
     Reader("landmark-csv", "landmarks as NAME_x, NAME_y (.csv)", _csv("landmarks"), _landmarks, _PICTURE | {"person"}),

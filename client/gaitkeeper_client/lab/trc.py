@@ -17,6 +17,8 @@ import numpy as np
 from gaitkeeper_client.lab.flat import PIXEL, flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
 from gaitkeeper_client.lab.joints import to_trajectories
+from gaitkeeper_client.lab.segments import segments_of
+from gaitkeeper_client.lab.static import with_static
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 from gaitkeeper_shared.arrays import FloatArray
@@ -26,13 +28,20 @@ _PIXELS = ("px", "pixel", "pixels")
 _ROUNDING_S = 0.6e-3
 
 
-def read_trc(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None, person: str | None = None) -> LabWalk:
+def read_trc(
+    path: Path,
+    mapping: Mapping[str, tuple[str, ...]] | None = None,
+    person: str | None = None,
+    static: Path | None = None,
+) -> LabWalk:
     """One TRC file. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
     markers = read_trc_markers(path)
     if is_flat(markers):
         return flat_walk("trc", markers, path, mapping, person)
+    markers = with_static(markers, path, static)
     trajectories, frame = to_trajectories(markers, path, mapping, person=person)
-    return LabWalk("trc", trajectories, notes=frame.notes)
+    segments = segments_of(markers, path, frame, trajectories, person)
+    return LabWalk("trc", trajectories, notes=frame.notes, segments=segments)
 
 
 def read_trc_markers(path: Path) -> Markers:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
@@ -38,12 +40,30 @@ class ForcePlate:
     corners: FloatArray
 
 
+Axis = Literal["forward", "up", "right"]
+"""Of a part of the body, as the person stands: x, y and z of the International Society of Biomechanics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A rigid part of the body by two directions, (T, 3) vectors of any length in the axes of the walk, NaN unseen.
+
+    ``along`` is the direction of the axis ``first`` itself; ``beside`` gives, square to it, that of ``second``.
+    """
+
+    first: Axis
+    along: FloatArray
+    second: Axis
+    beside: FloatArray
+
+
 @dataclass(frozen=True, slots=True)
 class LabWalk:
     """One recording of a laboratory. ``events``: those that the file itself holds, with a side each.
 
     ``notes``: what the reader had to leave out or to assume, in words, for the quality record. ``sagittal``: the points
-    were made of angles in the plane of progression alone, and nothing is known across it.
+    were made of angles in the plane of progression alone, and nothing is known across it. ``segments``: by name
+    (``pelvis``, ``left_thigh``...) those whose three axes the markers give, on the clock of the trajectories.
     """
 
     kind: str
@@ -52,3 +72,4 @@ class LabWalk:
     plates: tuple[ForcePlate, ...] = ()
     notes: tuple[str, ...] = ()
     sagittal: bool = False
+    segments: Mapping[str, Segment] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from gaitkeeper_client.validation.agreement import CurveAgreement
 from gaitkeeper_client.validation.charts import curves_chart, differences_chart
 from gaitkeeper_client.validation.validate import KINDS, Validation
 from gaitkeeper_shared.arrays import FloatArray
@@ -60,7 +61,11 @@ def page(results: Sequence[Validation], document: Mapping[str, Any]) -> str:
         parts += [title, _table("event", document["laboratory_events"])]
     if document["angles"]:
         parts += [Markup("<h2>Joint angles, degrees</h2>"), _table("angle", document["angles"])]
-        parts += [curves_chart(name, _cycles(results, name)) for name in document["angles"]]
+        parts += [curves_chart(name, _cycles([one.angles for one in results], name)) for name in document["angles"]]
+    if document["planes"]:
+        title = Markup("<h2>Joint angles in three planes, of segments with three axes, degrees</h2>")
+        parts += [title, _table("angle", document["planes"])]
+        parts += [curves_chart(name, _cycles([one.planes for one in results], name)) for name in document["planes"]]
     parts.append(Markup("<h2>Recordings</h2>"))
     rows = {one.name: {"reference": one.reference, "events by": one.method, "analysis": one.status} for one in results}
     parts.append(_table("recording", rows))
@@ -79,8 +84,8 @@ def _references(references: Mapping[str, Mapping[str, Any]]) -> Markup:
     return Markup("<h2>Each reference by itself</h2>") + _table("reference, event", rows)
 
 
-def _cycles(results: Sequence[Validation], name: str) -> FloatArray:
-    return np.concatenate([one.angles[name].cycles for one in results if name in one.angles])
+def _cycles(results: Sequence[Mapping[str, CurveAgreement]], name: str) -> FloatArray:
+    return np.concatenate([one[name].cycles for one in results if name in one])
 
 
 def _table(first: str, rows: Mapping[str, Mapping[str, Any]]) -> Markup:

@@ -75,12 +75,13 @@ def named_reference(
 def _table(
     path: Path, recording: Path, walk: JointTrajectories | None, mapping: Mapping[str, tuple[str, ...]] | None
 ) -> Reference:
-    from gaitkeeper_client.lab.mot import joint_angles, read_mot
+    from gaitkeeper_client.lab.mot import angles_in_planes, joint_angles, read_mot
 
     table = read_mot(path)
     shift = _first_time(path) - _first_time(recording)
     if not any("force" in name or name.startswith("f1_") for name in table.names):
-        return Reference("joint angles", (), (), table.time_s + shift, joint_angles(table, path))
+        angles = {**joint_angles(table, path), **angles_in_planes(table)}
+        return Reference("joint angles", (), (), table.time_s + shift, angles)
     if walk is None or walk.dimensions != 3:
         raise GaitkeeperError("validation-no-reference", path=path, detail="forces need 3-D points to name the foot")
     plates = _plates(path, recording, shift, mapping)

@@ -12,6 +12,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.analysis import CURVE_POINTS, Analysis
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
+from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.estimators import EstimatorChoice
 from gaitkeeper_client.validation.agreement import (
     CurveAgreement,
@@ -46,6 +47,8 @@ class Validation:
     events: Mapping[str, EventAgreement]
     durations: Mapping[str, Pairs]
     angles: Mapping[str, CurveAgreement] = field(default_factory=dict)
+    planes: Mapping[str, CurveAgreement] = field(default_factory=dict)
+    """Angles of joints with three axes, over complete cycles."""
     labels: Mapping[str, EventAgreement] = field(default_factory=dict)
     """Against the laboratory's own events, where :attr:`events` are held against force plates."""
     notes: tuple[str, ...] = ()
@@ -102,22 +105,31 @@ def validate_file(path: Path, reference: Path | None = None, *, said: Said = NOT
     known = check_source(path, said.options, said.estimator)
     if isinstance(known, Reader):
         walk = known.read(path, said.options)
-        points: JointTrajectories | None = walk.trajectories
-        mapping = said.options.mapping
+        points, mapping = walk.trajectories, said.options.mapping
         truth = named_reference(reference, path, points, mapping) if reference else own_reference(path, walk)
-        analysis = analyse(walk.trajectories, height_m=said.options.height_m, source={"kind": walk.kind})
-    else:
-        if reference is None:
-            what = "a video" if known is None else f"a file of {known.title}"
-            why = f"{what} holds no other measurement than the one that is to be judged"
-            raise GaitkeeperError("validation-no-reference", path=path, detail=why)
-        points, truth = None, named_reference(reference, path, None)
-        analysis = analyse_file(path, height_m=said.options.height_m, options=said.options, estimator=said.estimator)
-    return compare(path.name, analysis, points, truth)
+        source = {"kind": walk.kind}
+        analysis = analyse(points, height_m=said.options.height_m, source=source, segments=walk.segments)
+        return compare(path.name, analysis, points, truth, walk)
+    if reference is None:
+        what = "a video" if known is None else f"a file of {known.title}"
+        why = f"{what} holds no other measurement than the one that is to be judged"
+        raise GaitkeeperError("validation-no-reference", path=path, detail=why)
+    truth = named_reference(reference, path, None)
+    analysis = analyse_file(path, height_m=said.options.height_m, options=said.options, estimator=said.estimator)
+    return compare(path.name, analysis, None, truth)
 
 
-def compare(name: str, analysis: Analysis, points: JointTrajectories | None, truth: Reference) -> Validation:
-    """Hold an analysis against a reference. ``points``: as read, for angles where the analysis was refused."""
+def compare(
+    name: str,
+    analysis: Analysis,
+    points: JointTrajectories | None,
+    truth: Reference,
+    walk: LabWalk | None = None,
+) -> Validation:
+    """Hold an analysis against a reference.
+
+    ``points``: as read, for angles where the analysis was refused. ``walk``: its segments give angles in three planes.
+    """
     return Validation(
         name,
         truth.source,
@@ -129,6 +141,7 @@ def compare(name: str, analysis: Analysis, points: JointTrajectories | None, tru
             "stride_s": compare_durations(analysis.events, truth.events, "foot_strike", "foot_strike"),
         },
         _angles(analysis, points, truth),
+        _planes(analysis, walk, truth),
         _against_labels(analysis, truth),
         truth.notes + tuple(f"The analysis refused this walk ({one.code}): {one.message}" for one in analysis.reasons),
     )
@@ -143,26 +156,59 @@ def _against_labels(analysis: Analysis, truth: Reference) -> dict[str, EventAgre
 
 def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Reference) -> dict[str, CurveAgreement]:
     from gaitkeeper_client.gait.bouts import find_bouts
-    from gaitkeeper_client.gait.clean import clean
     from gaitkeeper_client.gait.hidden_leg import with_whole_legs
     from gaitkeeper_client.gait.squaring import picture_of, set_square, views_of
 
-    if truth.angle_time_s is None or (analysis.recording is None and points is None):
+    tracks = _tracks(analysis, points)
+    if truth.angle_time_s is None or tracks is None:
         return {}
-    if analysis.recording is not None:
-        tracks = analysis.recording.trajectories
-    else:
-        assert points is not None
-        tracks = clean(points).tracks
     bouts = []
     walks = find_bouts(tracks)
     for bout, view in zip(walks, views_of(walks, tracks.positions, picture_of(analysis)), strict=True):
         whole = with_whole_legs(set_square(bout, view), view)
         bouts.append((bout.time_s, joint_angles(whole.points)))
+    return _agreement(bouts, [f"{angle}_{side}" for angle in ANGLES for side in SIDES], truth, analysis.events)
+
+
+def _planes(analysis: Analysis, walk: LabWalk | None, truth: Reference) -> dict[str, CurveAgreement]:
+    """Angles in three planes against the laboratory's of the same name."""
+    from gaitkeeper_client.gait.bouts import find_bouts
+    from gaitkeeper_client.gait.joint_coordinates import PLANES, during, smoothed, three_planes
+
+    if truth.angle_time_s is None or walk is None or not walk.segments:
+        return {}
+    tracks = _tracks(analysis, walk.trajectories)
+    assert tracks is not None
+    even = smoothed(walk.segments, walk.trajectories.time_s, tracks.time_s, tracks.sample_rate_hz)
+    bouts = [
+        (bout.time_s, three_planes(during(even, bout), bout.heading))
+        for bout in find_bouts(tracks)
+        if isinstance(bout.heading, tuple)
+    ]
+    return _agreement(bouts, [f"{angle}_{side}" for angle in PLANES for side in SIDES], truth, analysis.events)
+
+
+def _tracks(analysis: Analysis, points: JointTrajectories | None) -> JointTrajectories | None:
+    """The cleaned tracks: the analysis' own, or those of the points where it was refused."""
+    from gaitkeeper_client.gait.clean import clean
+
+    if analysis.recording is not None:
+        return analysis.recording.trajectories
+    return None if points is None else clean(points).tracks
+
+
+def _agreement(
+    bouts: Sequence[tuple[FloatArray, Mapping[str, FloatArray]]],
+    names: Sequence[str],
+    truth: Reference,
+    events: Sequence[GaitEvent],
+) -> dict[str, CurveAgreement]:
+    """Each angle that both have. ``bouts``: of every straight walk, its times and its angles, (T,) degrees."""
     found = {}
-    for name in (f"{angle}_{side}" for angle in ANGLES for side in SIDES):
-        if name in truth.angles and bouts:
-            parts = [_curve(time_s, mine[name], truth, name, analysis.events) for time_s, mine in bouts]
+    for name in names:
+        mine = [(time_s, angles[name]) for time_s, angles in bouts if name in angles]
+        if name in truth.angles and mine:
+            parts = [_curve(time_s, angle, truth, name, events) for time_s, angle in mine]
             ours, theirs = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
             if ours.size:
                 ranges = sum((part[2] for part in parts), Pairs())
@@ -213,6 +259,8 @@ def _joined(every: Sequence[Validation]) -> dict[str, Any]:
         document[kind] = sum((one.events[kind] for one in every), EventAgreement()).to_json()
     names = sorted({name for one in every for name in one.angles})
     document["angles"] = {name: _mean([one.angles[name] for one in every if name in one.angles]) for name in names}
+    turned = sorted({name for one in every for name in one.planes})
+    document["planes"] = {name: _mean([one.planes[name] for one in every if name in one.planes]) for name in turned}
     document["durations"] = {
         name: sum((one.durations[name] for one in every), Pairs()).to_json() for name in ("stance_s", "stride_s")
     }

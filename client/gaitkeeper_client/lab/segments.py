@@ -1,0 +1,72 @@
+"""Parts of the body with three axes, where the markers of a laboratory give them: pelvis, thighs, shanks and feet.
+
+Axes after the International Society of Biomechanics: pelvis and thigh by Wu et al. 2002
+(doi:10.1016/S0021-9290(01)00222-6), the shank by its long axis as Grood & Suntay 1983 (doi:10.1115/1.3138397) have it,
+with the malleoli for the axis across. The foot's long axis is that of all our feet, heel to tip; the ball of the foot
+gives the axis across. Where Vicon's Plug-in Gait has written a part's axes, those are taken.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gaitkeeper_client.lab.joints import LabFrame
+from gaitkeeper_client.lab.picker import Picker
+from gaitkeeper_client.lab.subjects import of_one_person
+from gaitkeeper_client.lab.walk import Markers, Segment
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.recording import JointTrajectories
+from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
+
+_LONG = {"thigh": ("knee", "hip"), "shank": ("ankle", "knee")}
+"""By segment: the joints from which and to which its long axis goes upwards."""
+_ACROSS = {"thigh": "knee", "shank": "ankle", "foot": "foot"}
+"""By segment: the pair of markers across it."""
+
+
+def segments_of(
+    markers: Markers, path: Path, frame: LabFrame, tracks: JointTrajectories, person: str | None = None
+) -> dict[str, Segment]:
+    """The segments that one person's markers give, by name. ``tracks``: the joints made of the same markers.
+
+    A name is ``pelvis``, or a side and ``thigh``, ``shank`` or ``foot``. Raises ``person-unknown``.
+    """
+    one, _ = of_one_person(markers, path, person)
+    picker = Picker(one)
+    found: dict[str, Segment] = {}
+    if (spines := picker.spines()) is not None:
+        right, forward = (frame.directions(vector) for vector in spines)
+        found["pelvis"] = Segment("right", right, "forward", forward)
+    for side in SIDES:
+        for part, pair in _ACROSS.items():
+            if (segment := _of_bone(picker, frame, part, side)) is not None:
+                found[f"{side}_{part}"] = segment
+            elif (outwards := picker.across(pair, side)) is not None:
+                across = frame.directions(outwards) * (1.0 if side == "right" else -1.0)
+                found[f"{side}_{part}"] = _by_joints(tracks, part, side, across)
+    return {name: segment for name, segment in found.items() if _seen(segment)}
+
+
+def _of_bone(picker: Picker, frame: LabFrame, part: str, side: str) -> Segment | None:
+    bone = picker.bone(part, side)
+    if bone is None:
+        return None
+    forward, up = (frame.directions(vector) for vector in bone)
+    return Segment("forward", forward, "up", up)
+
+
+def _by_joints(tracks: JointTrajectories, part: str, side: str, across: FloatArray) -> Segment:
+    def at(joint: str) -> FloatArray:
+        track: FloatArray = tracks.positions[:, JOINT_INDEX[f"{side}_{joint}"]]
+        return track
+
+    if part == "foot":
+        return Segment("forward", at("toe") - at("heel"), "right", across)
+    low, high = _LONG[part]
+    return Segment("up", at(high) - at(low), "right", across)
+
+
+def _seen(segment: Segment) -> bool:
+    return bool((np.isfinite(segment.along) & np.isfinite(segment.beside)).all(axis=1).any())

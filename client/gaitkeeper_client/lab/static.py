@@ -1,0 +1,173 @@
+"""Markers that were taken off after a static trial, put back into a walk.
+
+Laboratories set markers at the inner side of knee and ankle for a trial in which the person stands, and take them off
+for the walks. There each is put back from markers of the same segment that stayed on, which keep their distances: the
+anatomical calibration of Cappozzo et al. 1995 (doi:10.1016/0268-0033(95)91394-T), by the rigid motion that fits best
+(Söderkvist & Wedin 1993, doi:10.1016/0021-9290(93)90098-Y).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from gaitkeeper_client.lab.picker import Picker, marker_sets, plain_name
+from gaitkeeper_client.lab.walk import Markers
+from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.skeleton import SIDES
+
+RIGID_M = 0.01
+"""Standard deviation, in the walk, of a distance within a segment, at most: of the walks at hand, those of the thigh's
+skin to the hip reach 9 mm."""
+LONGEST = 1.2
+"""Of the distance between a segment's ends: no marker of it is farther from either."""
+MOST = 12
+"""Markers of a segment that are looked at, the steadiest: more tell nothing new."""
+LEAST_SPREAD_M = 0.015
+"""Root mean square distance of a segment's markers from one line, at least: else they do not tell how it turns."""
+SAME_M = 0.02
+"""Root mean square distance between both trials' markers of a segment, laid over each other, at most: beyond, markers
+were moved between them."""
+FEWEST = 3
+"""Markers that tell how a segment stands."""
+_FAR_END = {"knee": "hip", "ankle": "knee"}
+"""By pair: the joint at the other end of the segment that both of its markers belong to."""
+
+
+def with_static(walk: Markers, path: Path, static_path: Path | None) -> Markers:
+    """The walk with the inner markers of knees and ankles that only the static trial has, behind its own.
+
+    ``static_path``: None for a walk that is taken as it is. Raises ``static-unusable`` where the trial gives no marker,
+    or where markers were moved between the trials, and what the file's reader raises.
+    """
+    if static_path is None:
+        return walk
+    static = _read(static_path)
+    added: dict[str, FloatArray] = {}
+    for side in SIDES:
+        for pair in _FAR_END:
+            found = _pair(static, pair, side)
+            if found is not None and plain_name(found[1]) not in {plain_name(name) for name in walk.names}:
+                outer, inner = found
+                track = _put_back(inner, _cluster(walk, static, pair, side, outer), walk, static, static_path)
+                if track is not None:
+                    added[inner] = track
+    if not added:
+        why = f"it has no marker at the inner side of a knee or ankle that could be put back into {path.name}"
+        raise GaitkeeperError("static-unusable", path=static_path, detail=why)
+    tracks = [walk.positions, *(track[:, None] for track in added.values())]
+    return replace(walk, names=(*walk.names, *added), positions=np.concatenate(tracks, axis=1))
+
+
+def _read(path: Path) -> Markers:
+    from gaitkeeper_client.lab.c3d import read_c3d_markers
+    from gaitkeeper_client.lab.motive import read_motive_markers
+    from gaitkeeper_client.lab.trc import read_trc_markers
+
+    readers = {".c3d": read_c3d_markers, ".trc": read_trc_markers, ".csv": read_motive_markers}
+    if path.suffix.lower() not in readers:
+        raise GaitkeeperError("static-unusable", path=path, detail="it is no C3D, TRC or Motive file of markers")
+    return readers[path.suffix.lower()](path)
+
+
+def _pair(static: Markers, pair: str, side: str) -> tuple[str, str] | None:
+    """The names, as the static trial has them, of the outer and the inner marker at a joint."""
+    own = {plain_name(name): name for name in reversed(static.names)}
+    for option in marker_sets().pairs[pair]:
+        outer, inner = (name.format(s=side[0], side=side) for name in option)
+        if outer in own and inner in own:
+            return own[outer], own[inner]
+    return None
+
+
+def _cluster(walk: Markers, static: Markers, pair: str, side: str, outer: str) -> list[tuple[int, int]]:
+    """Columns in the walk and in the static trial of a segment's markers: those that keep their distances.
+
+    The largest set with the outer marker of which every two do, and each to the joint at the segment's other end; of
+    several the one whose distances are the steadiest.
+    """
+    columns, there = _columns(walk), _columns(static)
+    far = Picker(walk).joints().get(f"{side}_{_FAR_END[pair]}")
+    if far is None or plain_name(outer) not in columns:
+        return []
+    near = walk.positions[:, columns[plain_name(outer)]]
+    limit = RIGID_M / Picker(walk).metres_per_unit()
+    reach = LONGEST * float(np.nanmedian(np.linalg.norm(near - far, axis=1)))
+    steady = {}
+    for name in (columns.keys() & there.keys()) - _feet(side):
+        track = walk.positions[:, columns[name]]
+        spread = [_spread(track, end) for end in (near, far)]
+        if max(spread) <= limit and all(
+            np.nanmedian(np.linalg.norm(track - end, axis=1)) <= reach for end in (near, far)
+        ):
+            steady[name] = sum(spread)
+    names = sorted(steady, key=lambda name: (steady[name], name))[:MOST]
+    apart = {
+        (one, other): _spread(walk.positions[:, columns[one]], walk.positions[:, columns[other]])
+        for one, other in combinations(names, 2)
+    }
+    best: tuple[str, ...] = ()
+    for count in range(len(names), FEWEST - 1, -1):
+        sets = [one for one in combinations(names, count) if all(apart[two] <= limit for two in combinations(one, 2))]
+        if sets:
+            best = min(sets, key=lambda one: sum(apart[two] for two in combinations(one, 2)))
+            break
+    return [(columns[name], there[name]) for name in best]
+
+
+def _columns(markers: Markers) -> Mapping[str, int]:
+    return {plain_name(name): column for column, name in reversed(list(enumerate(markers.names)))}
+
+
+def _feet(side: str) -> set[str]:
+    """Names of the foot's markers: their distance to knee and ankle hardly changes, and they move with neither."""
+    table = marker_sets()
+    options = [*table.joints["heel"], *table.joints["toe"], *table.pairs["foot"]]
+    return {name.format(s=side[0], side=side) for option in options for name in option}
+
+
+def _spread(track: FloatArray, end: FloatArray) -> float:
+    apart = np.linalg.norm(track - end, axis=1)
+    seen = apart[np.isfinite(apart)]
+    return float(seen.std()) if seen.size > 1 else float("inf")
+
+
+def _put_back(
+    inner: str, cluster: list[tuple[int, int]], walk: Markers, static: Markers, path: Path
+) -> FloatArray | None:
+    """(T, 3) of a marker of the static trial in the walk, in its unit; NaN where too few of its segment are seen."""
+    units = Picker(static).metres_per_unit() / Picker(walk).metres_per_unit()
+    standing = np.nanmedian(static.positions, axis=0) * units
+    model = standing[[column for _, column in cluster]] if cluster else np.empty((0, 3))
+    place = standing[static.names.index(inner)]
+    known = np.isfinite(model).all(axis=1)
+    tracks = walk.positions[:, [column for column, _ in cluster]] if cluster else np.empty((len(walk.time_s), 0, 3))
+    track = np.full((len(walk.time_s), 3), np.nan)
+    misfits = []
+    least = LEAST_SPREAD_M / Picker(walk).metres_per_unit()
+    for frame, points in enumerate(tracks):
+        seen = known & np.isfinite(points).all(axis=1)
+        if seen.sum() < FEWEST or not np.isfinite(place).all() or _off_a_line(model[seen]) < least:
+            continue
+        middle, there = model[seen].mean(axis=0), points[seen].mean(axis=0)
+        turn, misfit = Rotation.align_vectors(points[seen] - there, model[seen] - middle)
+        misfits.append(misfit / np.sqrt(seen.sum()))
+        track[frame] = there + turn.apply(place - middle)
+    if not misfits:
+        return None
+    if (misfit := float(np.median(misfits)) * Picker(walk).metres_per_unit()) > SAME_M:
+        why = f"the markers of {inner}'s segment lie {1000.0 * misfit:.0f} mm otherwise than in the walk"
+        raise GaitkeeperError("static-unusable", path=path, detail=why)
+    return track
+
+
+def _off_a_line(points: FloatArray) -> float:
+    """Root mean square distance of points from the line that fits them best."""
+    values = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return float(np.sqrt((values[1:] ** 2).sum() / len(points)))
