@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
-from gaitkeeper_client.gait.bouts import SHORTEST_BOUT_S, Bout, find_bouts, walks_backwards
+from gaitkeeper_client.gait.bouts import SHORTEST_BOUT_S, SHORTEST_ON_THE_SPOT_S, Bout, find_bouts, walks_backwards
 from gaitkeeper_client.gait.clean import LONGEST_FILL_S, CleanTracks, stretches
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
@@ -170,7 +170,7 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
         return [reason("recording-too-short", what=say("why.straight_walk"), needed=SHORTEST_BOUT_S)]
     cycles = sum(len(walk.cycles) for walk in walks)
     if cycles < FEWEST_CYCLES:
-        return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES, detail=_why_so_few(cleaned))]
+        return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES, detail=_why_so_few(raw, cleaned))]
     return []
 
 
@@ -185,8 +185,11 @@ def _cut_up(cleaned: CleanTracks) -> float:
     return max(((after - before) / rate_hz for (_, before), (after, _) in pairwise(parts)), default=0.0)
 
 
-def _why_so_few(cleaned: CleanTracks) -> str:
-    return _out_of_sight(cleaned.longest_gap_s) if cleaned.longest_gap_s > LONGEST_FILL_S else say("why.once")
+def _why_so_few(raw: JointTrajectories, cleaned: CleanTracks) -> str:
+    if cleaned.longest_gap_s > LONGEST_FILL_S:
+        return _out_of_sight(cleaned.longest_gap_s)
+    duration_s = float(raw.time_s[-1] - raw.time_s[0])
+    return say("why.one_stride", seconds=duration_s) if duration_s < SHORTEST_ON_THE_SPOT_S else say("why.once")
 
 
 def _out_of_sight(gap_s: float) -> str:
