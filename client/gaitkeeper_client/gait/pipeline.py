@@ -21,7 +21,7 @@ from gaitkeeper_client.gait.lost_markers import clean_walk
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.perspective import Picture
-from gaitkeeper_client.gait.quality import describe
+from gaitkeeper_client.gait.quality import describe, describe_view
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
 from gaitkeeper_client.gait.scale import metres_per_unit
 from gaitkeeper_client.gait.squaring import set_square, views_of
@@ -86,7 +86,10 @@ def analyse(
     quality["event_method"] = chosen.name
     if backwards:
         quality["walks_backwards"] = backwards
-    reasons = [reason("walks-backwards")] if backwards and not bouts else _reasons(trajectories, cleaned, walks)
+    whole = estimate_view(positions)
+    reasons = [reason("walks-backwards")] if backwards and not bouts else _reasons(trajectories, cleaned, walks, whole)
+    if any(why.code == "view-unfit" for why in reasons):
+        quality |= describe_view(whole)  # that of the walks may be another, and the refusal names this one
     if reasons:
         return _refuse(reasons, source, quality, events)
     recording = Recording(cleaned.tracks, events, _signals(walks), dict(source), quality)
@@ -141,12 +144,11 @@ def _counts(event: GaitEvent, bout: Bout) -> bool:
     return event.type == "foot_strike" or event.confidence >= LEAST_CONFIDENCE or from_the_end_s > NEAR_THE_END_S
 
 
-def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ...]) -> list[Reason]:
-    """Why the whole analysis is refused; empty where it is not."""
+def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ...], view: View) -> list[Reason]:
+    """Why the whole analysis is refused; empty where it is not. ``view``: of all that is seen, walking or not."""
     reasons = []
     if raw.sample_rate_hz < LOWEST_RATE_HZ - 0.05:  # time stamps are rounded
         reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
-    view = estimate_view(cleaned.tracks.positions)
     name = worded(view.name)
     if view.name != "unknown":
         name = say("why.off_the_side", view=name, azimuth=view.azimuth_deg)
