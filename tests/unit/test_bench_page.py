@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from tests.bench import page
+from tests.bench.__main__ import LONG, MEASUREMENTS
 from tests.bench.result import Result
 
 
@@ -28,3 +30,11 @@ def test_a_measurement_replaces_its_own_numbers_only(tmp_path: Path, monkeypatch
     before, after = written.split("<!-- measured -->")[0], written.split("<!-- end of measured -->")[1]
     assert text.startswith(before)
     assert text.endswith(after)
+
+
+def test_every_measurement_can_be_taken_and_is_told_on_the_page() -> None:
+    text = page.PAGE.read_text("utf-8")
+    assert not set(MEASUREMENTS) & set(LONG)
+    for name in MEASUREMENTS + LONG:
+        assert callable(import_module(f"tests.bench.{name}").measure), name
+        assert f"| `{name}` |" in text, name
