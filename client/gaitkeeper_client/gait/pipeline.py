@@ -16,7 +16,7 @@ from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
-from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part, sits, upside_down
+from gaitkeeper_client.gait.legs_seen import leg_alone, legs_part, sits, upside_down
 from gaitkeeper_client.gait.lost_markers import clean_walk
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
@@ -29,6 +29,7 @@ from gaitkeeper_client.gait.view import View, comes_nearer, estimate_view
 from gaitkeeper_client.gait.walk import in_space
 from gaitkeeper_client.language.texts import say, worded
 from gaitkeeper_client.pose.camera import CameraMotion
+from gaitkeeper_client.pose.tracking import LEAST_SIGHT_S
 from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
@@ -63,7 +64,7 @@ def analyse(
     if (side := leg_alone(trajectories)) is not None:
         return _refuse([reason("not-walking", detail=say("why.one_leg", side=say(f"sides.{side}")))], source, {})
     if not _enough_to_see(trajectories):
-        return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
+        return _refuse([reason("no-person", seconds=LEAST_SIGHT_S)], source, {})
     if upside_down(trajectories):
         return _refuse([reason("upside-down")], source, {})
     cleaned = clean_walk(trajectories)
@@ -100,7 +101,7 @@ def analyse(
 
 def nobody(source: Mapping[str, Any]) -> Analysis:
     """The analysis of a recording in which nobody is seen at all."""
-    return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
+    return _refuse([reason("no-person", seconds=LEAST_SIGHT_S)], source, {})
 
 
 def _refuse(
@@ -114,7 +115,7 @@ def _enough_to_see(trajectories: JointTrajectories) -> bool:
         return False
     hips = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
     seen = np.isfinite(trajectories.positions[:, hips]).all(axis=(1, 2))
-    return float(np.count_nonzero(seen)) / trajectories.sample_rate_hz >= SHORTEST_SIGHT_S
+    return float(np.count_nonzero(seen)) / trajectories.sample_rate_hz >= LEAST_SIGHT_S
 
 
 def _goes_backwards(bout: Bout, cleaned: CleanTracks) -> bool:
