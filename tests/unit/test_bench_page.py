@@ -25,6 +25,7 @@ def test_a_measurement_replaces_its_own_numbers_only(tmp_path: Path, monkeypatch
     assert {name: entry["value"] for name, entry in entries.items()} == {"of_old": 9.75, "one": 3.0, "two": 2.0}
     text = page.PAGE.read_text("utf-8")
     assert "| `one` | 3.00 s |" in text
+    assert all(line in text for line in written.splitlines() if line.startswith("| `round_")), "not measured here"
     assert "| `two` | 2.00 | 4 over 2 | 0.5 |" in text
     assert "of_old" not in text  # nobody knows of when that is
     before, after = written.split("<!-- measured -->")[0], written.split("<!-- end of measured -->")[1]
