@@ -172,7 +172,8 @@ def _hidden(quality: Mapping[str, Any]) -> set[str]:
     """What is for programs, or means nothing for laboratory points."""
     hidden = {"straight_walks", "metres_per_unit", "event_method", "camera_shift"}
     hidden |= {key for key in ("turns",) if not quality.get(key)}
-    return hidden | {"view_azimuth_deg", "direction"} if quality.get("view") == "laboratory" else hidden
+    laboratory = {"view_azimuth_deg", "direction", "camera"}
+    return hidden | laboratory if quality.get("view") == "laboratory" else hidden
 
 
 def _cautions(analysis: Analysis) -> tuple[str, ...]:
@@ -197,11 +198,17 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     if isinstance(tracked, float) and tracked < 0.9:
         notes.append(say("view.tracked", tracked=tracked))
     azimuth = quality.get("view_azimuth_deg")
-    if isinstance(azimuth, float) and abs(azimuth) > 20:
+    if isinstance(azimuth, float) and abs(azimuth) > 20 and _angles_as_seen(analysis):
         notes.append(say("view.oblique", azimuth=abs(azimuth)))
     if analysis.recording is not None and analysis.recording.trajectories.dimensions == 2:
         notes.append(say("view.plane"))
     return tuple(notes)
+
+
+def _angles_as_seen(analysis: Analysis) -> bool:
+    """Whether there are angles, and they were not set square: those of an oblique view come out too small."""
+    notes = (note.code for parameter in analysis.parameters.values() for note in parameter.notes)
+    return analysis.status == "analysed" and "set-square" not in notes
 
 
 def _moments(seconds: Sequence[float]) -> str:
