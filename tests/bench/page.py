@@ -46,8 +46,7 @@ def write(entries: dict[str, dict[str, Any]]) -> None:
         rest = " | ".join(str(entry.get(key, "")) for key in ("detail", "load", "at", "commit"))
         lines.append(f"| `{name}` | {value} | {rest} |")
     before, _, rest = PAGE.read_text("utf-8").partition(_BEGIN)
-    for line in rest.partition(_END)[0].splitlines():
-        if line.startswith("| `") and line.split("`")[1] not in entries:
-            lines.append(line)
+    rows = [line for line in rest.partition(_END)[0].splitlines() if line.startswith("| `")]
+    lines += [row for row in rows if row.split("`")[1] not in entries]
     text = "\n".join([f"{before}{_BEGIN}", *lines, _END]) + rest.partition(_END)[2]
     write_durably(PAGE, text.encode(), mode=0o644)
