@@ -26,6 +26,8 @@ LABELS = (
     "The reference is what the laboratory marked, and the file does not say how it found it. Marked by a coordinate "
     "method, as is common, it is itself 10 to 50 ms away from a force plate: this is agreement, not accuracy."
 )
+TRUTH = "truth of the simulation"
+"""The source of a drawn walker's events and angles, which are ours by definition."""
 MILLIMETRES = 20.0
 """No laboratory is so many metres long: a centre of pressure farther out is in millimetres."""
 
@@ -181,4 +183,4 @@ def _truth(path: Path) -> Reference:
         curves = {name: np.asarray(one, dtype=np.float64) for name, one in document["angles"]["curves"].items()}
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise GaitkeeperError("validation-reference-unknown", path=path) from error
-    return Reference("truth of the simulation", events, spans_of_labels(events), time_s, curves)
+    return Reference(TRUTH, events, spans_of_labels(events), time_s, curves)
