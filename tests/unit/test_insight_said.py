@@ -10,6 +10,7 @@ import pytest
 from insight_fixtures import walk_analysis
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
+from gaitkeeper_client.gait.measure import BySide, coefficient_of_variation
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.insight.charts.walk import KeyFrame, stick_figures
 from gaitkeeper_client.insight.report import render_report
@@ -46,6 +47,17 @@ def test_counts_of_strides_read_as_english_however_many(n: int) -> None:
     why = refused("s", "too-few-strides", n, n=n, of="strides", needed=10).refused
     assert why is not None
     assert why.message.startswith(f"Too few strides: {n} seen, 10 needed.")
+
+
+def test_a_foot_s_only_stride_is_said_not_to_count_where_variability_is_withheld() -> None:
+    """Others count it: a report with two cycles must not say that none was seen."""
+    for values, told in (
+        (BySide((1.0,), (1.1,)), "Too few strides beside another one of the same foot: 0 seen, 10 needed."),
+        (BySide((1.0, 1.1), (1.1, 1.2)), "Too few strides: 4 seen, 10 needed."),
+    ):
+        why = coefficient_of_variation("stride_time_cv", (), values).refused
+        assert why is not None
+        assert why.message.startswith(told)
 
 
 @pytest.mark.parametrize("ahead", [0.4, 1.3])
