@@ -13,7 +13,8 @@ from gaitkeeper_client.gait.analysis import Analysis, Reason
 from gaitkeeper_client.gait.measure import BySide, coefficient_of_variation
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.insight.charts.walk import KeyFrame, stick_figures
-from gaitkeeper_client.insight.report import render_report
+from gaitkeeper_client.insight.report import UNNAMED, render_report
+from gaitkeeper_client.insight.summary import in_short
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
 
 TOO_SMALL = "joint angles come out too small"
@@ -40,6 +41,28 @@ def test_a_laboratory_s_report_tells_of_no_camera_and_no_video() -> None:
     assert "<dt>Camera" not in told
     assert "video" not in re.sub(r"<style>.*?</style>", "", told, flags=re.DOTALL).lower()
     assert "<dt>Camera</dt><dd>still</dd>" in render_report(oblique())
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"left": 3, "right": 3}, ("No joint's mean curve",)),
+        ({"left": 3, "right": 1}, ("No joint's mean curve", "Of the right leg fewer than two")),
+        ({"left": 0, "right": 2}, ("No joint's mean curve", "Of the left leg fewer than two")),
+        ({"left": 1, "right": 1}, ("Joint curves were not held against the norm",)),
+        ({"left": 0, "right": 0}, ()),
+    ],
+)
+def test_of_a_single_cycle_no_curve_is_said_to_lie_in_the_norm(seen: dict[str, int], told: tuple[str, ...]) -> None:
+    walk = walk_analysis("healthy", 3)
+    own = {side: [one for one in walk.cycles if one.side == side][:count] for side, count in seen.items()}
+    few = dataclasses.replace(walk, cycles=(*own["left"], *own["right"]))
+    lines = [line for line in in_short(few, None, UNNAMED, "") if "curve" in line]
+    assert len(lines) == len(told), lines
+    assert all(line.startswith(start) for line, start in zip(lines, told, strict=True))
+    page = render_report(few)
+    assert ("No mean curve leaves" in page) == ("No joint's mean curve" in told)
+    assert all(line in page for line in lines if line.startswith(("Of the", "Joint curves")))
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])

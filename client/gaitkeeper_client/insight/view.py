@@ -16,7 +16,7 @@ from gaitkeeper_client.insight.charts.profile import profile_chart
 from gaitkeeper_client.insight.charts.walk import stick_figures, timeline_chart
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, key_frames, side_curves
-from gaitkeeper_client.insight.departures import departures
+from gaitkeeper_client.insight.departures import departures, judged, told_unjudged
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
 from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curve, speed_band
@@ -66,6 +66,7 @@ class ReportView:
     angles: tuple[AngleView, ...]
     profile: Markup | None
     deviations: tuple[str, ...]
+    undeparted: tuple[str, ...]
     curve_norm: str
     timeline: Markup | None
     figures: Markup | None
@@ -105,6 +106,7 @@ def report_view(
         angles=_angles(analysis, band),
         profile=_profile(analysis, band) if speed is not None else None,
         deviations=tuple(one.told for one in departures(analysis)),
+        undeparted=_undeparted(analysis),
         curve_norm=_curve_norm(band, speed, patient.age, _aid(analysis)),
         timeline=_timeline(analysis),
         figures=stick_figures(frames) if frames else None,
@@ -156,6 +158,12 @@ def _hold(age: float | None, aid: str) -> str:
     if age is not None and age < CURVES_FROM:
         return say("view.not_for_child", curves_from=CURVES_FROM)
     return ""
+
+
+def _undeparted(analysis: Analysis) -> tuple[str, ...]:
+    """What is said where no curve leaves the norm, or where nothing tells whether it does."""
+    none = (say("report.no_departures"),) if judged(analysis) and not departures(analysis) else ()
+    return none + told_unjudged(analysis)
 
 
 def _profile(analysis: Analysis, band: str) -> Markup | None:
