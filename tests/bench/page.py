@@ -36,7 +36,8 @@ def keep(results: Sequence[Result], load: float) -> None:
 
 
 def write(entries: dict[str, dict[str, Any]]) -> None:
-    """Write the table of the page anew."""
+    """Write the table of the page anew; rows of measurements that the file beside does not know stay: it is not kept
+    with the sources, and a fresh copy of these has none."""
     lines = ["| name | value | absolute, there and then | load before | at, UTC | commit |", "| --- |" + " --- |" * 5]
     for name, entry in entries.items():
         if "commit" not in entry:  # nobody knows of when that is
@@ -45,5 +46,7 @@ def write(entries: dict[str, dict[str, Any]]) -> None:
         rest = " | ".join(str(entry.get(key, "")) for key in ("detail", "load", "at", "commit"))
         lines.append(f"| `{name}` | {value} | {rest} |")
     before, _, rest = PAGE.read_text("utf-8").partition(_BEGIN)
+    rows = [line for line in rest.partition(_END)[0].splitlines() if line.startswith("| `")]
+    lines += [row for row in rows if row.split("`")[1] not in entries]
     text = "\n".join([f"{before}{_BEGIN}", *lines, _END]) + rest.partition(_END)[2]
     write_durably(PAGE, text.encode(), mode=0o644)

@@ -26,7 +26,7 @@ class Measured:
     output: dict[str, Any]
 
 
-def render(path: Path, passes: int) -> int:
+def render(path: Path, passes: int, size: tuple[int, int] = SIZE) -> int:
     """Write a video of a walker who crosses the picture ``passes`` times; the number of its frames.
 
     Every second pass is the mirrored one, so that the walker is where they left it, on the way back.
@@ -41,9 +41,9 @@ def render(path: Path, passes: int) -> int:
 
     patient = draw_patient("bench", "healthy", 5)
     walk = Walk(patient, (STRIDES + 1.1) * pattern_of(patient).stride_time)
-    camera = camera_for(walk.trajectories(100.0).positions, SIZE, "side", "left_to_right")
+    camera = camera_for(walk.trajectories(100.0).positions, size, "side", "left_to_right")
     images = list(frames(walk, camera, RATE_HZ))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), RATE_HZ, SIZE)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), RATE_HZ, size)
     try:
         for number in range(passes):
             for image in images:
@@ -53,12 +53,12 @@ def render(path: Path, passes: int) -> int:
     return passes * len(images)
 
 
-def run(module: str, *arguments: object) -> Measured:
+def run(module: str, *arguments: object, timeout_s: float = TIMEOUT_S) -> Measured:
     """Run a module of this folder, which prints one line of JSON and its peak memory after it."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     if done.returncode != 0:
@@ -67,9 +67,11 @@ def run(module: str, *arguments: object) -> Measured:
     return Measured(seconds, float(peak), json.loads(output))
 
 
-def analyse(path: Path, folder: Path) -> Measured:
+def analyse(
+    path: Path, folder: Path, module: str = "tests.bench.analyze_process", timeout_s: float = TIMEOUT_S
+) -> Measured:
     """``gaitkeeper analyze``: start-up, video, numbers, analysis.json and report.html."""
-    measured = run("tests.bench.analyze_process", path, folder)
+    measured = run(module, path, folder, timeout_s=timeout_s)
     if measured.output["status"] != "analysed" or not (folder / "report.html").is_file():
         raise RuntimeError(f"{path.name} was not analysed: {measured.output['reasons']}")
     return measured
@@ -77,5 +79,14 @@ def analyse(path: Path, folder: Path) -> Measured:
 
 def peak_mib() -> float:
     """The highest resident memory of this process in MiB. Not ``getrusage``: that includes the parent's before exec."""
+    return _status_mib("VmHWM")
+
+
+def resident_mib() -> float:
+    """The resident memory of this process now, in MiB."""
+    return _status_mib("VmRSS")
+
+
+def _status_mib(key: str) -> float:
     status = Path("/proc/self/status").read_text("ascii")
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024.0
+    return int(next(line for line in status.splitlines() if line.startswith(key)).split()[1]) / 1024.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ingest_fixtures import obey
+from ingest_fixtures import obey, signatures
 
 from gaitkeeper_client.vault.home import SiteHome, create_home
 from gaitkeeper_client.vault.ingest import IngestSummary, Source, ingest
@@ -60,6 +61,19 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
     again = run(home, key, [given[0], given[2], given[4]])
     assert (again.count("already_stored"), again.count("refused"), again.exit_status) == (2, 1, 0)
     assert run(home, key, [given[4]]).exit_status == 3
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_as_many_files_are_analysed_at_once_as_there_are_cores(tmp_path: Path) -> None:
+    """Each file's analysis waits for as many processes as there are cores: fewer would all be one too few."""
+    home, key = make_site(tmp_path / "site")
+    cores = len(os.sched_getaffinity(0))
+    given = sources(tmp_path, *["meet"] * (2 * cores))
+    with Vault.open(home, key) as vault:
+        summary = ingest(home, vault, given, analyse=obey)
+    assert summary.count("stored") == 2 * cores
+    assert len(signatures(tmp_path)) == cores
+    assert str(os.getpid()) not in signatures(tmp_path)
 
 
 def test_a_hanging_file_is_given_up(tmp_path: Path) -> None:

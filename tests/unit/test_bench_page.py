@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from tests.bench import page
+from tests.bench.__main__ import LONG, MEASUREMENTS
 from tests.bench.result import Result
 
 
@@ -23,8 +25,17 @@ def test_a_measurement_replaces_its_own_numbers_only(tmp_path: Path, monkeypatch
     assert {name: entry["value"] for name, entry in entries.items()} == {"of_old": 9.75, "one": 3.0, "two": 2.0}
     text = page.PAGE.read_text("utf-8")
     assert "| `one` | 3.00 s |" in text
+    assert all(line in text for line in written.splitlines() if line.startswith("| `round_")), "not measured here"
     assert "| `two` | 2.00 | 4 over 2 | 0.5 |" in text
     assert "of_old" not in text  # nobody knows of when that is
     before, after = written.split("<!-- measured -->")[0], written.split("<!-- end of measured -->")[1]
     assert text.startswith(before)
     assert text.endswith(after)
+
+
+def test_every_measurement_can_be_taken_and_is_told_on_the_page() -> None:
+    text = page.PAGE.read_text("utf-8")
+    assert not set(MEASUREMENTS) & set(LONG)
+    for name in MEASUREMENTS + LONG:
+        assert callable(import_module(f"tests.bench.{name}").measure), name
+        assert f"| `{name}` |" in text, name

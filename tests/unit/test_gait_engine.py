@@ -23,6 +23,7 @@ from gaitkeeper_client.gait.refusals import TABLE
 from gaitkeeper_client.gait.statistics import mean_with_ci95
 from gaitkeeper_client.gait.swaps import repair_swaps
 from gaitkeeper_client.gait.view import estimate_view
+from gaitkeeper_client.language.texts import worded
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, decode_recording, encode_recording
 from gaitkeeper_shared.simulation.camera import camera_for
 from gaitkeeper_shared.simulation.keypoints import KeypointNoise, noisy_keypoints
@@ -192,6 +193,23 @@ def test_refusals_name_the_right_reason() -> None:
         assert analysis.reasons[0].code == code
         assert analysis.recording is None
         assert all(p.refused is not None and p.refused.code == code for p in analysis.parameters.values())
+
+
+def test_a_refusal_of_the_view_and_the_quality_name_the_same_one() -> None:
+    """Somebody walks by obliquely and then stands before the camera for as long, too few times a second."""
+    walk = cut(keypoints_of("healthy", view="oblique"), 0, 200, 2)
+    still = np.repeat(walk.positions[-1:], walk.time_s.size, axis=0)
+    trunk = float(np.nanmax(still[0, :, 1]) - np.nanmin(still[0, :, 1])) / 3.0
+    for part in ("shoulder", "hip"):
+        for side, way in (("left", 0.25), ("right", -0.25)):
+            still[:, JOINT_INDEX[f"{side}_{part}"], 0] += way * trunk
+    positions = np.concatenate([walk.positions, still, still])
+    time_s = np.arange(len(positions)) * float(np.median(np.diff(walk.time_s)))
+    analysis = analyse(JointTrajectories(time_s, positions, "px", np.ones(positions.shape[:2])), source={})
+    (unfit,) = [why.message for why in analysis.reasons if why.code == "view-unfit"]
+    assert analysis.quality["view"] == "front-or-rear"
+    assert analysis.quality["straight_walks"]
+    assert f"({worded('front-or-rear')}, about {analysis.quality['view_azimuth_deg']:.0f} degrees" in unfit
 
 
 def test_an_oblique_view_gives_times_and_no_lengths() -> None:

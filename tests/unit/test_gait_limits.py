@@ -18,6 +18,7 @@ from gaitkeeper_client.gait.parameters_body import LARGEST_DEG, _humanly
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.sources import analyse_file
+from gaitkeeper_shared.kinematics import midpoint
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.simulation.camera import camera_for
 from gaitkeeper_shared.simulation.keypoints import KeypointNoise, noisy_keypoints
@@ -93,6 +94,31 @@ def test_a_clip_shorter_than_any_walk_is_said_to_be_too_short() -> None:
     standing = replace(clip, time_s=np.arange(120) / 60.0, positions=tracks.positions[[0] * 120],
                        confidence=tracks.confidence[[0] * 120])  # fmt: skip
     assert [why.code for why in analyse(standing, source={}, method=Contact()).reasons] == ["not-walking"]
+
+
+@pytest.mark.parametrize("from_s", [2.0, 2.2, 2.4, 2.6, 2.8])
+@pytest.mark.parametrize("on_the_spot", [True, False])
+def test_a_clip_of_one_cycle_is_too_short_and_no_less_a_walk(from_s: float, on_the_spot: bool) -> None:
+    tracks = walk().trajectories(100.0)
+    first = round(from_s * 100.0)
+    part = slice(first, first + 115)  # 1.14 s, one stride: as one cycle of joint angles without the pelvis' way
+    positions = tracks.positions[part].copy()
+    if on_the_spot:
+        positions[..., :2] -= midpoint(positions, "hip")[:, None, :2]
+    clip = JointTrajectories(tracks.time_s[part] - tracks.time_s[first], positions, "m", tracks.confidence[part])
+    analysis = analyse(clip, source={})
+    assert [why.code for why in analysis.reasons] == ["too-few-cycles"]
+    assert analysis.events
+    assert all(parameter.refused is not None for parameter in analysis.parameters.values())
+    assert "1.1 s hold about one stride" in analysis.reasons[0].message
+    assert "may be sound" in analysis.reasons[0].message
+
+
+def test_who_stands_for_a_second_does_not_walk() -> None:
+    tracks = walk().trajectories(100.0)
+    still = tracks.positions[[200] * 115]
+    clip = JointTrajectories(np.arange(115) / 100.0, still, "m", np.ones(still.shape[:2]))
+    assert [why.code for why in analyse(clip, source={}).reasons] == ["not-walking"]
 
 
 def test_keypoints_of_nobody_are_a_refused_analysis(tmp_path: Path) -> None:

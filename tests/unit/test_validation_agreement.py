@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from gaitkeeper_client.validation.agreement import (
     FOUND_S,
+    CurveAgreement,
     EventAgreement,
     Pairs,
     compare_durations,
@@ -114,6 +117,26 @@ def test_marks_and_force_plates_are_told_apart() -> None:
     assert document["references"]["events of the file"]["foot_strike"]["mae_ms"] == pytest.approx(30.0)
     assert "Each reference by itself" in page(every, document)
     assert "Each reference by itself" not in page(every[:1], summary(every[:1]))
+
+
+def test_the_page_says_what_its_numbers_are_and_in_which_unit() -> None:
+    times = Pairs((0.70, 0.72, 0.71, 0.69, 0.75), (0.69, 0.70, 0.70, 0.68, 0.72))
+    rows = {kind: EventAgreement(6, 0, (1.0, 2.0, -3.0, 4.0, 5.0)) for kind in ("foot_strike", "foot_off")}
+    cycles = np.random.default_rng(2).normal(size=(5, 2, 101)).cumsum(axis=2)
+    angle = CurveAgreement(cycles[:, 0].ravel(), cycles[:, 1].ravel(), times, cycles)
+    one = Validation(
+        "walk.c3d", "force plates", "analysed", "m", rows, {"stance_s": times, "stride_s": times},
+        {"hip_flexion_left": angle},
+    )  # fmt: skip
+    text = page([one], summary([one]))
+    shown = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", text, flags=re.DOTALL)
+    assert "<p>walk.c3d, against force plates.</p>" in shown
+    assert "_" not in shown, "no name of a program's"
+    assert all(key not in shown for key in ("loa", "icc21", "mae", "rmse"))
+    for told in ("<td>stance times</td>", "mean difference, s", "mean difference, ms", "limits of agreement, ms",
+                 "<td>83%</td>", "<td>+1.8</td>", "<td>hip flexion, left</td>", "against the pelvis"):  # fmt: skip
+        assert told in shown, told
+    assert "mean +1.8 ms" in text
 
 
 def test_curves_are_drawn_one_by_one_and_as_means() -> None:

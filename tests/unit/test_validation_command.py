@@ -46,7 +46,7 @@ def test_force_plates_of_two_children(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out/validation.json").read_text("utf-8")) == document
     page = (tmp_path / "out/validation.html").read_text("utf-8")
     assert "<svg" in page
-    assert "knee flexion left, of the gait cycle" in page
+    assert "knee flexion, left, over the gait cycle" in page
     assert document["references"]["force plates"]["files"] == 2
     assert document["references"]["force plates"]["foot_off"] == document["foot_off"]
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from lab_fixtures import write_trc
 
 from gaitkeeper_client.lab.walk import ForcePlate
+from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_client.validation.plates import plate_reference
+from gaitkeeper_client.validation.validate import validate_file
 from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.kinematics import joint
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.simulation.patient import draw_patient
@@ -18,6 +24,7 @@ from gaitkeeper_shared.simulation.truth import StrideTruth, walk_truth
 from gaitkeeper_shared.simulation.walker import Walk
 
 RATE = 1000.0
+DATA = Path(os.environ.get("GAITKEEPER_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 @cache
@@ -138,3 +145,54 @@ def test_a_recording_that_begins_on_the_plate_has_no_strike() -> None:
     inside = whole.time_s >= late
     begun = ForcePlate(whole.time_s[inside] - late, whole.force[inside], whole.pressure_centre[inside], whole.corners)
     assert [event.type for event in plate_reference([begun], cut).events] == ["foot_off"]
+
+
+def write_forces(path: Path, one: ForcePlate) -> Path:
+    """The plate as a program of Motion Analysis writes it beside a TRC in millimetres: y upwards, z to the right."""
+    turned = [np.stack([part[:, 0], part[:, 2], -part[:, 1]], axis=1) for part in (one.force, one.pressure_centre)]
+    rows = np.concatenate([turned[0], 1000.0 * turned[1], np.zeros((one.time_s.size, 1))], axis=1)
+    head = ["[Force Data]", "NumberOfForcePlates=1", f"SampleRate={RATE:.6f}", f"NumberOfSamples={len(rows)}"]
+    head.append("#Sample\tFX1\tFY1\tFZ1\tX1\tY1\tZ1\tMZ1")
+    lines = ["\t".join([str(number), *(f"{cell:.2f}" for cell in row)]) for number, row in enumerate(rows, start=1)]
+    path.write_text("\n".join([*head, *lines]) + "\n")
+    return path
+
+
+def test_a_force_table_beside_a_trc_is_its_reference(tmp_path: Path) -> None:
+    walk, _ = walked()
+    markers = write_trc(tmp_path / "walk.trc", walk)
+    forces = write_forces(tmp_path / "walk.forces", plate())
+    done = validate_file(markers, forces)
+    assert (done.reference, done.events["foot_strike"].n, done.events["foot_off"].n) == ("force plates", 1, 1)
+    assert abs(done.events["foot_strike"].errors_ms[0]) < 40.0
+
+    lines = forces.read_text().splitlines()
+    shorter = tmp_path / "shorter.forces"
+    shorter.write_text("\n".join([*lines[:3], "NumberOfSamples=2000", *lines[4:2005]]))
+    with pytest.raises(GaitkeeperError) as error:
+        validate_file(markers, shorter)
+    assert error.value.code == "validation-no-reference"
+    assert "its forces last 2.00 s" in error.value.message
+    for text in ("[Force Data]\n", "\n".join(lines[:2005]), "\n".join([*lines[:-1], lines[-1][:-8]])):
+        shorter.write_text(text)
+        with pytest.raises(GaitkeeperError) as error:
+            validate_file(markers, shorter)
+        assert error.value.code == "lab-file-broken"
+
+
+def test_a_force_table_alone_is_told_as_one_that_belongs_to_markers(tmp_path: Path) -> None:
+    forces = write_forces(tmp_path / "walk.forces", plate())
+    with pytest.raises(GaitkeeperError) as error:
+        analyse_file(forces)
+    assert (error.value.code, error.value.exit_status) == ("source-plates-alone", 2)
+    assert f"validate {tmp_path / 'walk.trc'} --reference {forces}" in error.value.remedy
+
+
+@pytest.mark.parametrize(("name", "strikes", "offs"), [("walk1", 4, 3), ("walk2", 2, 2)])
+def test_force_tables_of_a_laboratory_agree_with_its_markers(name: str, strikes: int, offs: int) -> None:
+    if not (DATA / "bmclab").is_dir():
+        pytest.skip(f"{DATA} is not there")
+    done = validate_file(DATA / f"bmclab/{name}.trc", DATA / f"bmclab/{name}.forces")
+    for kind, count in (("foot_strike", strikes), ("foot_off", offs)):
+        row = done.events[kind].to_json()
+        assert (row["n"], row["found"], row["false"]) == (count, count, 0)

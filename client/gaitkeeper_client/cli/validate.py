@@ -18,7 +18,7 @@ Reference = Annotated[
     typer.Option(
         "--reference",
         metavar="FILE",
-        help="The other measurement: forces or angles (.mot, .sto), a C3D file, or a simulation's truth (.json).",
+        help="Another measurement: forces or angles (.mot, .sto, .forces), a C3D, or a simulation's truth (.json).",
     ),
 ]
 _EVENT_COLUMNS = {

@@ -31,6 +31,10 @@ PARTING_FEET = 0.3
 """Speed of one foot against the other, in leg lengths a second, of somebody who is stepping."""
 STANDING_FOOT = 0.3
 """Of the pelvis' speed, that of a foot which stands on what moves: no way travelled can be told there."""
+SHORTEST_ON_THE_SPOT_S = 2.0 * SHORTEST_BOUT_S
+STEPS_ON_THE_SPOT = 3
+"""By which somebody who stays in his place is known to walk; one step, in a recording that is shorter than that: of a
+single stride, as cut out by a laboratory, it shows one or two."""
 STEP_SPREAD = 0.25
 """Ankles at least this far apart, in leg lengths, at each step of somebody who walks on the spot."""
 
@@ -225,15 +229,18 @@ def _heading(positions: FloatArray, start: int, stop: int) -> float | tuple[floa
 def _on_the_spot(tracks: JointTrajectories, seen: BoolArray, leg: float) -> list[Bout]:
     """A walk that stays in its place (treadmill): known by ankles that pass each other again and again."""
     bouts = []
+    duration_s = float(tracks.time_s[-1] - tracks.time_s[0])
+    short = duration_s < SHORTEST_ON_THE_SPOT_S
+    shortest, fewest = (SHARE_OF_SHORT * duration_s, 1) if short else (SHORTEST_ON_THE_SPOT_S, STEPS_ON_THE_SPOT)
     for start, stop in stretches(seen):
-        if (stop - start - 1) / tracks.sample_rate_hz < 2 * SHORTEST_BOUT_S:
+        if (stop - start - 1) / tracks.sample_rate_hz < shortest:
             continue
         heading = _facing(tracks.positions[start:stop])
         bout = _bout(tracks, start, stop, heading, True, leg)
         spread = (joint(bout.points, "left_ankle") - joint(bout.points, "right_ankle"))[:, 0] / leg
         state = np.where(spread > STEP_SPREAD / 2, 1, np.where(spread < -STEP_SPREAD / 2, -1, 0))
         steps = np.count_nonzero(np.diff(state[state != 0]))
-        if steps >= 3 and steps / bout.duration_s >= 0.6:
+        if steps >= fewest and steps / bout.duration_s >= 0.6:
             bouts.append(bout)
     return bouts
 

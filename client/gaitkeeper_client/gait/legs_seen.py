@@ -6,13 +6,12 @@ import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.clean import LOWEST_CONFIDENCE
+from gaitkeeper_client.pose.tracking import LEAST_SIGHT_S
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint
 from gaitkeeper_shared.recording import JointTrajectories, Side
 from gaitkeeper_shared.skeleton import JOINT_INDEX
 
-SHORTEST_SIGHT_S = 0.5
-"""What is seen for less is not seen."""
 LEAST_APART = 0.08
 """Ankles at least this far apart along the way, in leg lengths, at the widest tenth of a walk: a step of 7 cm."""
 UPRIGHT = 0.55
@@ -27,7 +26,7 @@ def leg_alone(tracks: JointTrajectories) -> Side | None:
     """The side of the only leg that is seen from hip to toe for long enough; None where both are, or neither."""
     if tracks.time_s.size < 2:
         return None
-    seen = {side: _seconds(tracks, side) >= SHORTEST_SIGHT_S for side in _SIDES}
+    seen = {side: _seconds(tracks, side) >= LEAST_SIGHT_S for side in _SIDES}
     if seen["left"] == seen["right"]:
         return None
     return "left" if seen["left"] else "right"

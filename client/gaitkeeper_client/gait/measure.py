@@ -107,7 +107,8 @@ def _spread(
         return why
     pooled = around_side_means(values.sides)
     if len(pooled) < row.fewest:
-        return _too_few(row, len(pooled), of)
+        # A foot's only stride is no deviation from any mean, and not counted: say so, for others count it.
+        return _too_few(row, len(pooled), f"{of}_beside_others" if len(pooled) < len(values) else of)
     if statistic is cv_with_ci95 and sum(pooled) <= 0.0:
         return refused(row.unit, "mean-not-positive", len(pooled), what=row.title)
     value, interval = statistic(pooled)

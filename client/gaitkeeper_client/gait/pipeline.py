@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 from gaitkeeper_client.gait.analysis import Analysis, Reason
-from gaitkeeper_client.gait.bouts import SHORTEST_BOUT_S, Bout, find_bouts, walks_backwards
+from gaitkeeper_client.gait.bouts import SHORTEST_BOUT_S, SHORTEST_ON_THE_SPOT_S, Bout, find_bouts, walks_backwards
 from gaitkeeper_client.gait.clean import LONGEST_FILL_S, CleanTracks, stretches
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
 from gaitkeeper_client.gait.joint_coordinates import in_three_planes, smoothed
-from gaitkeeper_client.gait.legs_seen import SHORTEST_SIGHT_S, leg_alone, legs_part, sits, upside_down
+from gaitkeeper_client.gait.legs_seen import leg_alone, legs_part, sits, upside_down
 from gaitkeeper_client.gait.lost_markers import clean_walk
 from gaitkeeper_client.gait.moving_camera import describe_camera, moves_during, without_ways
 from gaitkeeper_client.gait.parameters import Walk, all_refused, parameters
 from gaitkeeper_client.gait.perspective import Picture
-from gaitkeeper_client.gait.quality import describe
+from gaitkeeper_client.gait.quality import describe, describe_view
 from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reason
 from gaitkeeper_client.gait.scale import metres_per_unit
 from gaitkeeper_client.gait.squaring import set_square, views_of
@@ -31,6 +31,7 @@ from gaitkeeper_client.gait.walk import in_space
 from gaitkeeper_client.lab.walk import Segment
 from gaitkeeper_client.language.texts import say, worded
 from gaitkeeper_client.pose.camera import CameraMotion
+from gaitkeeper_client.pose.tracking import LEAST_SIGHT_S
 from gaitkeeper_shared.models.channels import feature_signals
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories, Recording, Signals
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
@@ -67,7 +68,7 @@ def analyse(
     if (side := leg_alone(trajectories)) is not None:
         return _refuse([reason("not-walking", detail=say("why.one_leg", side=say(f"sides.{side}")))], source, {})
     if not _enough_to_see(trajectories):
-        return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
+        return _refuse([reason("no-person", seconds=LEAST_SIGHT_S)], source, {})
     if upside_down(trajectories):
         return _refuse([reason("upside-down")], source, {})
     cleaned = clean_walk(trajectories)
@@ -90,7 +91,10 @@ def analyse(
     quality["event_method"] = chosen.name
     if backwards:
         quality["walks_backwards"] = backwards
-    reasons = [reason("walks-backwards")] if backwards and not bouts else _reasons(trajectories, cleaned, walks)
+    whole = estimate_view(positions)
+    reasons = [reason("walks-backwards")] if backwards and not bouts else _reasons(trajectories, cleaned, walks, whole)
+    if any(why.code == "view-unfit" for why in reasons):
+        quality |= describe_view(whole)  # that of the walks may be another, and the refusal names this one
     if reasons:
         return _refuse(reasons, source, quality, events)
     recording = Recording(cleaned.tracks, events, _signals(walks), dict(source), quality)
@@ -102,7 +106,7 @@ def analyse(
 
 def nobody(source: Mapping[str, Any]) -> Analysis:
     """The analysis of a recording in which nobody is seen at all."""
-    return _refuse([reason("no-person", seconds=SHORTEST_SIGHT_S)], source, {})
+    return _refuse([reason("no-person", seconds=LEAST_SIGHT_S)], source, {})
 
 
 def _refuse(
@@ -116,7 +120,7 @@ def _enough_to_see(trajectories: JointTrajectories) -> bool:
         return False
     hips = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
     seen = np.isfinite(trajectories.positions[:, hips]).all(axis=(1, 2))
-    return float(np.count_nonzero(seen)) / trajectories.sample_rate_hz >= SHORTEST_SIGHT_S
+    return float(np.count_nonzero(seen)) / trajectories.sample_rate_hz >= LEAST_SIGHT_S
 
 
 def _goes_backwards(bout: Bout, cleaned: CleanTracks) -> bool:
@@ -146,12 +150,11 @@ def _counts(event: GaitEvent, bout: Bout) -> bool:
     return event.type == "foot_strike" or event.confidence >= LEAST_CONFIDENCE or from_the_end_s > NEAR_THE_END_S
 
 
-def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ...]) -> list[Reason]:
-    """Why the whole analysis is refused; empty where it is not."""
+def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ...], view: View) -> list[Reason]:
+    """Why the whole analysis is refused; empty where it is not. ``view``: of all that is seen, walking or not."""
     reasons = []
     if raw.sample_rate_hz < LOWEST_RATE_HZ - 0.05:  # time stamps are rounded
         reasons.append(reason("frame-rate-too-low", rate=raw.sample_rate_hz, needed=LOWEST_RATE_HZ))
-    view = estimate_view(cleaned.tracks.positions)
     name = worded(view.name)
     if view.name != "unknown":
         name = say("why.off_the_side", view=name, azimuth=view.azimuth_deg)
@@ -175,7 +178,7 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
         return [reason("recording-too-short", what=say("why.straight_walk"), needed=SHORTEST_BOUT_S)]
     cycles = sum(len(walk.cycles) for walk in walks)
     if cycles < FEWEST_CYCLES:
-        return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES, detail=_why_so_few(cleaned))]
+        return [reason("too-few-cycles", cycles=cycles, needed=FEWEST_CYCLES, detail=_why_so_few(raw, cleaned))]
     return []
 
 
@@ -190,8 +193,11 @@ def _cut_up(cleaned: CleanTracks) -> float:
     return max(((after - before) / rate_hz for (_, before), (after, _) in pairwise(parts)), default=0.0)
 
 
-def _why_so_few(cleaned: CleanTracks) -> str:
-    return _out_of_sight(cleaned.longest_gap_s) if cleaned.longest_gap_s > LONGEST_FILL_S else say("why.once")
+def _why_so_few(raw: JointTrajectories, cleaned: CleanTracks) -> str:
+    if cleaned.longest_gap_s > LONGEST_FILL_S:
+        return _out_of_sight(cleaned.longest_gap_s)
+    duration_s = float(raw.time_s[-1] - raw.time_s[0])
+    return say("why.one_stride", seconds=duration_s) if duration_s < SHORTEST_ON_THE_SPOT_S else say("why.once")
 
 
 def _out_of_sight(gap_s: float) -> str:

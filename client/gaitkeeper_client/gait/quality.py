@@ -9,13 +9,13 @@ from typing import Any
 from gaitkeeper_client.gait.bouts import turns
 from gaitkeeper_client.gait.clean import CleanTracks
 from gaitkeeper_client.gait.parameters import Walk
+from gaitkeeper_client.gait.view import View
 from gaitkeeper_shared.models.channels import height_drift
 
 
 def describe(raw_rate_hz: float, cleaned: CleanTracks, walks: Sequence[Walk]) -> dict[str, Any]:
     """The ``quality`` object of the analysis (``docs/analysis-schema.md``): JSON values only."""
     tracks = cleaned.tracks
-    angles = [walk.view.azimuth_deg if math.isfinite(walk.view.azimuth_deg) else None for walk in walks]
     leg = walks[0].bout.leg if walks else math.nan
     return {
         "sample_rate_hz": raw_rate_hz,
@@ -25,8 +25,7 @@ def describe(raw_rate_hz: float, cleaned: CleanTracks, walks: Sequence[Walk]) ->
         "longest_gap_s": cleaned.longest_gap_s,
         "swapped_share": cleaned.swapped_share,
         "noise_leg_lengths": cleaned.noise / leg,
-        "view": walks[0].view.name if walks else None,
-        "view_azimuth_deg": angles[0] if angles else None,
+        **describe_view(walks[0].view if walks else None),
         "direction": _direction(walks),
         "straight_walks": [
             {"start_s": float(w.bout.time_s[0]), "end_s": float(w.bout.time_s[-1]), "direction": _way(w)} for w in walks
@@ -36,6 +35,12 @@ def describe(raw_rate_hz: float, cleaned: CleanTracks, walks: Sequence[Walk]) ->
         "metres_per_unit": walks[0].metres if walks else None,
         "height_drift_leg_lengths": _height_drift(walks),
     }
+
+
+def describe_view(view: View | None) -> dict[str, Any]:
+    """The view's name and its azimuth in degrees; null where not known."""
+    known = view is not None and math.isfinite(view.azimuth_deg)
+    return {"view": view.name if view else None, "view_azimuth_deg": view.azimuth_deg if view and known else None}
 
 
 def _height_drift(walks: Sequence[Walk]) -> float | None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, side_curves
-from gaitkeeper_client.insight.deviations import Deviation, deviations
+from gaitkeeper_client.insight.deviations import FEWEST_CYCLES, Deviation, deviations
 from gaitkeeper_client.insight.norms import norm_curve, speed_band
 from gaitkeeper_client.insight.parameter_view import is_of_the_limb_behind
 from gaitkeeper_client.insight.wording import ANGLES, CHANNELS, side_name
 from gaitkeeper_client.language.texts import say
+from gaitkeeper_shared.skeleton import SIDES
 
 MOST = 8
 OFFSET_SHARE = 0.5
@@ -80,6 +81,28 @@ def departures(analysis: Analysis) -> tuple[Departure, ...]:
             found += [Departure(item, _phase(item, curve.foot_off), hidden) for item in largest]
     found.sort(key=lambda one: -abs(one.deviation.spreads))
     return tuple(found[:MOST])
+
+
+def judged(analysis: Analysis) -> bool:
+    """Whether any side's curves can be held against the norm."""
+    return any(cycles >= FEWEST_CYCLES for cycles in _cycles(analysis).values())
+
+
+def told_unjudged(analysis: Analysis) -> tuple[str, ...]:
+    """What was not held against the norm, in a sentence; nothing where all was, or where there are no joint curves."""
+    every = _cycles(analysis)
+    left_out = [side for side, cycles in every.items() if cycles < FEWEST_CYCLES]
+    if not left_out or not any(every.values()):
+        return ()
+    if len(left_out) == len(every):
+        return (say("departure.unjudged"),)
+    return (say("departure.side_unjudged", side=side_name(left_out[0])),)
+
+
+def _cycles(analysis: Analysis) -> dict[str, int]:
+    """Of each side, the most cycles that one of its angles is known over."""
+    curves = [side_curves(analysis.cycles, angle) for angle in ANGLES]
+    return {side: max((one[side].n for one in curves if side in one), default=0) for side in SIDES}
 
 
 def _hidden(analysis: Analysis, side: str) -> bool:

@@ -21,6 +21,8 @@ from gaitkeeper_shared.arrays import FloatArray
 BAND_SD = 2.0
 SHORTEST = 5
 LEAST_DEGREES = 8.0
+FEWEST_CYCLES = 2
+"""Of a side: one cycle has no interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Deviation:
 
 def deviations(angle: str, side: str, curve: SideCurve, norm: NormCurve) -> tuple[Deviation, ...]:
     """All stretches of a side's mean curve outside the norm's band, largest first; none for a single cycle."""
-    if curve.n < 2:
+    if curve.n < FEWEST_CYCLES:
         return ()
     half_interval = float(stats.t.ppf(0.975, curve.n - 1)) * curve.sd / np.sqrt(curve.n)
     difference = curve.mean - norm.mean

@@ -121,10 +121,9 @@ def _angles(sheet: Sheet, view: ReportView, words: Texts) -> None:
     sheet.paragraph(words("pdf.angles_legend"), "note")
     sheet.charts([(angle.title, str(angle.chart)) for angle in view.angles], columns=3)
     sheet.heading(words("report.departures"), 3)
-    if view.deviations:
-        sheet.bullets(view.deviations)
-    else:
-        sheet.paragraph(words("report.no_departures"))
+    sheet.bullets(view.deviations)
+    for text in view.undeparted:
+        sheet.paragraph(text)
     if view.profile is not None:
         sheet.charts([(words("pdf.profile"), str(view.profile))], columns=1 if view.figures is None else 2)
         sheet.paragraph(words("report.profile_note"), "note")

@@ -9,7 +9,7 @@ from collections.abc import Set
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.context import PatientContext
-from gaitkeeper_client.insight.departures import departures
+from gaitkeeper_client.insight.departures import departures, judged, told_unjudged
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import verdict
 from gaitkeeper_client.insight.parameter_view import surely_beyond
@@ -54,7 +54,9 @@ def _departed(analysis: Analysis, gone: Set[str]) -> list[str]:
     # Points that lie beside the joints move a whole curve: what changes over the cycle is surer.
     sure_first = sorted(every, key=lambda one: one.mostly_offset)
     found = [one.told for one in sure_first if one.sentence not in gone]
+    unknown = told_unjudged(analysis)
     if not found:
-        return [say("short.no_departure")] if analysis.cycles and not every else []
+        none = [say("short.no_departure")] if judged(analysis) and not every else []
+        return [*none, *unknown]
     more = len(found) - MOST_DEPARTURES
-    return [*found[:MOST_DEPARTURES], *([say("short.more", count=more)] if more > 0 else [])]
+    return [*found[:MOST_DEPARTURES], *([say("short.more", count=more)] if more > 0 else []), *unknown]

@@ -16,7 +16,7 @@ from gaitkeeper_client.insight.charts.profile import profile_chart
 from gaitkeeper_client.insight.charts.walk import stick_figures, timeline_chart
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, key_frames, side_curves
-from gaitkeeper_client.insight.departures import departures
+from gaitkeeper_client.insight.departures import departures, judged, told_unjudged
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
 from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curve, speed_band
@@ -67,6 +67,7 @@ class ReportView:
     planes: tuple[AngleView, ...]
     profile: Markup | None
     deviations: tuple[str, ...]
+    undeparted: tuple[str, ...]
     curve_norm: str
     timeline: Markup | None
     figures: Markup | None
@@ -107,6 +108,7 @@ def report_view(
         planes=_planes(analysis),
         profile=_profile(analysis, band) if speed is not None else None,
         deviations=tuple(one.told for one in departures(analysis)),
+        undeparted=_undeparted(analysis),
         curve_norm=_curve_norm(band, speed, patient.age, _aid(analysis)),
         timeline=_timeline(analysis),
         figures=stick_figures(frames) if frames else None,
@@ -160,6 +162,12 @@ def _hold(age: float | None, aid: str) -> str:
     return ""
 
 
+def _undeparted(analysis: Analysis) -> tuple[str, ...]:
+    """What is said where no curve leaves the norm, or where nothing tells whether it does."""
+    none = (say("report.no_departures"),) if judged(analysis) and not departures(analysis) else ()
+    return none + told_unjudged(analysis)
+
+
 def _profile(analysis: Analysis, band: str) -> Markup | None:
     """The movement analysis profile; None without whole curves."""
     scores = variable_scores(analysis.cycles, band)
@@ -174,7 +182,8 @@ def _hidden(quality: Mapping[str, Any]) -> set[str]:
     """What is for programs, or means nothing for laboratory points."""
     hidden = {"straight_walks", "metres_per_unit", "event_method", "camera_shift"}
     hidden |= {key for key in ("turns",) if not quality.get(key)}
-    return hidden | {"view_azimuth_deg", "direction"} if quality.get("view") == "laboratory" else hidden
+    laboratory = {"view_azimuth_deg", "direction", "camera"}
+    return hidden | laboratory if quality.get("view") == "laboratory" else hidden
 
 
 def _cautions(analysis: Analysis) -> tuple[str, ...]:
@@ -199,11 +208,17 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     if isinstance(tracked, float) and tracked < 0.9:
         notes.append(say("view.tracked", tracked=tracked))
     azimuth = quality.get("view_azimuth_deg")
-    if isinstance(azimuth, float) and abs(azimuth) > 20:
+    if isinstance(azimuth, float) and abs(azimuth) > 20 and _angles_as_seen(analysis):
         notes.append(say("view.oblique", azimuth=abs(azimuth)))
     if analysis.recording is not None and analysis.recording.trajectories.dimensions == 2:
         notes.append(say("view.plane"))
     return tuple(notes)
+
+
+def _angles_as_seen(analysis: Analysis) -> bool:
+    """Whether there are angles, and they were not set square: those of an oblique view come out too small."""
+    notes = (note.code for parameter in analysis.parameters.values() for note in parameter.notes)
+    return analysis.status == "analysed" and "set-square" not in notes
 
 
 def _moments(seconds: Sequence[float]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from gaitkeeper_client.lab.feet import with_heels
 from gaitkeeper_client.lab.footforce import FootForces, StrideTimes
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
+from gaitkeeper_client.lab.plate_table import looks_like_plate_table
 from gaitkeeper_client.lab.text import first_line_of, head_of
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -66,11 +67,13 @@ def read_walk(path: Path, options: ReadOptions | None = None) -> LabWalk:
 def check_kind(path: Path) -> None:
     """What no reader knows and is not even meant to be a video.
 
-    Raises ``source-folder``, ``source-packed``, or ``source-unknown`` for a table.
+    Raises ``source-folder``, ``source-packed``, ``source-plates-alone``, or ``source-unknown`` for a table.
     """
     if path.is_dir():
         raise GaitkeeperError("source-folder", path=path)
     check_packed(path)
+    if looks_like_plate_table(path, _first_line(path)):
+        raise GaitkeeperError("source-plates-alone", path=path, markers=path.with_suffix(".trc"))
     if is_table(path):
         kinds = [reader.title for reader in READERS] + [reader.title for reader in FORCE_READERS]
         raise GaitkeeperError("source-unknown", path=path, kinds="; ".join(["a video", *kinds]))

@@ -21,7 +21,7 @@ SAME_PERSON = 0.2
 STEP_AMPLITUDE = 0.15
 """Ankles this far apart, in body sizes, and then as far the other way round, are a step."""
 LEAST_SIGHT_S = 0.5
-"""A walker is seen for longer."""
+"""Who is seen for less is not seen: no walker among several, and nobody to analyse."""
 
 LEAST_WAY = 0.2
 """Body sizes a second (0.34 m/s); slower walkers are known by where they come from and get to."""

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gaitkeeper_client.lab.plate_table import SUFFIX
 from gaitkeeper_client.lab.walk import ForcePlate, LabWalk
 from gaitkeeper_client.validation.plates import plate_reference
 from gaitkeeper_client.validation.reference import CLIP_EDGE_S, Reference, spans_of_labels
+from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
+
+if TYPE_CHECKING:
+    from gaitkeeper_client.lab.mot import GroundForce
 
 LOWEST_FORCE_RATE_HZ = 90.0
 LABELS = (
     "The reference is what the laboratory marked, and the file does not say how it found it. Marked by a coordinate "
     "method, as is common, it is itself 10 to 50 ms away from a force plate: this is agreement, not accuracy."
 )
+TRUTH = "truth of the simulation"
+"""The source of a drawn walker's events and angles, which are ours by definition."""
 MILLIMETRES = 20.0
 """No laboratory is so many metres long: a centre of pressure farther out is in millimetres."""
 
@@ -65,6 +73,8 @@ def named_reference(
         return _truth(path)
     if suffix in {".mot", ".sto"}:
         return _table(path, recording, walk, mapping)
+    if suffix == SUFFIX:
+        return _plate_table(path, recording, walk, mapping)
     if suffix == ".c3d":
         from gaitkeeper_client.lab.c3d import read_c3d
 
@@ -75,17 +85,41 @@ def named_reference(
 def _table(
     path: Path, recording: Path, walk: JointTrajectories | None, mapping: Mapping[str, tuple[str, ...]] | None
 ) -> Reference:
-    from gaitkeeper_client.lab.mot import angles_in_planes, joint_angles, read_mot
+    from gaitkeeper_client.lab.mot import angles_in_planes, ground_forces, joint_angles, read_mot
 
     table = read_mot(path)
-    shift = _first_time(path) - _first_time(recording)
+    time_s = table.time_s + _first_time(path) - _first_time(recording)
     if not any("force" in name or name.startswith("f1_") for name in table.names):
         angles = {**joint_angles(table, path), **angles_in_planes(table)}
-        return Reference("joint angles", (), (), table.time_s + shift, angles)
+        return Reference("joint angles", (), (), time_s, angles)
+    return _of_forces(path, recording, walk, mapping, (time_s, ground_forces(table, path)))
+
+
+def _plate_table(
+    path: Path, recording: Path, walk: JointTrajectories | None, mapping: Mapping[str, tuple[str, ...]] | None
+) -> Reference:
+    """The table has no times: only one that is as long as the recording is known to begin with it."""
+    from gaitkeeper_client.lab.plate_table import read_plate_table
+
+    time_s, forces = read_plate_table(path)
+    if walk is not None:
+        forces_s, points_s = float(time_s[-1]), float(walk.time_s[-1])
+        if abs(forces_s - points_s) > 1.5 / walk.sample_rate_hz:
+            why = f"its forces last {forces_s:.2f} s and the points of {recording.name} {points_s:.2f} s"
+            raise GaitkeeperError("validation-no-reference", path=path, detail=why)
+    return _of_forces(path, recording, walk, mapping, (time_s, forces))
+
+
+def _of_forces(
+    path: Path,
+    recording: Path,
+    walk: JointTrajectories | None,
+    mapping: Mapping[str, tuple[str, ...]] | None,
+    forces: tuple[FloatArray, Sequence[GroundForce]],
+) -> Reference:
     if walk is None or walk.dimensions != 3:
         raise GaitkeeperError("validation-no-reference", path=path, detail="forces need 3-D points to name the foot")
-    plates = _plates(path, recording, shift, mapping)
-    reference = plate_reference(plates, walk)
+    reference = plate_reference(_plates(path, recording, mapping, *forces), walk)
     if not reference.events:
         why = "no foot is alone and whole on a steady force plate while the points are there"
         raise GaitkeeperError("validation-no-reference", path=path, detail=why)
@@ -93,15 +127,17 @@ def _table(
 
 
 def _plates(
-    path: Path, recording: Path, shift: float, mapping: Mapping[str, tuple[str, ...]] | None
+    path: Path,
+    recording: Path,
+    mapping: Mapping[str, tuple[str, ...]] | None,
+    time_s: FloatArray,
+    forces: Sequence[GroundForce],
 ) -> list[ForcePlate]:
-    """The force table in the frame of the recording's points; a recording that is no TRC is taken to have y upwards."""
+    """The forces in the frame of the recording's points; a recording that is no TRC is taken to have y upwards."""
     from gaitkeeper_client.lab.joints import LabFrame, to_trajectories
-    from gaitkeeper_client.lab.mot import ground_forces, read_mot
     from gaitkeeper_client.lab.trc import read_trc_markers
 
-    table = read_mot(path)
-    rate = 1.0 / float(np.median(np.diff(table.time_s)))
+    rate = 1.0 / float(np.median(np.diff(time_s)))
     if rate < LOWEST_FORCE_RATE_HZ:
         why = f"its forces come {rate:.0f} times a second, which is too seldom for times of contact"
         raise GaitkeeperError("validation-no-reference", path=path, detail=why)
@@ -109,12 +145,11 @@ def _plates(
     if recording.suffix.lower() == ".trc":
         _, frame = to_trajectories(read_trc_markers(recording), recording, mapping)
     plates = []
-    for one in ground_forces(table, path):
+    for one in forces:
         loaded = np.linalg.norm(one.force, axis=1) > 100.0
         far = loaded.any() and float(np.nanmedian(np.abs(one.point[loaded]).max(axis=1))) > MILLIMETRES
         point = frame.directions(one.point * (0.001 if far else 1.0))
-        force = frame.directions(one.force)
-        plates.append(ForcePlate(table.time_s + shift, force, point, np.full((4, 3), np.nan)))
+        plates.append(ForcePlate(time_s, frame.directions(one.force), point, np.full((4, 3), np.nan)))
     return plates
 
 
@@ -149,4 +184,4 @@ def _truth(path: Path) -> Reference:
         curves = {name: np.asarray(one, dtype=np.float64) for name, one in document["angles"]["curves"].items()}
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise GaitkeeperError("validation-reference-unknown", path=path) from error
-    return Reference("truth of the simulation", events, spans_of_labels(events), time_s, curves)
+    return Reference(TRUTH, events, spans_of_labels(events), time_s, curves)

@@ -17,6 +17,8 @@ from gaitkeeper_shared.recording import GaitEvent
 from gaitkeeper_shared.skeleton import BONES, JOINTS, SIDES
 
 LONGEST_STANCE_S = 3.0
+NARROWEST_SLOT = 116.0
+"""For one stick figure and its caption, in the chart's units; a long step makes all of them wider."""
 
 
 def timeline_chart(events: Sequence[GaitEvent], duration_s: float) -> Markup:
@@ -78,19 +80,20 @@ class KeyFrame:
 
 def stick_figures(frames: Sequence[KeyFrame]) -> Markup:
     """The key frames side by side, walking to the right; left limbs solid, right limbs dashed."""
-    slot, floor = 116.0, 232.0
+    floor, scale = 232.0, 84.0
+    edges = [(float(np.nanmin(frame.points[:, 0])), float(np.nanmax(frame.points[:, 0]))) for frame in frames]
+    slot = max(NARROWEST_SLOT, *(scale * (right - left) + 12.0 for left, right in edges))
     canvas = Canvas(
         slot * len(frames), 276.0, say("charts.figures"), ", ".join(frame.caption for frame in frames) + "."
     )
-    scale = 84.0
-    for index, frame in enumerate(frames):
+    for index, (frame, (left, right)) in enumerate(zip(frames, edges, strict=True)):
         centre = slot * (index + 0.5)
+        hips = centre - scale * 0.5 * (left + right)  # feet that reach far ahead stay off the next figure
         lowest = float(np.nanmin(frame.points[:, 1]))
-
         _figure(
             canvas,
             {
-                joint: (centre + scale * float(x), floor - 4 - scale * float(y - lowest))
+                joint: (hips + scale * float(x), floor - 4 - scale * float(y - lowest))
                 for joint, (x, y) in zip(JOINTS, frame.points, strict=True)
             },
         )
