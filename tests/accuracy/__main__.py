@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from tests.accuracy.aids import aids
+from tests.accuracy.everything import everything
 from tests.accuracy.laboratory import laboratory
 from tests.accuracy.rendered import rendered
 from tests.accuracy.tables import DATA, ROOT
@@ -19,7 +20,7 @@ def main() -> None:
     """Measure everything and write the page."""
     parts = [_head()]
     if DATA.is_dir():
-        parts += [*laboratory(), methods()]
+        parts += [*laboratory(), methods(), *everything()]
     else:
         parts.append(
             f"The laboratory recordings were not at hand ({DATA.name} is absent); only simulated walkers follow.\n"
