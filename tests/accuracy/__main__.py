@@ -6,6 +6,7 @@ import sys
 
 from tests.accuracy.aids import aids
 from tests.accuracy.everything import everything
+from tests.accuracy.keypoints import keypoints
 from tests.accuracy.laboratory import laboratory
 from tests.accuracy.rendered import rendered
 from tests.accuracy.tables import DATA, ROOT
@@ -25,7 +26,7 @@ def main() -> None:
         parts.append(
             f"The laboratory recordings were not at hand ({DATA.name} is absent); only simulated walkers follow.\n"
         )
-    parts += [simulated(), rendered(), wide(), aids()]
+    parts += [simulated(), keypoints(), rendered(), wide(), aids()]
     write_durably(ROOT / "docs/accuracy.md", "\n".join(parts).encode("utf-8"))
     sys.stdout.write("docs/accuracy.md\n")
 
