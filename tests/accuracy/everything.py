@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from tests import hand_counted
-from tests.accuracy.cortex import as_mot
+from tests.accuracy.cortex import as_mot, least_load_n
 from tests.accuracy.crowds import crowds
 from tests.accuracy.inventory import Inventory, Recording, inventory
 from tests.accuracy.laboratory import PLATES, paths
@@ -151,6 +151,17 @@ def _filtered(walks: Sequence[Held]) -> str:
         f"{len(plates)} C3D files over ground: {np.median(plates):.0f} ms\n({min(plates):.0f} to {max(plates):.0f}, "
         "the median of each file). In the tables beside TRC files, no finer than their own samples:\n\n"
         + table(("recording", "reference", "samples a second", "1 to 20 N, ms", "bias of our strikes, ms"), rows)
+        + _cut(walks)
+    )
+
+
+def _cut(walks: Sequence[Held]) -> str:
+    """What a force file leaves out."""
+    files = [path for one in walks if (path := one.path.with_name(one.reference)).suffix == ".forces"]
+    least = ", ".join(f"{least_load_n(path):.0f} N in {path.name}" for path in files)
+    return (
+        f"\nThe program that wrote the .forces files left out what is small; the least force is {least}. There a foot "
+        "is said to come\noff before its force is below 20 N, so that our offs seem late.\n"
     )
 
 

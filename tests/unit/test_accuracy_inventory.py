@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.accuracy.cortex import as_mot
+from tests.accuracy.cortex import as_mot, least_load_n
 from tests.accuracy.inventory import Rule, inventory
 from tests.accuracy.rise import rise_of_table
 from tests.accuracy.tables import DATA
@@ -61,6 +61,7 @@ def test_forces_of_cortex_become_a_table(tmp_path: Path) -> None:
     assert table.time_s.tolist() == pytest.approx([0.0, 1.0 / 450.0], abs=1e-6)
     first, second = ground_forces(table, path)
     assert (first.force[0].tolist(), first.point[0].tolist()) == ([0.0, 1.0, 2.0], [3.0, 4.0, 5.0])
+    assert least_load_n(tmp_path / "walk.forces") == 2.0  # the third of the first plate: that axis has the most
     assert (second.force[1].tolist(), second.point[1].tolist()) == ([17.0, 18.0, 19.0], [20.0, 21.0, 22.0])
 
 
