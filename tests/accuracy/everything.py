@@ -157,7 +157,7 @@ def _filtered(walks: Sequence[Held]) -> str:
 
 def _cut(walks: Sequence[Held]) -> str:
     """What a force file leaves out."""
-    files = [path for one in walks if (path := one.path.with_name(one.reference)).suffix == ".forces"]
+    files = [path for one in walks if (path := one.path.parent / one.reference).suffix == ".forces"]
     least = ", ".join(f"{least_load_n(path):.0f} N in {path.name}" for path in files)
     return (
         f"\nThe program that wrote the .forces files left out what is small; the least force is {least}. There a foot "
