@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from tests.accuracy.aids import aids
+from tests.accuracy.everything import everything
+from tests.accuracy.keypoints import keypoints
 from tests.accuracy.laboratory import laboratory
 from tests.accuracy.rendered import rendered
 from tests.accuracy.tables import DATA, ROOT
@@ -19,12 +21,12 @@ def main() -> None:
     """Measure everything and write the page."""
     parts = [_head()]
     if DATA.is_dir():
-        parts += [*laboratory(), methods()]
+        parts += [*laboratory(), methods(), *everything()]
     else:
         parts.append(
             f"The laboratory recordings were not at hand ({DATA.name} is absent); only simulated walkers follow.\n"
         )
-    parts += [simulated(), rendered(), wide(), aids()]
+    parts += [simulated(), keypoints(), rendered(), wide(), aids()]
     write_durably(ROOT / "docs/accuracy.md", "\n".join(parts).encode("utf-8"))
     sys.stdout.write("docs/accuracy.md\n")
 

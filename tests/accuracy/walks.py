@@ -27,14 +27,14 @@ SEEDS = (4, 8, 15)
 
 def methods() -> str:
     """Every method on the same force plates: over ground, at 30 Hz, and with the walk's own speed taken off."""
-    ground = list(_with_plates(PLATES))
+    ground = list(with_plates(PLATES))
     sets = {
         "over ground": ground,
         "the same at 30 Hz": [(at_rate(walk, 30.0), reference) for walk, reference in ground],
         "the same on the spot": [
             (on_a_belt(walk), reference) for walk, reference in ground if walk.time_s[-1] > ON_THE_SPOT_S
         ],
-        "a treadmill": list(_with_plates(TREADMILL)),
+        "a treadmill": list(with_plates(TREADMILL)),
     }
     text = "## Event methods of markers against force plates\n\n"
     text += "On the spot: the mean velocity of the pelvis is taken off, as if the same people walked on a belt. "
@@ -51,7 +51,8 @@ def methods() -> str:
     return text + table(("walks", "method", "event", *EVENT_COLUMNS), rows)
 
 
-def _with_plates(patterns: tuple[str, ...]) -> Iterator[tuple[JointTrajectories, Reference]]:
+def with_plates(patterns: tuple[str, ...]) -> Iterator[tuple[JointTrajectories, Reference]]:
+    """The recordings whose own force plates say when a foot came down or off."""
     for path in paths(*patterns):
         walk = read_walk(path)
         try:
@@ -77,7 +78,7 @@ def simulated() -> str:
             total = dict.fromkeys(KINDS, EventAgreement())
             for seed in SEEDS:
                 walk, truth = recorded(disorder, seed)
-                _add(total, agreement(_found(change(walk)), truth))
+                add(total, agreement(_found(change(walk)), truth))
             rows += [[title, disorder, kind, *_cells(total[kind])] for kind in KINDS]
     for degrees, radius in ((180.0, 0.5), (90.0, 0.6)):
         total = dict.fromkeys(KINDS, EventAgreement())
@@ -85,12 +86,13 @@ def simulated() -> str:
             for seed in SEEDS:
                 walk, truth = recorded(disorder, seed)
                 bent, spans = with_a_turn(walk, degrees, radius)
-                _add(total, agreement(_found(bent), truth, spans))
+                add(total, agreement(_found(bent), truth, spans))
         rows += [[f"amid a turn of {degrees:g} deg", "all", kind, *_cells(total[kind])] for kind in KINDS]
     return text + table(("path", "walkers", "event", *EVENT_COLUMNS), rows)
 
 
-def _add(total: dict[EventType, EventAgreement], one: dict[EventType, EventAgreement]) -> None:
+def add(total: dict[EventType, EventAgreement], one: dict[EventType, EventAgreement]) -> None:
+    """Sum both kinds of events."""
     for kind in one:
         total[kind] += one[kind]
 

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from tests import hand_counted
 
 from gaitkeeper_client.capture.video import VideoFile
 from gaitkeeper_client.pose import weights
@@ -31,16 +32,6 @@ from gaitkeeper_shared.skeleton import JOINT_INDEX
 
 DATA = Path(os.environ.get("GAITKEEPER_DATA", Path(__file__).resolve().parents[2] / ".." / "shared" / "data"))
 SPORTS2D = DATA / "video" / "sports2d" / "demo.mp4"
-HAND_COUNTED = [
-    (61, "right"),
-    (80, "left"),
-    (99, "right"),
-    (116.5, "left"),
-    (135, "right"),
-    (153, "left"),
-    (172, "right"),
-]
-"""Frame and foot of the walker's contacts, read by eye to a frame."""
 HIPS = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
 
 pytestmark = pytest.mark.skipif(
@@ -109,11 +100,13 @@ def test_the_walking_woman_is_measured_and_not_the_jumper(tmp_path: Path) -> Non
     assert (tmp_path / "demo-gait" / "report.html").stat().st_size > 10_000
     assert analysis["quality"]["direction"] == "right-to-left"
     assert analysis["quality"]["view"] == "side"
-    assert analysis["parameters"]["cadence"]["value"] == pytest.approx(97.3, abs=1.9)
+    assert analysis["parameters"]["cadence"]["value"] == pytest.approx(
+        hand_counted.CADENCE, abs=hand_counted.CADENCE_ERROR
+    )
     assert analysis["parameters"]["step_length"]["value"] == pytest.approx(0.73, abs=0.06)
     strikes = [e for e in analysis["events"] if e["type"] == "foot_strike"]
-    for frame, side in HAND_COUNTED:
-        nearest = min(abs(e["time_s"] * 30.0 - frame) for e in strikes if e["side"] == side)
+    for frame, side in hand_counted.CONTACTS:
+        nearest = min(abs(e["time_s"] * hand_counted.RATE_HZ - frame) for e in strikes if e["side"] == side)
         assert nearest <= 1.5, f"contact at frame {frame}"
 
 
@@ -129,7 +122,7 @@ def test_a_clip_that_starts_mid_stride_beside_the_jumper_measures_the_woman(tmp_
     writer.release()
     analysis = analyse_file(tmp_path / "rest.mp4", height_m=1.65)
     assert analysis.quality["direction"] == "right-to-left"
-    assert analysis.parameters["cadence"].value == pytest.approx(97.3, abs=1.9)
+    assert analysis.parameters["cadence"].value == pytest.approx(hand_counted.CADENCE, abs=hand_counted.CADENCE_ERROR)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ doi:10.1371/journal.pcbi.1008935.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,18 +41,34 @@ def noisy_keypoints(
     walk: Walk, camera: Camera, frames_per_second: float, noise: KeypointNoise | None = None, number: int = 0
 ) -> JointTrajectories:
     """2-D keypoints in pixels (x right, y up) of the walk seen by the camera; ``number`` varies the noise."""
-    noise = noise or KeypointNoise()
-    random = np.random.default_rng([walk.patient.seed, 41, number])
     time_s = np.arange(int(walk.duration_s * frames_per_second) + 1) / frames_per_second
-    pixels, depth = camera.project(walk.positions(time_s))
-    body = walk.patient.height_m * camera.focal_px / float(np.mean(depth))
+    seed = (walk.patient.seed, 41, number)
+    body = (walk.positions(time_s), walk.patient.height_m)
+    return noisy_points(*body, camera, frames_per_second, seed, noise, walk.duration_s)
+
+
+def noisy_points(
+    positions: FloatArray,
+    height_m: float,
+    camera: Camera,
+    frames_per_second: float,
+    seed: Sequence[int],
+    noise: KeypointNoise | None = None,
+    duration_s: float | None = None,
+) -> JointTrajectories:
+    """The same of (T, J, 3) metres, one for each frame, of somebody ``height_m`` tall; what is NaN stays unseen."""
+    noise, random = noise or KeypointNoise(), np.random.default_rng(seed)
+    time_s = np.arange(positions.shape[0]) / frames_per_second
+    duration_s = float(time_s[-1]) if duration_s is None else duration_s
+    pixels, depth = camera.project(positions)
+    body = height_m * camera.focal_px / float(np.nanmean(depth))
     spread = np.where(_far(camera), noise.far_factor, 1.0)
     confidence = np.clip(random.normal(np.where(_far(camera), 0.78, 0.93), 0.05, (time_s.size, len(JOINTS))), 0.05, 1.0)
     pixels += body * noise.jitter * spread[:, None] * random.normal(size=pixels.shape)
     pixels += body * noise.drift * spread[:, None] * _slow(random, pixels.shape, 0.25 * frames_per_second)
     pixels[..., 1] = camera.height - pixels[..., 1]
-    _swap(random, pixels, noise.swaps_per_s * walk.duration_s, max(2, round(0.12 * frames_per_second)))
-    _gaps(random, pixels, confidence, noise, walk.duration_s, frames_per_second)
+    _swap(random, pixels, noise.swaps_per_s * duration_s, max(2, round(0.12 * frames_per_second)))
+    _gaps(random, pixels, confidence, noise, duration_s, frames_per_second)
     return JointTrajectories(time_s, pixels, "px", confidence)
 
 
