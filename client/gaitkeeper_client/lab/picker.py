@@ -29,13 +29,14 @@ Alternatives = tuple[tuple[str, ...], ...]
 class MarkerSets:
     """The table: alternatives per joint, the pelvis' markers, and what gives a part of the body three axes.
 
-    ``pairs``: an outer and an inner marker at knee, ankle and ball of the foot. ``bones``: two points for the direction
-    forward and two for that upward.
+    ``pairs``: an outer and an inner marker at knee, ankle and ball of the foot. ``centres``: markers at the very centre
+    of hip, knee and ankle. ``bones``: two points for the direction forward and two for that upward.
     """
 
     joints: Mapping[str, Alternatives]
     pelvis: Mapping[str, Alternatives]
     pairs: Mapping[str, Alternatives]
+    centres: Mapping[str, Alternatives]
     bones: Mapping[str, tuple[str, ...]]
 
 
@@ -49,8 +50,8 @@ def marker_sets() -> MarkerSets:
         return {name: tuple(tuple(markers) for markers in row) for name, row in rows.items()}
 
     bones = {name: tuple(points) for name, points in table["bones"].items()}
-    joints, pelvis, pairs = (alternatives(table[name]) for name in ("joints", "pelvis", "pairs"))
-    return MarkerSets(joints, pelvis, pairs, bones)
+    joints, pelvis, pairs, centres = (alternatives(table[name]) for name in ("joints", "pelvis", "pairs", "centres"))
+    return MarkerSets(joints, pelvis, pairs, centres, bones)
 
 
 def plain_name(name: str) -> str:
@@ -86,6 +87,12 @@ class Picker:
         """(T, 3) from the inner to the outer marker of a pair; None where the file has none that is seen."""
         options = marker_sets().pairs[what]
         return self._best([self._way((inner,), (outer,), side) for outer, inner in options])
+
+    def centre(self, what: str, side: str) -> FloatArray | None:
+        """(T, 3) of hip, knee or ankle; None where nothing but a marker on the skin says where it is."""
+        table = marker_sets()
+        options = [*table.pairs.get(what, ()), *table.centres[what]]
+        return self._best([self._pair(option)[SIDES.index(side)] for option in options])
 
     def bone(self, what: str, side: str) -> tuple[FloatArray, FloatArray] | None:
         """(T, 3) forward and (T, 3) up of a part of the body that the file has as axes; None where it has not."""

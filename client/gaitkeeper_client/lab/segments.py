@@ -2,8 +2,10 @@
 
 Axes after the International Society of Biomechanics: pelvis and thigh by Wu et al. 2002
 (doi:10.1016/S0021-9290(01)00222-6), the shank by its long axis as Grood & Suntay 1983 (doi:10.1115/1.3138397) have it,
-with the malleoli for the axis across. The foot's long axis is that of all our feet, heel to tip; the ball of the foot
-gives the axis across. Where Vicon's Plug-in Gait has written a part's axes, those are taken.
+with the malleoli for the axis across: the knee's rotation holds the torsion of the tibia. Long axes end in the middle
+between two markers or in a centre that the file has, never in a marker on one side of the joint. The foot's long axis
+is that of all our feet, heel to tip; the ball of the foot gives the axis across. Where Vicon's Plug-in Gait has written
+a part's axes, those are taken.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def segments_of(
                 found[f"{side}_{part}"] = segment
             elif (outwards := picker.across(pair, side)) is not None:
                 across = frame.directions(outwards) * (1.0 if side == "right" else -1.0)
-                found[f"{side}_{part}"] = _by_joints(tracks, part, side, across)
+                long = _long_axis(picker, frame, tracks, part, side)
+                if long is not None:
+                    found[f"{side}_{part}"] = Segment("forward" if part == "foot" else "up", long, "right", across)
     return {name: segment for name, segment in found.items() if _seen(segment)}
 
 
@@ -57,15 +61,13 @@ def _of_bone(picker: Picker, frame: LabFrame, part: str, side: str) -> Segment |
     return Segment("forward", forward, "up", up)
 
 
-def _by_joints(tracks: JointTrajectories, part: str, side: str, across: FloatArray) -> Segment:
-    def at(joint: str) -> FloatArray:
-        track: FloatArray = tracks.positions[:, JOINT_INDEX[f"{side}_{joint}"]]
-        return track
-
+def _long_axis(picker: Picker, frame: LabFrame, tracks: JointTrajectories, part: str, side: str) -> FloatArray | None:
+    """(T, 3) of the foot from heel to tip; of thigh and shank from centre to centre, None where one has no centre."""
     if part == "foot":
-        return Segment("forward", at("toe") - at("heel"), "right", across)
-    low, high = _LONG[part]
-    return Segment("up", at(high) - at(low), "right", across)
+        heel, toe = (tracks.positions[:, JOINT_INDEX[f"{side}_{what}"]] for what in ("heel", "toe"))
+        return np.asarray(toe - heel)
+    low, high = (picker.centre(joint, side) for joint in _LONG[part])
+    return None if low is None or high is None else frame.directions(high - low)
 
 
 def _seen(segment: Segment) -> bool:
