@@ -56,7 +56,8 @@ def _limits(sides: Mapping[str, SideCurve], norm: NormCurve | None) -> tuple[flo
         edges += [float(np.nanmin(curve.mean - curve.sd)), float(np.nanmax(curve.mean + curve.sd))]
     if norm is not None:
         edges += [float(np.min(norm.mean - norm.sd)), float(np.max(norm.mean + norm.sd))]
-    return float(np.floor(min(edges) / 10) * 10), float(np.ceil(max(edges) / 10) * 10)
+    low, high = float(np.floor(min(edges) / 10) * 10), float(np.ceil(max(edges) / 10) * 10)
+    return low, high if high > low else low + 10.0  # a solved model's joint that cannot turn so is 0 throughout
 
 
 def _frame(canvas: Canvas, x: Axis, y: Axis, directions: tuple[str, str]) -> None:
