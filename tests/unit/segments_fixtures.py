@@ -79,6 +79,16 @@ def as_markers(tracks: dict[str, FloatArray], time_s: FloatArray, *, without: tu
     return Markers(time_s, tuple(kept), np.stack(list(kept.values()), axis=1), 1.0)
 
 
+def standing(path: Path, whole: dict[str, FloatArray]) -> Path:
+    """A static trial: the pose of one moment, elsewhere in the room and turned, for half a second."""
+    pose = np.stack([track[40] for track in whole.values()])
+    turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    pose = pose @ turn.T + [0.4, -2.0, 0.0]
+    still = {name: np.repeat(place[None], 50, axis=0) for name, place in zip(whole, pose, strict=True)}
+    write_markers(path, as_markers(still, np.arange(50) / 100.0))
+    return path
+
+
 def write_markers(path: Path, markers: Markers) -> None:
     """As a TRC file, y up, metres."""
     count, names = markers.time_s.size, markers.names

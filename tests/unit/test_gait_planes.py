@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from segments_fixtures import INNER, RIGHT, as_markers, full_set, turned_in, walk, write_markers
+from segments_fixtures import INNER, RIGHT, as_markers, full_set, standing, turned_in, walk, write_markers
 from typer.testing import CliRunner
 
 from gaitkeeper_client.cli.analyze import app
 from gaitkeeper_client.gait.analysis import analysis_of
 from gaitkeeper_client.gait.joint_coordinates import PLANES, axes_of, three_planes
+from gaitkeeper_client.insight.charts.curves import curve_chart
+from gaitkeeper_client.insight.cycle_figures import SideCurve
 from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.lab.static import with_static
-from gaitkeeper_client.lab.walk import Segment
+from gaitkeeper_client.lab.walk import Axis, Segment
 from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_client.validation.validate import Said, validate_file
 from gaitkeeper_shared.arrays import FloatArray
@@ -118,9 +120,9 @@ def test_the_angles_are_those_of_grood_and_suntay() -> None:
 
 
 def test_axes_are_square_and_right_handed_whichever_two_directions_are_known() -> None:
-    directions = {"forward": ALONG, "up": UP, "right": RIGHT}
+    directions: dict[Axis, FloatArray] = {"forward": ALONG, "up": UP, "right": RIGHT}
     for first in directions:
-        for second in set(directions) - {first}:
+        for second in directions.keys() - {first}:
             beside = directions[second] + 0.3 * directions[first]
             found = axes_of(Segment(first, 2.0 * directions[first][None], second, beside[None]))[0]
             assert found == pytest.approx(np.stack([ALONG, UP, RIGHT], axis=-1)), (first, second)
@@ -166,16 +168,6 @@ def test_markers_that_were_taken_off_are_put_back_from_the_static_trial(tmp_path
     without = read_walk(tmp_path / "walk.trc")
     assert set(without.segments) == {"pelvis", "left_foot", "right_foot"}
     assert len(read_walk(tmp_path / "walk.trc", ReadOptions(static=static)).segments) == 7
-
-
-def standing(path: Path, whole: dict[str, FloatArray]) -> Path:
-    """A static trial: the pose of one moment, elsewhere in the room and turned, for half a second."""
-    pose = np.stack([track[40] for track in whole.values()])
-    turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    pose = pose @ turn.T + [0.4, -2.0, 0.0]
-    still = {name: np.repeat(place[None], 50, axis=0) for name, place in zip(whole, pose, strict=True)}
-    write_markers(path, as_markers(still, np.arange(50) / 100.0))
-    return path
 
 
 def test_who_stands_is_neither_bowed_nor_abducted() -> None:
@@ -267,3 +259,9 @@ def test_the_report_and_the_command_show_the_three_planes(tmp_path: Path) -> Non
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "Joint angles in three planes" in page
     assert "Pelvis, obliquity" in page
+
+
+def test_an_angle_that_stays_0_is_drawn() -> None:
+    nothing = np.zeros(101)
+    chart = curve_chart("Knee, adduction", ("varus", "valgus"), {"left": SideCurve(nothing, nothing, 1, None)}, None)
+    assert "curve left" in chart

@@ -56,7 +56,7 @@ def read_c3d(
     if is_flat(markers):
         walk = flat_walk("c3d", markers, path, mapping, person)
         return replace(walk, events=_events(file, markers), notes=(*walk.notes, *_sideless(file)))
-    markers = with_static(markers, path, static)
+    markers = with_static(markers, path, static, person)
     trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True, person=person)
     plates, notes = read_plates(file, frame)
     segments = segments_of(markers, path, frame, trajectories, person)

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from gaitkeeper_client.lab.picker import Picker, marker_sets, plain_name
+from gaitkeeper_client.lab.subjects import of_one_person
 from gaitkeeper_client.lab.walk import Markers
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -40,26 +41,30 @@ _FAR_END = {"knee": "hip", "ankle": "knee"}
 """By pair: the joint at the other end of the segment that both of its markers belong to."""
 
 
-def with_static(walk: Markers, path: Path, static_path: Path | None) -> Markers:
+def with_static(walk: Markers, path: Path, static_path: Path | None, person: str | None = None) -> Markers:
     """The walk with the inner markers of knees and ankles that only the static trial has, behind its own.
 
-    ``static_path``: None for a walk that is taken as it is. Raises ``static-unusable`` where the trial gives no marker,
-    or where markers were moved between the trials, and what the file's reader raises.
+    ``static_path``: None for a walk that is taken as it is. ``person``: which of several people, see :mod:`subjects`;
+    the others' markers stay as they are. Raises ``static-unusable`` where the trial gives no marker, or where markers
+    were moved between the trials, ``person-unknown``, and what the file's reader raises.
     """
     if static_path is None:
         return walk
-    static = _read(static_path)
+    one, _ = of_one_person(walk, path, person)
+    static = _of_whom_walks(_read(static_path), one, static_path)
+    own, whose = {plain_name(name) for name in one.names}, _columns(one)
     added: dict[str, FloatArray] = {}
-    for side in SIDES:
-        for pair in _FAR_END:
-            found = _pair(static, pair, side)
-            if found is not None and plain_name(found[1]) not in {plain_name(name) for name in walk.names}:
-                outer, inner = found
-                track = _put_back(inner, _cluster(walk, static, pair, side, outer), walk, static, static_path)
-                if track is not None:
-                    added[inner] = track
+    pairs = [(pair, side, found) for side in SIDES for pair in _FAR_END if (found := _pair(static, pair, side))]
+    for pair, side, (outer, inner) in pairs:
+        if plain_name(inner) not in own:
+            track = _put_back(inner, _cluster(one, static, pair, side, outer), one, static, static_path)
+            if track is not None:
+                subject, colon, _ = one.names[whose[plain_name(outer)]].rpartition(":")
+                added[f"{subject}{colon}{inner.rpartition(':')[2]}"] = track
     if not added:
         why = f"it has no marker at the inner side of a knee or ankle that could be put back into {path.name}"
+        if pairs and all(plain_name(inner) in own for _, _, (_, inner) in pairs):
+            why = f"{path.name} has the markers at the inner side of knees and ankles itself"
         raise GaitkeeperError("static-unusable", path=static_path, detail=why)
     tracks = [walk.positions, *(track[:, None] for track in added.values())]
     return replace(walk, names=(*walk.names, *added), positions=np.concatenate(tracks, axis=1))
@@ -74,6 +79,16 @@ def _read(path: Path) -> Markers:
     if path.suffix.lower() not in readers:
         raise GaitkeeperError("static-unusable", path=path, detail="it is no C3D, TRC or Motive file of markers")
     return readers[path.suffix.lower()](path)
+
+
+def _of_whom_walks(static: Markers, walk: Markers, path: Path) -> Markers:
+    """The static trial's markers of one person: of the walk's name before the colon, where it has that name."""
+    whose = {name.rpartition(":")[0] for name in walk.names} - {""}
+    columns = [column for column, name in enumerate(static.names) if name.rpartition(":")[0] in whose]
+    if not columns:
+        return of_one_person(static, path)[0]
+    names = tuple(static.names[column] for column in columns)
+    return replace(static, names=names, positions=static.positions[:, columns])
 
 
 def _pair(static: Markers, pair: str, side: str) -> tuple[str, str] | None:

@@ -38,7 +38,7 @@ def read_trc(
     markers = read_trc_markers(path)
     if is_flat(markers):
         return flat_walk("trc", markers, path, mapping, person)
-    markers = with_static(markers, path, static)
+    markers = with_static(markers, path, static, person)
     trajectories, frame = to_trajectories(markers, path, mapping, person=person)
     segments = segments_of(markers, path, frame, trajectories, person)
     return LabWalk("trc", trajectories, notes=frame.notes, segments=segments)
