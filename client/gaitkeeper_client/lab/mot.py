@@ -21,6 +21,8 @@ _FORMAT = "MOT/STO"
 _HEAD_BYTES = 262_144
 _A_STEP, _MOST_RADIANS, _NO_RADIANS = 0.5, 2.8, 7.0
 """Of a knee: 29 degrees are a slow, stiff step; 160 degrees its end; 7 radians none that bends."""
+_MOST_ASTRAY_DEG = 20.0
+"""Of the pelvis' mean rotation against the ground's x, whose walker still goes along x."""
 _ANGLES = {"hip_flexion": "hip_flexion", "knee_angle": "knee_flexion", "ankle_angle": "ankle_dorsiflexion"}
 _SIDES = {"l": "left", "r": "right"}
 _FORCES = (
@@ -144,15 +146,19 @@ def angles_in_planes(table: MotionTable) -> Mapping[str, FloatArray]:
     """Pelvis and hip out of the sagittal plane in degrees, in our names and signs with the side behind; each (T,).
 
     OpenSim turns the pelvis about the ground's axes z, x and y: tilt is positive backwards, list with the right side
-    down, rotation with the right side in front.
+    down, rotation with the right side in front. That holds of who walks along x: of others tilt and list are other
+    movements, and the pelvis is left out.
     """
     factor = 1.0 if table.in_degrees else 180.0 / np.pi
     column = {short_name(name): number for number, name in enumerate(table.names) if not name.endswith("speed")}
+    turns = factor * table.values[:, column["pelvis_rotation"]] if "pelvis_rotation" in column else np.zeros(1)
+    along_x = abs(float(np.nanmedian(turns))) <= _MOST_ASTRAY_DEG
     found: dict[str, FloatArray] = {}
     for letter, side in _SIDES.items():
         own = 1.0 if side == "right" else -1.0
         signs = {"pelvis_tilt": ("pelvis_tilt", -1.0), "pelvis_list": ("pelvis_obliquity", -own)}
         signs |= {"pelvis_rotation": ("pelvis_rotation", own)}
+        signs = signs if along_x else {}
         signs |= {f"hip_{what}_{letter}": (f"hip_{what}", 1.0) for what in ("adduction", "rotation")}
         for theirs, (ours, sign) in signs.items():
             if theirs in column:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from gaitkeeper_client.gait.joint_coordinates import PLANES
 from gaitkeeper_client.validation.agreement import CurveAgreement
 from gaitkeeper_client.validation.charts import curves_chart, differences_chart
 from gaitkeeper_client.validation.sources import TRUTH
@@ -76,6 +77,11 @@ _HIP = (
     "Hip: ours is the thigh against the trunk, a laboratory's the thigh against the pelvis. Their offset is mostly how "
     "the pelvis is tilted."
 )
+_PLANES = (
+    "Positive: flexion, dorsiflexion, adduction (at the knee varus), inversion, rotation inwards; of the pelvis a tilt "
+    "forward, its own side higher, its own side in front. Where Plug-in Gait wrote the segments' axes into the file, "
+    "both angles are of the same axes: then their agreement is that of the arithmetic, and none of a measurement."
+)
 
 
 def write_validation(folder: Path, results: Sequence[Validation], document: Mapping[str, Any]) -> None:
@@ -113,7 +119,7 @@ def page(results: Sequence[Validation], document: Mapping[str, Any]) -> str:
         parts += [curves_chart(name, _cycles([one.angles for one in results], name)) for name in document["angles"]]
     if document["planes"]:
         title = Markup("<h2>Joint angles in three planes, of segments with three axes, degrees</h2>")
-        parts += [title, _table("angle", document["planes"])]
+        parts += [title, _table("angle", document["planes"]), _said(_PLANES)]
         parts += [curves_chart(name, _cycles([one.planes for one in results], name)) for name in document["planes"]]
     parts.append(Markup("<h2>Recordings</h2>"))
     rows = {one.name: {"reference": one.reference, "events by": one.method, "analysis": one.status} for one in results}
@@ -167,7 +173,7 @@ def _table(first: str, rows: Mapping[str, Mapping[str, Any]]) -> Markup:
 def _row_title(name: str) -> str:
     """An angle's name with its side behind, what an event or a time is called, or a recording's own name."""
     angle, _, side = name.rpartition("_")
-    return f"{angle.replace('_', ' ')}, {side}" if angle in ANGLES else _ROWS.get(name, name)
+    return f"{angle.replace('_', ' ')}, {side}" if angle in {*ANGLES, *PLANES} else _ROWS.get(name, name)
 
 
 def _cell(column: str, value: Any) -> str:

@@ -1,0 +1,54 @@
+"""Angles in three planes as people read them: report, page of a validation, and the angles of OpenSim beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gaitkeeper_client.insight.charts.curves import SideCurve, curve_chart
+from gaitkeeper_client.lab.mot import angles_in_planes, read_mot
+from gaitkeeper_client.validation.page import page
+from gaitkeeper_client.validation.validate import summary, validate_file
+
+DATA = Path(os.environ.get("GAITKEEPER_DATA", Path(__file__).resolve().parents[3] / "shared/data"))
+
+
+def need(path: Path) -> Path:
+    if not path.exists():
+        pytest.skip(f"{path.name} is absent: GAITKEEPER_DATA is {DATA}")
+    return path
+
+
+def test_an_angle_that_stays_0_is_drawn() -> None:
+    nothing = np.zeros(101)
+    chart = curve_chart("Knee, adduction", ("varus", "valgus"), {"left": SideCurve(nothing, nothing, 1, None)}, None)
+    assert "curve left" in chart
+
+
+def test_opensims_pelvis_is_compared_only_of_who_walks_along_its_x(tmp_path: Path) -> None:
+    file = tmp_path / "ik.mot"
+    names = ("pelvis_tilt", "pelvis_list", "pelvis_rotation", "hip_adduction_l", "hip_rotation_r")
+    expected = {f"pelvis_tilt_{side}": -3.0 for side in ("left", "right")}
+    expected |= {"pelvis_obliquity_right": -4.0, "pelvis_obliquity_left": 4.0}
+    expected |= {"pelvis_rotation_right": 5.0, "pelvis_rotation_left": -5.0}
+    hips = {"hip_adduction_left": 6.0, "hip_rotation_right": 7.0}
+    for turn, there in ((0.0, expected | hips), (180.0, hips)):
+        for unit, factor in (("yes", 1.0), ("no", np.pi / 180.0)):
+            row = [factor * angle for angle in (3.0, 4.0, 5.0 + turn, 6.0, 7.0)]
+            rows = [f"{time}\t" + "\t".join(f"{value:.9f}" for value in row) for time in (0.0, 0.1, 0.2)]
+            head = ["ik", f"inDegrees={unit}", "endheader", "time\t" + "\t".join(names)]
+            file.write_text("\n".join([*head, *rows]) + "\n", "utf-8")
+            angles = {name: float(values[0]) for name, values in angles_in_planes(read_mot(file)).items()}
+            assert angles == pytest.approx(there, abs=1e-6), (turn, unit)
+
+
+def test_the_page_of_a_validation_names_the_angles_and_their_signs() -> None:
+    one = validate_file(need(DATA / "c3d/biomechzoo-children/HC002D/Straight/HC002D06.c3d"))
+    text = page([one], summary([one]))
+    assert "hip adduction, left" in text
+    assert "hip_adduction" not in text
+    assert "Positive: flexion" in text
+    assert "of the arithmetic, and none of a measurement" in text
