@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,39 @@ def test_a_walk_that_has_its_inner_markers_needs_no_static_trial(tmp_path: Path)
     static = standing(tmp_path / "static.trc", ANNA)
     with pytest.raises(GaitkeeperError, match=r"walk\.trc has the markers at the inner side .* itself"):
         with_static(as_markers(ANNA, TIME_S), tmp_path / "walk.trc", static)
+
+
+@pytest.mark.parametrize("per_metre", [1.0, 1000.0])
+def test_the_walk_and_the_static_trial_may_have_different_units(tmp_path: Path, per_metre: float) -> None:
+    metres = as_markers(ANNA, TIME_S, without=INNER)
+    markers = replace(metres, positions=metres.positions * per_metre, metres_per_unit=1.0 / per_metre)
+    found = with_static(markers, tmp_path / "walk.trc", standing(tmp_path / "static.trc", ANNA))
+    for name in ("RKneeMedial", "LAnkleMedial"):
+        off = found.positions[:, found.names.index(name)] / per_metre - ANNA[name]
+        assert np.abs(off).max() < 4e-3, name
+
+
+def test_markers_on_one_line_do_not_tell_how_a_segment_turns(tmp_path: Path) -> None:
+    kept = {name: track for name, track in ANNA.items() if name[1:6] not in {"Thigh", "Shank"}}
+    for letter in "RL":
+        for number, share in enumerate((0.3, 0.6)):
+            kept[f"{letter}Thigh{number}"] = (1 - share) * ANNA[f"{letter}Knee"] + share * ANNA[f"{letter}HJC"]
+            kept[f"{letter}Shank{number}"] = (1 - share) * ANNA[f"{letter}Ankle"] + share * ANNA[f"{letter}Knee"]
+    metres = as_markers(kept, TIME_S, without=INNER)
+    markers = replace(metres, positions=metres.positions * 1000.0, metres_per_unit=0.001)
+    with pytest.raises(GaitkeeperError, match="no marker at the inner side"):
+        with_static(markers, tmp_path / "walk.trc", standing(tmp_path / "static.trc", kept))
+
+
+def test_a_marker_that_was_lost_in_the_static_trial_is_done_without(tmp_path: Path) -> None:
+    markers = as_markers(ANNA, TIME_S, without=INNER)
+    still = {name: track.copy() for name, track in ANNA.items()}
+    still["RThigh0"][:] = np.nan
+    file = standing(tmp_path / "static.trc", still)
+    lines = file.read_text("utf-8").splitlines()
+    cells = lines[5].split("\t")
+    lines[5] = "\t".join([*cells[:2], *("nan" for _ in cells[2:])])  # nothing is seen in its first sample
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    found = with_static(markers, tmp_path / "walk.trc", file)
+    off = found.positions[:, found.names.index("RKneeMedial")] - ANNA["RKneeMedial"]
+    assert np.abs(off).max() < 4e-3

@@ -8,6 +8,7 @@ anatomical calibration of Cappozzo et al. 1995 (doi:10.1016/0268-0033(95)91394-T
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
@@ -115,7 +116,7 @@ def _cluster(walk: Markers, static: Markers, pair: str, side: str, outer: str) -
     limit = RIGID_M / Picker(walk).metres_per_unit()
     reach = LONGEST * float(np.nanmedian(np.linalg.norm(near - far, axis=1)))
     steady = {}
-    for name in (columns.keys() & there.keys()) - _feet(side):
+    for name in (columns.keys() & there.keys()) - _elsewhere(side):
         track = walk.positions[:, columns[name]]
         spread = [_spread(track, end) for end in (near, far)]
         if max(spread) <= limit and all(
@@ -140,11 +141,20 @@ def _columns(markers: Markers) -> Mapping[str, int]:
     return {plain_name(name): column for column, name in reversed(list(enumerate(markers.names)))}
 
 
-def _feet(side: str) -> set[str]:
-    """Names of the foot's markers: their distance to knee and ankle hardly changes, and they move with neither."""
+def _elsewhere(side: str) -> set[str]:
+    """Names of markers that hardly change their distances to a segment's ends, and do not move with it.
+
+    The foot's to knee and ankle; and the other hip lies on the axis about which this thigh swings.
+    """
     table = marker_sets()
-    options = [*table.joints["heel"], *table.joints["toe"], *table.pairs["foot"]]
-    return {name.format(s=side[0], side=side) for option in options for name in option}
+    other = next(one for one in SIDES if one != side)
+    feet = [*table.joints["heel"], *table.joints["toe"], *table.pairs["foot"]]
+    return {
+        name.format(s=whose[0], side=whose)
+        for whose, options in ((side, feet), (other, table.joints["hip"]))
+        for option in options
+        for name in option
+    }
 
 
 def _spread(track: FloatArray, end: FloatArray) -> float:
@@ -158,13 +168,15 @@ def _put_back(
 ) -> FloatArray | None:
     """(T, 3) of a marker of the static trial in the walk, in its unit; NaN where too few of its segment are seen."""
     units = Picker(static).metres_per_unit() / Picker(walk).metres_per_unit()
-    standing = np.nanmedian(static.positions, axis=0) * units
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a marker that is never seen
+        standing = np.nanmedian(static.positions, axis=0) * units
     model = standing[[column for _, column in cluster]] if cluster else np.empty((0, 3))
     place = standing[static.names.index(inner)]
     known = np.isfinite(model).all(axis=1)
     tracks = walk.positions[:, [column for column, _ in cluster]] if cluster else np.empty((len(walk.time_s), 0, 3))
     track = np.full((len(walk.time_s), 3), np.nan)
-    misfits = []
+    misfits, off = [], []
     least = LEAST_SPREAD_M / Picker(walk).metres_per_unit()
     for frame, points in enumerate(tracks):
         seen = known & np.isfinite(points).all(axis=1)
@@ -173,13 +185,23 @@ def _put_back(
         middle, there = model[seen].mean(axis=0), points[seen].mean(axis=0)
         turn, misfit = Rotation.align_vectors(points[seen] - there, model[seen] - middle)
         misfits.append(misfit / np.sqrt(seen.sum()))
+        off.append(np.linalg.norm(points - there - turn.apply(model - middle), axis=1))
         track[frame] = there + turn.apply(place - middle)
     if not misfits:
         return None
     if (misfit := float(np.median(misfits)) * Picker(walk).metres_per_unit()) > SAME_M:
-        why = f"the markers of {inner}'s segment lie {1000.0 * misfit:.0f} mm otherwise than in the walk"
+        worst = walk.names[cluster[int(np.argmax([_median(one) for one in np.transpose(off)]))][0]]
+        why = (
+            f"the markers of {inner}'s segment lie {1000.0 * misfit:.0f} mm otherwise than in the walk, {worst} the "
+            "most: another person's, moved, or labelled wrongly in one of them"
+        )
         raise GaitkeeperError("static-unusable", path=path, detail=why)
     return track
+
+
+def _median(values: FloatArray) -> float:
+    seen = values[np.isfinite(values)]
+    return float(np.median(seen)) if seen.size else 0.0
 
 
 def _off_a_line(points: FloatArray) -> float:
