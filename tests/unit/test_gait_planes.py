@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,6 @@ from typer.testing import CliRunner
 from gaitkeeper_client.cli.analyze import app
 from gaitkeeper_client.gait.analysis import analysis_of
 from gaitkeeper_client.gait.joint_coordinates import PLANES, axes_of, three_planes
-from gaitkeeper_client.insight.charts.curves import curve_chart
-from gaitkeeper_client.insight.cycle_figures import SideCurve
 from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.lab.static import with_static
@@ -101,6 +98,13 @@ def test_the_pelvis_tilts_forward_rises_and_turns_as_people_say() -> None:
     assert three_planes(turned_walk, way)["pelvis_rotation_right"][0] == pytest.approx(7.0)
 
 
+def test_hips_at_one_height_are_level_however_the_pelvis_tilts_and_turns() -> None:
+    """What Baker 2001 asks of obliquity; with the angles in the order of the joints it would be 10 degrees."""
+    angles = three_planes({"pelvis": turned(UP, 35.0, turned(LEFT, 30.0))}, (1.0, 0.0))
+    found = [angles[f"pelvis_{name}_right"][0] for name in ("tilt", "obliquity", "rotation")]
+    assert found == pytest.approx([30.0, 0.0, 35.0])
+
+
 def test_the_angles_are_those_of_grood_and_suntay() -> None:
     """Their own construction, axis by axis, for any two segments: the slow and obvious twin of the Cardan angles."""
     random = np.random.default_rng(5)
@@ -170,36 +174,6 @@ def test_markers_that_were_taken_off_are_put_back_from_the_static_trial(tmp_path
     assert len(read_walk(tmp_path / "walk.trc", ReadOptions(static=static)).segments) == 7
 
 
-def test_who_stands_is_neither_bowed_nor_abducted() -> None:
-    """A long axis that ended in the marker at the knee's outer side would show 10 degrees of each."""
-    standing = read_walk(need(DATA / "opencap-subject4/MarkerData/static1.trc"))
-    angles = three_planes(standing.segments, (0.0, 1.0))
-    for side in ("left", "right"):
-        for name in ("pelvis_obliquity", "hip_adduction", "knee_adduction"):
-            assert abs(float(np.nanmedian(angles[f"{name}_{side}"]))) < 4.0, (name, side)
-
-
-def test_a_long_axis_ends_in_the_middle_of_a_joint_or_there_is_none(tmp_path: Path) -> None:
-    tracks = walk(2.0)
-    whole = full_set(tracks, turned_in(tracks.time_s))
-
-    def segments(names: dict[str, str], without: tuple[str, ...] = ()) -> Mapping[str, Segment]:
-        renamed = {names.get(name, name): track for name, track in whole.items()}
-        write_markers(tmp_path / "walk.trc", as_markers(renamed, tracks.time_s, without=without))
-        return read_walk(tmp_path / "walk.trc").segments
-
-    angles = three_planes(segments({}), (1.0, 0.0))
-    # The same under names of which the joints' table knows the outer one alone.
-    other = {f"{s}{joint}Medial": f"{s}_m{joint.lower()}" for s in "LR" for joint in ("Knee", "Ankle")}
-    again = three_planes(segments(other), (1.0, 0.0))
-    for name in ("hip_adduction_left", "hip_adduction_right", "knee_adduction_left", "knee_adduction_right"):
-        assert again[name] == pytest.approx(angles[name], abs=0.01), name
-    on_the_skin = {"LHJC": "LGTR", "RHJC": "RGTR"}
-    assert "left_shank" in segments(on_the_skin, ("ASI", "PSI"))
-    assert "left_thigh" not in segments(on_the_skin, ("ASI", "PSI"))
-    assert "left_shank" not in segments({}, ("KneeMedial",))
-
-
 def test_a_static_trial_that_is_of_no_use_is_told(tmp_path: Path) -> None:
     tracks = walk(2.0)
     whole = full_set(tracks, turned_in(tracks.time_s))
@@ -208,7 +182,7 @@ def test_a_static_trial_that_is_of_no_use_is_told(tmp_path: Path) -> None:
     write_markers(path, walked)
     moved = {**whole, "RThigh0": whole["RThigh0"] + [0.12, 0.0, 0.1]}
     bare = {name: track for name, track in whole.items() if not name.endswith("Medial")}
-    for number, (trial, why) in enumerate(((moved, "lie"), (bare, "no marker at the inner side"))):
+    for number, (trial, why) in enumerate(((moved, "RThigh0 the most"), (bare, "no marker at the inner side"))):
         with pytest.raises(GaitkeeperError, match=why) as caught:
             read_walk(path, ReadOptions(static=standing(tmp_path / f"static{number}.trc", trial)))
         assert caught.value.code == "static-unusable"
@@ -259,9 +233,3 @@ def test_the_report_and_the_command_show_the_three_planes(tmp_path: Path) -> Non
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "Joint angles in three planes" in page
     assert "Pelvis, obliquity" in page
-
-
-def test_an_angle_that_stays_0_is_drawn() -> None:
-    nothing = np.zeros(101)
-    chart = curve_chart("Knee, adduction", ("varus", "valgus"), {"left": SideCurve(nothing, nothing, 1, None)}, None)
-    assert "curve left" in chart
