@@ -164,7 +164,7 @@ def test_markers_that_were_taken_off_are_put_back_from_the_static_trial(tmp_path
     whole = full_set(tracks, turned_in(tracks.time_s))
     walked = as_markers(whole, tracks.time_s, without=INNER)
     static = standing(tmp_path / "static.trc", whole)
-    found = with_static(walked, tmp_path / "walk.trc", static)
+    found, _ = with_static(walked, tmp_path / "walk.trc", static)
     for name in ("RKneeMedial", "LKneeMedial", "RAnkleMedial", "LAnkleMedial"):
         off = np.linalg.norm(found.positions[:, found.names.index(name)] - whole[name], axis=1)
         assert off.max() < 4e-3, name  # the knee's outer marker is the thigh's, and not quite rigid with the shank

@@ -28,7 +28,7 @@ def test_nobody_walks_on_the_inner_knee_of_another(tmp_path: Path, named: str) -
     markers = as_markers(both, TIME_S, without=INNER)
     write_markers(tmp_path / "walk.trc", markers)
     static = standing(tmp_path / "static.trc", {f"{named}{name}": track for name, track in BEN.items()})
-    found = with_static(markers, tmp_path / "walk.trc", static, "Ben")
+    found, _ = with_static(markers, tmp_path / "walk.trc", static, "Ben")
     assert set(found.names) - set(markers.names) == {f"Ben:{s}{inner}" for s in "LR" for inner in INNER}
     off = found.positions[:, found.names.index("Ben:RKneeMedial")] - beside["Ben:RKneeMedial"]
     assert np.abs(off).max() < 4e-3
@@ -41,7 +41,7 @@ def test_of_two_who_stand_the_one_who_walks_is_taken(tmp_path: Path) -> None:
     markers = as_markers({f"Ben:{name}": track for name, track in BEN.items()}, TIME_S, without=INNER)
     still = {f"Anna:{name}": track for name, track in ANNA.items()}
     still |= {f"Ben:{name}": track + ASIDE for name, track in BEN.items()}
-    found = with_static(markers, tmp_path / "walk.trc", standing(tmp_path / "static.trc", still))
+    found, _ = with_static(markers, tmp_path / "walk.trc", standing(tmp_path / "static.trc", still))
     off = found.positions[:, found.names.index("Ben:LKneeMedial")] - BEN["LKneeMedial"]
     assert np.abs(off).max() < 4e-3
 
@@ -56,7 +56,7 @@ def test_a_walk_that_has_its_inner_markers_needs_no_static_trial(tmp_path: Path)
 def test_the_walk_and_the_static_trial_may_have_different_units(tmp_path: Path, per_metre: float) -> None:
     metres = as_markers(ANNA, TIME_S, without=INNER)
     markers = replace(metres, positions=metres.positions * per_metre, metres_per_unit=1.0 / per_metre)
-    found = with_static(markers, tmp_path / "walk.trc", standing(tmp_path / "static.trc", ANNA))
+    found, _ = with_static(markers, tmp_path / "walk.trc", standing(tmp_path / "static.trc", ANNA))
     for name in ("RKneeMedial", "LAnkleMedial"):
         off = found.positions[:, found.names.index(name)] / per_metre - ANNA[name]
         assert np.abs(off).max() < 4e-3, name
@@ -83,6 +83,25 @@ def test_a_marker_that_was_lost_in_the_static_trial_is_done_without(tmp_path: Pa
     cells = lines[5].split("\t")
     lines[5] = "\t".join([*cells[:2], *("nan" for _ in cells[2:])])  # nothing is seen in its first sample
     file.write_text("\n".join(lines) + "\n", "utf-8")
-    found = with_static(markers, tmp_path / "walk.trc", file)
+    found, _ = with_static(markers, tmp_path / "walk.trc", file)
     off = found.positions[:, found.names.index("RKneeMedial")] - ANNA["RKneeMedial"]
     assert np.abs(off).max() < 4e-3
+
+
+def test_joints_without_an_inner_marker_are_told(tmp_path: Path) -> None:
+    write_markers(tmp_path / "walk.trc", as_markers(ANNA, TIME_S, without=INNER))
+    static = standing(tmp_path / "static.trc", {name: track for name, track in ANNA.items() if name != "RKneeMedial"})
+    walked = read_walk(tmp_path / "walk.trc", ReadOptions(static=static))
+    assert any("no inner marker to these joints: right knee." in note for note in walked.notes)
+    assert "right_thigh" not in walked.segments
+    assert "left_thigh" in walked.segments
+    whole = read_walk(tmp_path / "walk.trc", ReadOptions(static=standing(tmp_path / "whole.trc", ANNA)))
+    assert not whole.notes
+
+
+def test_a_static_trial_beside_points_of_a_picture_is_refused(tmp_path: Path) -> None:
+    flat = {name: track * [1.0, 0.0, 1.0] for name, track in ANNA.items()}
+    write_markers(tmp_path / "flat.trc", as_markers(flat, TIME_S))
+    with pytest.raises(GaitkeeperError) as caught:
+        read_walk(tmp_path / "flat.trc", ReadOptions(static=standing(tmp_path / "static.trc", ANNA)))
+    assert caught.value.code == "option-does-not-apply"

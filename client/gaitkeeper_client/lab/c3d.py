@@ -22,7 +22,7 @@ from gaitkeeper_client.lab.flat import flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
 from gaitkeeper_client.lab.joints import to_trajectories
 from gaitkeeper_client.lab.segments import segments_of
-from gaitkeeper_client.lab.static import with_static
+from gaitkeeper_client.lab.static import check_no_static, with_static
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent
@@ -49,18 +49,19 @@ def read_c3d(
 
     Raises ``static-unusable``, ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing``,
     ``lab-nothing-seen``, ``lab-points-unseen``, ``lab-unit-unknown``, ``lab-unit-contradiction``,
-    ``lab-sides-exchanged``, ``lab-feet-reversed`` or ``person-unknown``.
+    ``lab-sides-exchanged``, ``lab-feet-reversed``, ``option-does-not-apply`` or ``person-unknown``.
     """
     file = read_c3d_file(path)
     markers = _markers(path, file)
     if is_flat(markers):
+        check_no_static(path, static)
         walk = flat_walk("c3d", markers, path, mapping, person)
         return replace(walk, events=_events(file, markers), notes=(*walk.notes, *_sideless(file)))
-    markers = with_static(markers, path, static, person)
+    markers, remarks = with_static(markers, path, static, person)
     trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True, person=person)
     plates, notes = read_plates(file, frame)
     segments = segments_of(markers, path, frame, trajectories, person)
-    notes = frame.notes + notes + _sideless(file)
+    notes = frame.notes + remarks + notes + _sideless(file)
     return LabWalk("c3d", trajectories, _events(file, markers), plates, notes, segments=segments)
 
 

@@ -34,10 +34,10 @@ def read_motive(
     static: Path | None = None,
 ) -> LabWalk:
     """One CSV file of Motive. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
-    markers = with_static(read_motive_markers(path), path, static, person)
+    markers, remarks = with_static(read_motive_markers(path), path, static, person)
     trajectories, frame = to_trajectories(markers, path, mapping, person=person)
     segments = segments_of(markers, path, frame, trajectories, person)
-    return LabWalk("motive-csv", trajectories, notes=frame.notes, segments=segments)
+    return LabWalk("motive-csv", trajectories, notes=frame.notes + remarks, segments=segments)
 
 
 def looks_like_motive(first_line: str) -> bool:

@@ -38,28 +38,39 @@ SAME_M = 0.02
 were moved between them."""
 FEWEST = 3
 """Markers that tell how a segment stands."""
+_PARTLY = (
+    "The static trial gave no inner marker to these joints: {lacking}. Angles in three planes that need it are missing."
+)
 _FAR_END = {"knee": "hip", "ankle": "knee"}
 """By pair: the joint at the other end of the segment that both of its markers belong to."""
 
 
-def with_static(walk: Markers, path: Path, static_path: Path | None, person: str | None = None) -> Markers:
+def with_static(
+    walk: Markers, path: Path, static_path: Path | None, person: str | None = None
+) -> tuple[Markers, tuple[str, ...]]:
     """The walk with the inner markers of knees and ankles that only the static trial has, behind its own.
+
+    And a note where that was possible at some of them alone.
 
     ``static_path``: None for a walk that is taken as it is. ``person``: which of several people, see :mod:`subjects`;
     the others' markers stay as they are. Raises ``static-unusable`` where the trial gives no marker, or where markers
     were moved between the trials, ``person-unknown``, and what the file's reader raises.
     """
     if static_path is None:
-        return walk
+        return walk, ()
     one, _ = of_one_person(walk, path, person)
     static = _of_whom_walks(_read(static_path), one, static_path)
     own, whose = {plain_name(name) for name in one.names}, _columns(one)
     added: dict[str, FloatArray] = {}
+    whole: set[tuple[str, str]] = set()
     pairs = [(pair, side, found) for side in SIDES for pair in _FAR_END if (found := _pair(static, pair, side))]
     for pair, side, (outer, inner) in pairs:
-        if plain_name(inner) not in own:
+        if plain_name(inner) in own:
+            whole.add((pair, side))
+        else:
             track = _put_back(inner, _cluster(one, static, pair, side, outer), one, static, static_path)
             if track is not None:
+                whole.add((pair, side))
                 subject, colon, _ = one.names[whose[plain_name(outer)]].rpartition(":")
                 added[f"{subject}{colon}{inner.rpartition(':')[2]}"] = track
     if not added:
@@ -68,7 +79,15 @@ def with_static(walk: Markers, path: Path, static_path: Path | None, person: str
             why = f"{path.name} has the markers at the inner side of knees and ankles itself"
         raise GaitkeeperError("static-unusable", path=static_path, detail=why)
     tracks = [walk.positions, *(track[:, None] for track in added.values())]
-    return replace(walk, names=(*walk.names, *added), positions=np.concatenate(tracks, axis=1))
+    with_added = replace(walk, names=(*walk.names, *added), positions=np.concatenate(tracks, axis=1))
+    lacking = [f"{side} {pair}" for side in SIDES for pair in _FAR_END if (pair, side) not in whole]
+    return with_added, (_PARTLY.format(lacking=", ".join(lacking)),) if lacking else ()
+
+
+def check_no_static(path: Path, static: Path | None) -> None:
+    """Raise ``option-does-not-apply`` where a picture's points were given a static trial."""
+    if static is not None:
+        raise GaitkeeperError("option-does-not-apply", option="--static", path=path, kind="points of a picture")
 
 
 def _read(path: Path) -> Markers:

@@ -18,7 +18,7 @@ from gaitkeeper_client.lab.flat import PIXEL, flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
 from gaitkeeper_client.lab.joints import to_trajectories
 from gaitkeeper_client.lab.segments import segments_of
-from gaitkeeper_client.lab.static import with_static
+from gaitkeeper_client.lab.static import check_no_static, with_static
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 from gaitkeeper_shared.arrays import FloatArray
@@ -37,11 +37,12 @@ def read_trc(
     """One TRC file. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
     markers = read_trc_markers(path)
     if is_flat(markers):
+        check_no_static(path, static)
         return flat_walk("trc", markers, path, mapping, person)
-    markers = with_static(markers, path, static, person)
+    markers, remarks = with_static(markers, path, static, person)
     trajectories, frame = to_trajectories(markers, path, mapping, person=person)
     segments = segments_of(markers, path, frame, trajectories, person)
-    return LabWalk("trc", trajectories, notes=frame.notes, segments=segments)
+    return LabWalk("trc", trajectories, notes=frame.notes + remarks, segments=segments)
 
 
 def read_trc_markers(path: Path) -> Markers:
