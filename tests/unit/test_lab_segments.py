@@ -33,6 +33,8 @@ def test_who_stands_is_neither_bowed_nor_abducted() -> None:
     for side in ("left", "right"):
         for name in ("pelvis_obliquity", "hip_adduction", "knee_adduction"):
             assert abs(float(np.nanmedian(angles[f"{name}_{side}"]))) < 4.0, (name, side)
+        # The markers at the ball of the foot lie at two heights; the foot is not upside down.
+        assert abs(float(np.nanmedian(angles[f"ankle_inversion_{side}"]))) < 40.0
 
 
 def test_a_long_axis_ends_in_the_middle_of_a_joint_or_there_is_none(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_markers_on_one_line_do_not_tell_how_a_segment_turns(tmp_path: Path) -> 
         for number, share in enumerate((0.3, 0.6)):
             kept[f"{letter}Thigh{number}"] = (1 - share) * ANNA[f"{letter}Knee"] + share * ANNA[f"{letter}HJC"]
             kept[f"{letter}Shank{number}"] = (1 - share) * ANNA[f"{letter}Ankle"] + share * ANNA[f"{letter}Knee"]
+        kept[f"{letter}Thigh0"] = kept[f"{letter}Thigh0"] + np.array([0.005, 0.0, 0.0])  # hardly off it
     metres = as_markers(kept, TIME_S, without=INNER)
     markers = replace(metres, positions=metres.positions * 1000.0, metres_per_unit=0.001)
     with pytest.raises(GaitkeeperError, match="no marker at the inner side"):

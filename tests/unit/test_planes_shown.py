@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gaitkeeper_client.insight.charts.curves import SideCurve, curve_chart
+from gaitkeeper_client.insight.pdf_report import render_report_pdf
+from gaitkeeper_client.insight.wording import PLANES
 from gaitkeeper_client.lab.mot import angles_in_planes, read_mot
+from gaitkeeper_client.sources import analyse_file
 from gaitkeeper_client.validation.page import page
 from gaitkeeper_client.validation.validate import summary, validate_file
 
@@ -52,3 +57,27 @@ def test_the_page_of_a_validation_names_the_angles_and_their_signs() -> None:
     assert "hip_adduction" not in text
     assert "Positive: flexion" in text
     assert "of the arithmetic, and none of a measurement" in text
+
+
+def test_each_angle_says_what_upwards_and_downwards_mean() -> None:
+    said = {name: directions for name, (_, directions) in PLANES.items()}
+    assert said["pelvis_tilt"] == ("front down", "front up")
+    assert said["pelvis_obliquity"] == ("side up", "side down")
+    assert said["pelvis_rotation"] == ("side in front", "side behind")
+    assert said["hip_adduction"] == ("adduction", "abduction")
+    assert said["knee_flexion"] == said["hip_flexion"] == ("flexion", "extension")
+    assert said["knee_adduction"] == ("varus", "valgus")
+    assert said["ankle_dorsiflexion"] == ("dorsiflexion", "plantarflexion")
+    assert said["ankle_inversion"] == ("inversion", "eversion")
+    assert {said[f"{joint}_rotation"] for joint in ("hip", "knee", "ankle")} == {("inwards", "outwards")}
+
+
+def test_the_paper_has_them_too(tmp_path: Path) -> None:
+    if shutil.which("pdftotext") is None:
+        pytest.skip("pdftotext (Debian package poppler-utils) is not installed: the pages' words are not read")
+    analysis = analyse_file(need(DATA / "c3d/biomechzoo-children/HC002D/Straight/HC002D06.c3d"))
+    (tmp_path / "report.pdf").write_bytes(render_report_pdf(analysis))
+    command = ["pdftotext", "-layout", str(tmp_path / "report.pdf"), "-"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert "Joint angles in three planes" in text
+    assert "Ankle, inversion" in text
