@@ -49,7 +49,8 @@ def read_c3d(
 
     Raises ``static-unusable``, ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing``,
     ``lab-nothing-seen``, ``lab-points-unseen``, ``lab-unit-unknown``, ``lab-unit-contradiction``,
-    ``lab-sides-exchanged``, ``lab-feet-reversed``, ``option-does-not-apply`` or ``person-unknown``.
+    ``lab-sides-exchanged``, ``lab-feet-reversed``, ``lab-pair-exchanged``,
+    ``option-does-not-apply`` or ``person-unknown``.
     """
     file = read_c3d_file(path)
     markers = _markers(path, file)

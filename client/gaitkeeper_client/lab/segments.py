@@ -19,6 +19,7 @@ from gaitkeeper_client.lab.picker import Picker
 from gaitkeeper_client.lab.subjects import of_one_person
 from gaitkeeper_client.lab.walk import Markers, Segment
 from gaitkeeper_shared.arrays import FloatArray
+from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
@@ -33,7 +34,8 @@ def segments_of(
 ) -> dict[str, Segment]:
     """The segments that one person's markers give, by name. ``tracks``: the joints made of the same markers.
 
-    A name is ``pelvis``, or a side and ``thigh``, ``shank`` or ``foot``. Raises ``person-unknown``.
+    A name is ``pelvis``, or a side and ``thigh``, ``shank`` or ``foot``. Raises ``person-unknown``, and
+    ``lab-pair-exchanged`` where the names of an outer and an inner marker are.
     """
     one, _ = of_one_person(markers, path, person)
     picker = Picker(one)
@@ -47,6 +49,7 @@ def segments_of(
                 found[f"{side}_{part}"] = segment
             elif (outwards := picker.across(pair, side)) is not None:
                 across = frame.directions(outwards) * (1.0 if side == "right" else -1.0)
+                _check_across(across, tracks, path, f"{side} {pair}")
                 long = _long_axis(picker, frame, tracks, part, side)
                 if long is not None:
                     found[f"{side}_{part}"] = Segment("forward" if part == "foot" else "up", long, "right", across)
@@ -59,6 +62,16 @@ def _of_bone(picker: Picker, frame: LabFrame, part: str, side: str) -> Segment |
         return None
     forward, up = (frame.directions(vector) for vector in bone)
     return Segment("forward", forward, "up", up)
+
+
+def _check_across(across: FloatArray, tracks: JointTrajectories, path: Path, where: str) -> None:
+    """Raise where an axis to the right points to the left of the hips: the segment would stand the wrong way round."""
+    hips = tracks.positions[:, JOINT_INDEX["right_hip"]] - tracks.positions[:, JOINT_INDEX["left_hip"]]
+    along = (across * hips).sum(axis=1)
+    known = along[np.isfinite(along)]
+    if known.size and float(np.median(known)) < 0.0:
+        detail = f"the inner marker of the {where} lies on its outer side"
+        raise GaitkeeperError("lab-pair-exchanged", path=path, detail=detail)
 
 
 def _long_axis(picker: Picker, frame: LabFrame, tracks: JointTrajectories, part: str, side: str) -> FloatArray | None:
