@@ -93,15 +93,23 @@ def test_an_inner_marker_at_the_outer_side_is_refused(tmp_path: Path, one: str, 
 def test_axes_that_plug_in_gait_wrote_go_before_markers(tmp_path: Path) -> None:
     tracks = walk(2.0)
     markers = full_set(tracks, turned_in(tracks.time_s))
+    write_markers(tmp_path / "walk.trc", as_markers(markers, tracks.time_s))
+    assert "ankle_inversion_left" in three_planes(read_walk(tmp_path / "walk.trc").segments, (1.0, 0.0))
     for letter, side, out in (("R", "right", 1.0), ("L", "left", -1.0)):
         hip, knee = (joint(tracks.positions, f"{side}_{what}") for what in ("hip", "knee"))
         axes = frame(hip - knee, out * 2.0 * turned_in(tracks.time_s))
         for name, at in (("FEO", knee), ("FEA", knee + 0.1 * axes[:, :, 0]), ("FEP", knee + 0.4 * axes[:, :, 1])):
             markers[f"{letter}{name}"] = at
+        heel, toe = (joint(tracks.positions, f"{side}_{what}") for what in ("heel", "toe"))
+        for name, at in (("FOP", heel), ("FOO", toe), ("FOA", toe + np.array([0.0, 0.0, 0.1]))):
+            markers[f"{letter}{name}"] = at
     write_markers(tmp_path / "walk.trc", as_markers(markers, tracks.time_s))
     angles = three_planes(read_walk(tmp_path / "walk.trc").segments, (1.0, 0.0))
     for side in ("left", "right"):
         assert angles[f"hip_rotation_{side}"] == pytest.approx(2.0 * turned_in(tracks.time_s), abs=1.0)
+        # Its foot is a line: it takes its turn about that from the shank.
+        assert f"ankle_dorsiflexion_{side}" in angles
+        assert f"ankle_inversion_{side}" not in angles
 
 
 def test_segments_are_smoothed_and_short_gaps_filled() -> None:

@@ -30,10 +30,11 @@ from gaitkeeper_shared.skeleton import SIDES
 Order = Literal["YXZ", "ZXY"]
 _AXES = ("forward", "up", "right")
 _PELVIS = ("pelvis_tilt", "pelvis_obliquity", "pelvis_rotation")
+_INVERSION = "ankle_inversion"
 _JOINTS: Mapping[str, tuple[str, str, tuple[str, str, str], float]] = {
     "hip": ("pelvis", "thigh", ("hip_flexion", "hip_adduction", "hip_rotation"), 1.0),
     "knee": ("thigh", "shank", ("knee_flexion", "knee_adduction", "knee_rotation"), -1.0),
-    "ankle": ("shank", "foot", ("ankle_dorsiflexion", "ankle_inversion", "ankle_rotation"), 1.0),
+    "ankle": ("shank", "foot", ("ankle_dorsiflexion", _INVERSION, "ankle_rotation"), 1.0),
 }
 """By joint: the upper and the lower segment, its angles, and the sign of flexion about the axis to the right."""
 PLANES: tuple[str, ...] = (*_PELVIS, *(name for _, _, names, _ in _JOINTS.values() for name in names))
@@ -82,7 +83,8 @@ def three_planes(segments: Mapping[str, Segment], heading: tuple[float, float]) 
             if above is not None and below is not None:
                 flexion, adduction, rotation = _angles("ZXY", above, below)
                 for name, angle in zip(names, (bends * flexion, inwards * adduction, inwards * rotation), strict=True):
-                    found[f"{name}_{side}"] = angle
+                    if name != _INVERSION or segments[f"{side}_{lower}"].rolls:
+                        found[f"{name}_{side}"] = angle
     return found
 
 

@@ -34,8 +34,8 @@ _ANGLES: Mapping[str, Mapping[int, str]] = {
     "knee": {0: "knee_flexion", 1: "knee_adduction", 2: "knee_rotation"},
     "ankle": {0: "ankle_dorsiflexion", 2: "ankle_rotation"},
 }
-"""By joint and axis. What Plug-in Gait writes as the ankle's second angle runs against the name that it has there: it
-is not compared."""
+"""By joint and axis. What Plug-in Gait writes as the ankle's second angle runs against the name that it has there, and
+its foot has no turn of its own about its long axis: it is not compared."""
 _SIDES = {"l": "left", "r": "right"}
 
 

@@ -5,7 +5,7 @@ Axes after the International Society of Biomechanics: pelvis and thigh by Wu et 
 with the malleoli for the axis across: the knee's rotation holds the torsion of the tibia. Long axes end in the middle
 between two markers or in a centre that the file has, never in a marker on one side of the joint. The foot's long axis
 is that of all our feet, heel to tip; the ball of the foot gives the axis across. Where Vicon's Plug-in Gait has written
-a part's axes, those are taken.
+a part's axes, those are taken; its foot gives no inversion.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def _of_bone(picker: Picker, frame: LabFrame, part: str, side: str) -> Segment |
     if bone is None:
         return None
     forward, up = (frame.directions(vector) for vector in bone)
-    return Segment("forward", forward, "up", up)
+    # The foot of Plug-in Gait is a line: which way its sole turns is taken from the shank.
+    return Segment("forward", forward, "up", up, rolls=part != "foot")
 
 
 def _check_across(across: FloatArray, tracks: JointTrajectories, path: Path, where: str) -> None:

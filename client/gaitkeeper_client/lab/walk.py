@@ -49,12 +49,14 @@ class Segment:
     """A rigid part of the body by two directions, (T, 3) vectors of any length in the axes of the walk, NaN unseen.
 
     ``along`` is the direction of the axis ``first`` itself; ``beside`` gives, square to it, that of ``second``.
+    ``rolls``: whether its turn about its long axis was measured, or taken over from its neighbour.
     """
 
     first: Axis
     along: FloatArray
     second: Axis
     beside: FloatArray
+    rolls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
