@@ -185,6 +185,10 @@ def test_a_force_table_alone_is_told_as_one_that_belongs_to_markers(tmp_path: Pa
     with pytest.raises(GaitkeeperError) as error:
         analyse_file(forces)
     assert (error.value.code, error.value.exit_status) == ("source-plates-alone", 2)
+    assert f"validate MARKERS.trc --reference {forces}" in error.value.remedy  # no file is named that is not there
+    (tmp_path / "walk.trc").write_text("PathFileType", "utf-8")
+    with pytest.raises(GaitkeeperError) as error:
+        analyse_file(forces)
     assert f"validate {tmp_path / 'walk.trc'} --reference {forces}" in error.value.remedy
 
 

@@ -73,7 +73,8 @@ def check_kind(path: Path) -> None:
         raise GaitkeeperError("source-folder", path=path)
     check_packed(path)
     if looks_like_plate_table(path, _first_line(path)):
-        raise GaitkeeperError("source-plates-alone", path=path, markers=path.with_suffix(".trc"))
+        beside = path.with_suffix(".trc")
+        raise GaitkeeperError("source-plates-alone", path=path, markers=beside if beside.exists() else "MARKERS.trc")
     if is_table(path):
         kinds = [reader.title for reader in READERS] + [reader.title for reader in FORCE_READERS]
         raise GaitkeeperError("source-unknown", path=path, kinds="; ".join(["a video", *kinds]))
