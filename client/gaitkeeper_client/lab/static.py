@@ -20,7 +20,7 @@ from gaitkeeper_client.lab.picker import Picker, marker_sets, plain_name
 from gaitkeeper_client.lab.walk import Markers
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.skeleton import SIDES
+from gaitkeeper_shared.skeleton import SIDES, other_side
 
 RIGID_M = 0.01
 """Standard deviation, in the walk, of a distance within a segment, at most: of the walks at hand, those of the thigh's
@@ -32,8 +32,8 @@ MOST = 12
 LEAST_SPREAD_M = 0.015
 """Root mean square distance of a segment's markers from one line, at least: else they do not tell how it turns."""
 SAME_M = 0.02
-"""Root mean square distance between both trials' markers of a segment, laid over each other, at most: beyond, markers
-were moved between them."""
+"""By how much a distance within a segment may differ between both trials: beyond, a marker was moved between them, or
+is not the segment's. One of a thigh of the walks at hand was, by 54 mm."""
 FEWEST = 3
 """Markers that tell how a segment stands."""
 _FAR_END = {"knee": "hip", "ankle": "knee"}
@@ -44,7 +44,7 @@ def with_static(walk: Markers, path: Path, static_path: Path | None) -> Markers:
     """The walk with the inner markers of knees and ankles that only the static trial has, behind its own.
 
     ``static_path``: None for a walk that is taken as it is. Raises ``static-unusable`` where the trial gives no marker,
-    or where markers were moved between the trials, and what the file's reader raises.
+    and what the file's reader raises.
     """
     if static_path is None:
         return walk
@@ -55,11 +55,15 @@ def with_static(walk: Markers, path: Path, static_path: Path | None) -> Markers:
             found = _pair(static, pair, side)
             if found is not None and plain_name(found[1]) not in {plain_name(name) for name in walk.names}:
                 outer, inner = found
-                track = _put_back(inner, _cluster(walk, static, pair, side, outer), walk, static, static_path)
+                track = _put_back(inner, _cluster(walk, static, pair, side, outer), walk, static)
                 if track is not None:
                     added[inner] = track
     if not added:
-        why = f"it has no marker at the inner side of a knee or ankle that could be put back into {path.name}"
+        why = (
+            f"no marker at the inner side of a knee or ankle can be put back into {path.name}. It takes one that the "
+            f"walk lacks, its fellow at the outer side, and {FEWEST - 1} more on the same thigh or shank that are in "
+            "both files and were not moved between them"
+        )
         raise GaitkeeperError("static-unusable", path=static_path, detail=why)
     tracks = [walk.positions, *(track[:, None] for track in added.values())]
     return replace(walk, names=(*walk.names, *added), positions=np.concatenate(tracks, axis=1))
@@ -93,43 +97,60 @@ def _cluster(walk: Markers, static: Markers, pair: str, side: str, outer: str) -
     several the one whose distances are the steadiest.
     """
     columns, there = _columns(walk), _columns(static)
+    own = plain_name(outer)
     far = Picker(walk).joints().get(f"{side}_{_FAR_END[pair]}")
-    if far is None or plain_name(outer) not in columns:
+    if far is None or own not in columns:
         return []
-    near = walk.positions[:, columns[plain_name(outer)]]
-    limit = RIGID_M / Picker(walk).metres_per_unit()
-    reach = LONGEST * float(np.nanmedian(np.linalg.norm(near - far, axis=1)))
-    steady = {}
-    for name in (columns.keys() & there.keys()) - _feet(side):
-        track = walk.positions[:, columns[name]]
-        spread = [_spread(track, end) for end in (near, far)]
-        if max(spread) <= limit and all(
-            np.nanmedian(np.linalg.norm(track - end, axis=1)) <= reach for end in (near, far)
-        ):
-            steady[name] = sum(spread)
-    names = sorted(steady, key=lambda name: (steady[name], name))[:MOST]
-    apart = {
-        (one, other): _spread(walk.positions[:, columns[one]], walk.positions[:, columns[other]])
-        for one, other in combinations(names, 2)
+    metres = Picker(walk).metres_per_unit()
+    standing = np.nanmedian(static.positions, axis=0) * Picker(static).metres_per_unit()
+    tracks = {
+        name: metres * walk.positions[:, columns[name]] for name in columns.keys() & there.keys() - _strangers(side)
     }
-    best: tuple[str, ...] = ()
-    for count in range(len(names), FEWEST - 1, -1):
-        sets = [one for one in combinations(names, count) if all(apart[two] <= limit for two in combinations(one, 2))]
-        if sets:
-            best = min(sets, key=lambda one: sum(apart[two] for two in combinations(one, 2)))
-            break
-    return [(columns[name], there[name]) for name in best]
+    near, far = tracks[own], metres * far
+    reach = LONGEST * _usual(near, far)
+    steady = {
+        name: _spread(track, near) + _spread(track, far)
+        for name, track in tracks.items()
+        if max(_spread(track, end) for end in (near, far)) <= RIGID_M
+        and max(_usual(track, end) for end in (near, far)) <= reach
+    }
+    names = [name for name in sorted(steady, key=lambda name: (steady[name], name)) if name != own][:MOST]
+    apart = {}
+    for one, other in combinations([own, *names], 2):
+        moved = abs(
+            _usual(tracks[one], tracks[other]) - float(np.linalg.norm(standing[there[one]] - standing[there[other]]))
+        )
+        apart[one, other] = _spread(tracks[one], tracks[other]) if moved <= SAME_M else float("inf")
+    for count in range(len(names), FEWEST - 2, -1):
+        sets = [(own, *more) for more in combinations(names, count)]
+        rigid = [one for one in sets if all(apart[two] <= RIGID_M for two in combinations(one, 2))]
+        if rigid:
+            best = min(rigid, key=lambda one: sum(apart[two] for two in combinations(one, 2)))
+            return [(columns[name], there[name]) for name in best]
+    return []
 
 
 def _columns(markers: Markers) -> Mapping[str, int]:
     return {plain_name(name): column for column, name in reversed(list(enumerate(markers.names)))}
 
 
-def _feet(side: str) -> set[str]:
-    """Names of the foot's markers: their distance to knee and ankle hardly changes, and they move with neither."""
+def _strangers(side: str) -> set[str]:
+    """Names of markers that are no part of a side's thigh or shank, but may keep their distance to both of its ends.
+
+    A foot's to knee and ankle hardly change, and the other hip lies on the line about which this one bends.
+    """
     table = marker_sets()
-    options = [*table.joints["heel"], *table.joints["toe"], *table.pairs["foot"]]
-    return {name.format(s=side[0], side=side) for option in options for name in option}
+    foot = [*table.joints["heel"], *table.joints["toe"], *table.pairs["foot"]]
+    pelvis = [option for options in table.pelvis.values() for option in options]
+    found = {name.format(s=side[0], side=side) for option in foot for name in option}
+    other = other_side(side)
+    for options in (*table.joints.values(), pelvis):
+        found |= {name.format(s=other[0], side=other) for option in options for name in option if "{s" in name}
+    return found | {name.format(s=side[0], side=side) for option in pelvis for name in option}
+
+
+def _usual(track: FloatArray, end: FloatArray) -> float:
+    return float(np.nanmedian(np.linalg.norm(track - end, axis=1)))
 
 
 def _spread(track: FloatArray, end: FloatArray) -> float:
@@ -138,33 +159,25 @@ def _spread(track: FloatArray, end: FloatArray) -> float:
     return float(seen.std()) if seen.size > 1 else float("inf")
 
 
-def _put_back(
-    inner: str, cluster: list[tuple[int, int]], walk: Markers, static: Markers, path: Path
-) -> FloatArray | None:
-    """(T, 3) of a marker of the static trial in the walk, in its unit; NaN where too few of its segment are seen."""
-    units = Picker(static).metres_per_unit() / Picker(walk).metres_per_unit()
-    standing = np.nanmedian(static.positions, axis=0) * units
-    model = standing[[column for _, column in cluster]] if cluster else np.empty((0, 3))
-    place = standing[static.names.index(inner)]
-    known = np.isfinite(model).all(axis=1)
-    tracks = walk.positions[:, [column for column, _ in cluster]] if cluster else np.empty((len(walk.time_s), 0, 3))
-    track = np.full((len(walk.time_s), 3), np.nan)
-    misfits = []
-    least = LEAST_SPREAD_M / Picker(walk).metres_per_unit()
-    for frame, points in enumerate(tracks):
-        seen = known & np.isfinite(points).all(axis=1)
-        if seen.sum() < FEWEST or not np.isfinite(place).all() or _off_a_line(model[seen]) < least:
-            continue
-        middle, there = model[seen].mean(axis=0), points[seen].mean(axis=0)
-        turn, misfit = Rotation.align_vectors(points[seen] - there, model[seen] - middle)
-        misfits.append(misfit / np.sqrt(seen.sum()))
-        track[frame] = there + turn.apply(place - middle)
-    if not misfits:
+def _put_back(inner: str, cluster: list[tuple[int, int]], walk: Markers, static: Markers) -> FloatArray | None:
+    """(T, 3) of a marker of the static trial in the walk, in its unit; NaN where too few of its segment are seen.
+
+    None where that is always so.
+    """
+    if not cluster:
         return None
-    if (misfit := float(np.median(misfits)) * Picker(walk).metres_per_unit()) > SAME_M:
-        why = f"the markers of {inner}'s segment lie {1000.0 * misfit:.0f} mm otherwise than in the walk"
-        raise GaitkeeperError("static-unusable", path=path, detail=why)
-    return track
+    metres = Picker(walk).metres_per_unit()
+    standing = np.nanmedian(static.positions, axis=0) * (Picker(static).metres_per_unit() / metres)
+    model, place = standing[[column for _, column in cluster]], standing[static.names.index(inner)]
+    known = np.isfinite(model).all(axis=1)
+    track = np.full((len(walk.time_s), 3), np.nan)
+    for frame, points in enumerate(walk.positions[:, [column for column, _ in cluster]]):
+        seen = known & np.isfinite(points).all(axis=1)
+        if seen.sum() >= FEWEST and _off_a_line(model[seen]) * metres >= LEAST_SPREAD_M:
+            middle, there = model[seen].mean(axis=0), points[seen].mean(axis=0)
+            turn, _ = Rotation.align_vectors(points[seen] - there, model[seen] - middle)
+            track[frame] = there + turn.apply(place - middle)
+    return track if np.isfinite(track).any() else None
 
 
 def _off_a_line(points: FloatArray) -> float:
