@@ -12,6 +12,7 @@ from segments_fixtures import INNER, RIGHT, as_markers, full_set, turned_in, wal
 from typer.testing import CliRunner
 
 from gaitkeeper_client.cli.analyze import app
+from gaitkeeper_client.exchange.tables import tables_of
 from gaitkeeper_client.gait.analysis import analysis_of
 from gaitkeeper_client.gait.joint_coordinates import PLANES, axes_of, three_planes
 from gaitkeeper_client.lab.options import ReadOptions
@@ -144,6 +145,9 @@ def test_a_full_set_of_markers_is_analysed_in_three_planes(tmp_path: Path) -> No
         assert cycle.planes[f"hip_rotation_{cycle.side}"] == pytest.approx(turned_in(at), abs=1.0)
         projected = cycle.curves[f"knee_flexion_{cycle.side}"]
         assert cycle.planes[f"knee_flexion_{cycle.side}"] == pytest.approx(projected, abs=2.0)
+    *_, curves, planes = tables_of(analysis)
+    assert (curves.name, planes.name) == ("curves", "planes")
+    assert len(planes.columns["degrees"][1]) == len(analysis.cycles) * len(PLANES) * 101
     again = analysis_of(analysis.to_json())
     assert again.cycles[0].planes.keys() == analysis.cycles[0].planes.keys()
     old = analysis.to_json()
