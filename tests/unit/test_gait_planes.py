@@ -16,6 +16,7 @@ from gaitkeeper_client.exchange.tables import tables_of
 from gaitkeeper_client.gait.analysis import analysis_of
 from gaitkeeper_client.gait.joint_coordinates import PLANES, axes_of, three_planes
 from gaitkeeper_client.lab.options import ReadOptions
+from gaitkeeper_client.lab.picker import marker_sets
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.lab.static import with_static
 from gaitkeeper_client.lab.walk import Segment
@@ -156,6 +157,12 @@ def test_a_full_set_of_markers_is_analysed_in_three_planes(tmp_path: Path) -> No
     assert analysis_of(old).cycles[0].planes == {}
 
 
+def test_a_joint_with_a_marker_on_both_sides_lies_between_them() -> None:
+    table = marker_sets()
+    for joint in ("knee", "ankle"):
+        assert set(table.pairs[joint]) <= set(table.joints[joint])
+
+
 def test_markers_that_were_taken_off_are_put_back_from_the_static_trial(tmp_path: Path) -> None:
     tracks = walk()
     whole = full_set(tracks, turned_in(tracks.time_s))
@@ -238,8 +245,10 @@ def test_opensim_finds_the_same_with_a_static_trial() -> None:
     for side in ("left", "right"):
         knee, tilt = (one.planes[f"{name}_{side}"].to_json() for name in ("knee_flexion", "pelvis_tilt"))
         assert isinstance(knee["rmse_deg"], float)
+        assert isinstance(knee["rmse_without_offset_deg"], float)
         assert isinstance(tilt["rmse_without_offset_deg"], float)
-        assert knee["rmse_deg"] < 3.0
+        assert knee["rmse_deg"] < 5.0
+        assert knee["rmse_without_offset_deg"] < 2.0
         assert tilt["rmse_without_offset_deg"] < 1.0
 
 
