@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 from tests import hand_counted
-from tests.accuracy.cortex import as_mot, least_load_n
+from tests.accuracy.angles import planar, spatial
 from tests.accuracy.crowds import crowds
 from tests.accuracy.inventory import Inventory, Recording, inventory
 from tests.accuracy.laboratory import PLATES, paths
-from tests.accuracy.rise import rise_of_plates, rise_of_table
+from tests.accuracy.rise import least_load_n, rise_of_plates, rise_of_table
 from tests.accuracy.said import Said, said_of
 from tests.accuracy.tables import DATA, cell, table
 
@@ -25,9 +24,7 @@ from gaitkeeper_client.validation.agreement import EventAgreement
 from gaitkeeper_client.validation.reference import Reference, spans_of_labels
 from gaitkeeper_client.validation.validate import KINDS, Validation, compare, validate_file
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.kinematics import ANGLES
 from gaitkeeper_shared.recording import GaitEvent
-from gaitkeeper_shared.skeleton import SIDES
 
 EVENTS = ("strikes n, found, false", "bias, mae ms", "offs n, found, false", "bias, mae ms")
 NEAREST_S = 0.25
@@ -57,7 +54,8 @@ def everything() -> list[str]:
         _head(found),
         _kinds(found),
         _walks(walks),
-        _angles(walks),
+        planar([(one.path, one.reference, one.validation) for one in walks if one.validation]),
+        spatial([one.path for one in found.by_kind["walk"]]),
         _marks(found),
         _standing(found),
         *crowds(found),
@@ -66,8 +64,7 @@ def everything() -> list[str]:
 
 
 def _head(found: Inventory) -> str:
-    counts = Counter(said_of(path).outcome for path in found.references if path.suffix != ".forces")
-    own = sum(path.suffix == ".forces" for path in found.references)
+    counts = Counter(said_of(path).outcome for path in found.references)
     every = len(found.recordings) + len(found.references) + len(found.others)
     return (
         "## Every recording of the development data\n\n"
@@ -76,7 +73,7 @@ def _head(found: Inventory) -> str:
         "and tables about people. A file that is none of these stops the measurement.\n\n"
         "Analysed by themselves, the references give: "
         + "; ".join(f"{outcome} ({count})" for outcome, count in sorted(counts.items()))
-        + f"; {own} are of a kind that is not read (.forces), and were written as .mot for the table below.\n"
+        + ".\n"
     )
 
 
@@ -93,16 +90,14 @@ def _kinds(found: Inventory) -> str:
 def _held(one: Recording) -> Iterator[Held]:
     """The recording against each of its references, or else against what it holds itself."""
     said = said_of(one.path)
-    with tempfile.TemporaryDirectory() as folder:
-        for path in one.references or (None,):
-            name = path.name if path else ""
-            read = as_mot(path, Path(folder)) if path and path.suffix == ".forces" else path
-            try:
-                validation = validate_file(one.path, read)
-            except GaitkeeperError as error:
-                yield Held(one.path, said, name, None, error.code)
-                continue
-            yield Held(one.path, said, name or validation.reference, validation)
+    for path in one.references or (None,):
+        name = path.name if path else ""
+        try:
+            validation = validate_file(one.path, path)
+        except GaitkeeperError as error:
+            yield Held(one.path, said, name, None, error.code)
+            continue
+        yield Held(one.path, said, name or validation.reference, validation)
 
 
 def _walks(walks: Sequence[Held]) -> str:
@@ -163,32 +158,6 @@ def _cut(walks: Sequence[Held]) -> str:
         f"\nThe program that wrote the .forces files left out what is small; the least force is {least}. There a foot "
         "is said to come\noff before its force is below 20 N, so that our offs seem late.\n"
     )
-
-
-def _angles(walks: Sequence[Held]) -> str:
-    rows = []
-    for one in walks:
-        if one.validation is None or not one.validation.angles:
-            continue
-        cells = []
-        for angle in ANGLES:
-            both = [one.validation.angles[name].to_json() for side in SIDES
-                    if (name := f"{angle}_{side}") in one.validation.angles]  # fmt: skip
-            cells += [_mean(both, "rmse_deg"), _mean(both, "rmse_without_offset_deg")]
-        named = one.reference if one.reference.endswith((".mot", ".sto")) else "angles of the file"
-        rows.append([one.path.name, named, *cells])
-    heads = [head for angle in ANGLES for head in (angle.replace("_", " "), "without offset")]
-    return (
-        "## Joint angles of every walk that has some to compare with\n\n"
-        "Root mean square difference in degrees, mean of both sides; the second is what is left when the constant "
-        "difference of the\ntwo definitions is taken off. The references are the laboratories' own models.\n\n"
-        + table(("recording", "reference", *heads), rows)
-    )
-
-
-def _mean(rows: Sequence[dict[str, float | int | None]], key: str) -> str:
-    known = [value for row in rows if (value := row[key]) is not None]
-    return f"{np.mean(known):.2f}" if known else "-"
 
 
 def _marks(found: Inventory) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.mot import ground_forces, read_mot
+from gaitkeeper_client.lab.plate_table import read_plate_table
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.validation.plates import LEAST_PEAK_N, THRESHOLD_N, is_steady
 from gaitkeeper_shared.arrays import FloatArray
@@ -43,6 +44,14 @@ def rise_of_table(folder: Path, name: str) -> Rise | None:
         up = int(np.argmax(np.abs(force).sum(axis=0)))
         found += _rises(table.time_s, np.abs(force[:, up]))
     return Rise(float(np.median(found)), 1.0 / float(np.median(np.diff(table.time_s)))) if found else None
+
+
+def least_load_n(forces: Path) -> float:
+    """The smallest vertical force that a ``.forces`` file holds beside 0: the program leaves out what is smaller."""
+    _, plates = read_plate_table(forces)
+    loads = np.abs(np.stack([one.force for one in plates]))
+    vertical = loads[..., int(np.argmax(loads.sum(axis=(0, 1))))]
+    return float(vertical[vertical > 0.0].min())
 
 
 def _rises(time_s: FloatArray, force: FloatArray) -> list[float]:

@@ -11,6 +11,7 @@ from tests.unit.events_fixtures import KINDS, agreement, on_a_belt, recorded, wi
 from gaitkeeper_client.gait.bouts import find_bouts
 from gaitkeeper_client.gait.clean import clean
 from gaitkeeper_client.gait.events.choice import METHODS, detect_all
+from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.validation.agreement import EventAgreement, compare_events
 from gaitkeeper_client.validation.reference import Reference
@@ -51,10 +52,12 @@ def methods() -> str:
     return text + table(("walks", "method", "event", *EVENT_COLUMNS), rows)
 
 
-def with_plates(patterns: tuple[str, ...]) -> Iterator[tuple[JointTrajectories, Reference]]:
+def with_plates(
+    patterns: tuple[str, ...], options: ReadOptions = NOTHING_SAID
+) -> Iterator[tuple[JointTrajectories, Reference]]:
     """The recordings whose own force plates say when a foot came down or off."""
     for path in paths(*patterns):
-        walk = read_walk(path)
+        walk = read_walk(path, options)
         try:
             reference = own_reference(path, walk)
         except GaitkeeperError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,16 +204,17 @@ def test_a_cohort_says_of_each_file_what_it_does_not(tmp_path: Path) -> None:
     (tmp_path / "op").mkdir()
     (tmp_path / "op" / "walk_000000000000_keypoints.json").write_text("{}")
     (tmp_path / "names.toml").write_text('left_hip = "L"\n')
-    columns = "rate_hz,picture_size,mapping,person_in_file,belt_m_s,aid"
+    columns = "rate_hz,picture_size,mapping,person_in_file,belt_m_s,aid,static_trial"
     path = cohort(
         tmp_path,
         columns,
-        'p1,a.csv,healthy,60,f,1.7,,"29,97",1920x1080,names.toml,mouse1,1.2,walker',
-        "p2,a.csv,healthy,60,f,1.7,,30,,,mouse2,,",
-        "p3,op,healthy,60,f,1.7,,25,,,,,",
+        'p1,a.csv,healthy,60,f,1.7,,"29,97",1920x1080,names.toml,mouse1,1.2,walker,still.c3d',
+        "p2,a.csv,healthy,60,f,1.7,,30,,,mouse2,,,",
+        "p3,op,healthy,60,f,1.7,,25,,,,,,",
     )
     first, second, third = read_cohort(path)
-    assert first.options == ReadOptions(29.97, {"left_hip": ("L",)}, (1920.0, 1080.0), "mouse1", 1.2, aid="walker")
+    said = ReadOptions(29.97, {"left_hip": ("L",)}, (1920.0, 1080.0), "mouse1", 1.2, aid="walker")
+    assert first.options == replace(said, static=tmp_path / "still.c3d")
     assert first.facts.extra == {"aid": "walker"}
     assert (second.options, third.path) == (ReadOptions(rate_hz=30.0, person="mouse2"), tmp_path / "op")
     assert source_digest(first.path, "mouse1") != source_digest(second.path, "mouse2")

@@ -56,6 +56,7 @@ def analyze(
     size: given.Size = None,
     mapping: given.MappingFile = None,
     person: given.Person = None,
+    static: given.Static = None,
     speed: given.Speed = None,
     aid: given.Aid = None,
     estimator: given.Estimator = None,
@@ -82,7 +83,7 @@ def analyze(
 
     place = SiteHome.resolve(home)
     place.config()
-    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
+    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid, static=static)
     network = given.estimator_choice(estimator, skeleton)
     moment = _moment(recorded_at)
     key, context = _patient(place, patient, height)

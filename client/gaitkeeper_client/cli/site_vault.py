@@ -102,6 +102,7 @@ def ingest(
     size: given.Size = None,
     mapping: given.MappingFile = None,
     person: given.Person = None,
+    static: given.Static = None,
     speed: given.Speed = None,
     estimator: given.Estimator = None,
     skeleton: given.SkeletonName = None,
@@ -113,9 +114,9 @@ def ingest(
 
     May be stopped at any moment and run again: what is stored is skipped. A cohort.csv has the columns patient, path,
     label, age, sex, height_m, recorded_at, and may have consent (care, training, care+training, none), aid and, for
-    files that do not say it, rate_hz, picture_size, mapping, person_in_file, belt_m_s; further columns are kept. It is
-    checked as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2 or 4 some file
-    failed, 3 every recording was refused.
+    files that do not say it, rate_hz, picture_size, mapping, person_in_file, belt_m_s, static_trial; further columns
+    are kept. It is checked as a whole before anything is stored. Exit status: 0 done (refused recordings are listed), 2
+    or 4 some file failed, 3 every recording was refused.
     """
     from gaitkeeper_client.cli.output import bars
     from gaitkeeper_client.lab.options import check_options
@@ -126,7 +127,7 @@ def ingest(
 
     SiteHome.resolve(home).config()  # first: without a site nothing else matters
     facts, moment = _facts(patient, label, age, sex, height, recorded_at, consent)
-    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid)
+    options = check_options(rate=rate, size=size, mapping=mapping, person=person, speed=speed, aid=aid, static=static)
     network = given.estimator_choice(estimator, skeleton)
     sources = plan(paths, facts, moment, options)
     with opened_vault(home) as (place, vault), bars(as_json, time_left=True) as shown:

@@ -1,7 +1,8 @@
 """A walk's parameters, cycles and curves as tables: CSV for spreadsheets, Parquet for statistics.
 
 ``parameters``: one row a parameter, withheld ones with their reason. ``cycles``: one row a gait cycle. ``curves``: one
-row for each percent of each angle of each cycle, with ``cycle`` as the row number in ``cycles``. Each row begins with
+row for each percent of each angle of each cycle, with ``cycle`` as the row number in ``cycles``; ``planes``: the
+same of angles in three planes, where there are any. Each row begins with
 how the report stands: tables are cut and pasted, and a line of an unsigned report has to say so wherever it ends.
 """
 
@@ -20,6 +21,7 @@ from gaitkeeper_client.exchange.facts import ReportFacts
 from gaitkeeper_client.gait.analysis import CURVE_POINTS, Analysis, Cycle, Parameter, Reason
 from gaitkeeper_client.gait.definitions import DEFINITIONS
 from gaitkeeper_client.language.texts import say
+from gaitkeeper_shared.arrays import FloatArray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +58,10 @@ def tables_of(analysis: Analysis, facts: ReportFacts | None = None) -> tuple[Tab
     notes["signed_by"] = "; ".join(one.display for one in facts.signed.signers) if facts and facts.signed else ""
     why = facts.overruled if facts is not None else ""
     cycles = () if why else analysis.cycles
-    made = (_parameters(analysis, notes, why), _cycles(cycles, notes), _curves(cycles, notes))
+    made = [_parameters(analysis, notes, why), _cycles(cycles, notes)]
+    made.append(_curves("curves", [cycle.curves for cycle in cycles], notes))
+    if any(cycle.planes for cycle in cycles):
+        made.append(_curves("planes", [cycle.planes for cycle in cycles], notes))
     return tuple(_marked(table, state) for table in made)
 
 
@@ -139,15 +144,15 @@ def _cycles(cycles: Sequence[Cycle], notes: Mapping[str, str]) -> Table:
     return Table("cycles", columns, notes)
 
 
-def _curves(cycles: Sequence[Cycle], notes: Mapping[str, str]) -> Table:
+def _curves(title: str, cycles: Sequence[Mapping[str, FloatArray]], notes: Mapping[str, str]) -> Table:
     rows = [
         (number, name, percent, float(value) if np.isfinite(value) else None)
-        for number, cycle in enumerate(cycles)
-        for name, curve in cycle.curves.items()
+        for number, curves in enumerate(cycles)
+        for name, curve in curves.items()
         for percent, value in zip(range(CURVE_POINTS), curve, strict=True)
     ]
     return Table(
-        "curves",
+        title,
         {
             "cycle": ("count", [row[0] for row in rows]),
             "angle": ("text", [row[1] for row in rows]),

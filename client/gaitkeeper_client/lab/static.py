@@ -22,7 +22,7 @@ from gaitkeeper_client.lab.subjects import of_one_person
 from gaitkeeper_client.lab.walk import Markers
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
-from gaitkeeper_shared.skeleton import SIDES
+from gaitkeeper_shared.skeleton import SIDES, other_side
 
 RIGID_M = 0.01
 """Standard deviation, in the walk, of a distance within a segment, at most: of the walks at hand, those of the thigh's
@@ -34,8 +34,8 @@ MOST = 12
 LEAST_SPREAD_M = 0.015
 """Root mean square distance of a segment's markers from one line, at least: else they do not tell how it turns."""
 SAME_M = 0.02
-"""Root mean square distance between both trials' markers of a segment, laid over each other, at most: beyond, markers
-were moved between them."""
+"""By how much a distance within a segment may differ between both trials: beyond, a marker was moved between them, or
+is not the segment's. One of a thigh of the walks at hand was, by 54 mm."""
 FEWEST = 3
 """Markers that tell how a segment stands."""
 _PARTLY = (
@@ -53,8 +53,8 @@ def with_static(
     And a note where that was possible at some of them alone.
 
     ``static_path``: None for a walk that is taken as it is. ``person``: which of several people, see :mod:`subjects`;
-    the others' markers stay as they are. Raises ``static-unusable`` where the trial gives no marker, or where markers
-    were moved between the trials, ``person-unknown``, and what the file's reader raises.
+    the others' markers stay as they are. Raises ``static-unusable`` where the trial gives no marker,
+    ``person-unknown``, and what the file's reader raises.
     """
     if static_path is None:
         return walk, ()
@@ -67,14 +67,16 @@ def with_static(
     for pair, side, (outer, inner) in pairs:
         if plain_name(inner) in own:
             whole.add((pair, side))
-        else:
-            track = _put_back(inner, _cluster(one, static, pair, side, outer), one, static, static_path)
-            if track is not None:
-                whole.add((pair, side))
-                subject, colon, _ = one.names[whose[plain_name(outer)]].rpartition(":")
-                added[f"{subject}{colon}{inner.rpartition(':')[2]}"] = track
+        elif (track := _put_back(inner, _cluster(one, static, pair, side, outer), one, static)) is not None:
+            whole.add((pair, side))
+            subject, colon, _ = one.names[whose[plain_name(outer)]].rpartition(":")
+            added[f"{subject}{colon}{inner.rpartition(':')[2]}"] = track
     if not added:
-        why = f"it has no marker at the inner side of a knee or ankle that could be put back into {path.name}"
+        why = (
+            f"no marker at the inner side of a knee or ankle can be put back into {path.name}. It takes one that the "
+            f"walk lacks, its fellow at the outer side, and {FEWEST - 1} more on the same thigh or shank that are in "
+            "both files and were not moved between them"
+        )
         if pairs and all(plain_name(inner) in own for _, _, (_, inner) in pairs):
             why = f"{path.name} has the markers at the inner side of knees and ankles itself"
         raise GaitkeeperError("static-unusable", path=static_path, detail=why)
@@ -111,6 +113,13 @@ def _of_whom_walks(static: Markers, walk: Markers, path: Path) -> Markers:
     return replace(static, names=names, positions=static.positions[:, columns])
 
 
+def _standing(static: Markers) -> FloatArray:
+    """(M, 3) where each marker is in the static trial, in its unit; NaN for one that is never seen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of such a marker
+        return np.asarray(np.nanmedian(static.positions, axis=0))
+
+
 def _pair(static: Markers, pair: str, side: str) -> tuple[str, str] | None:
     """The names, as the static trial has them, of the outer and the inner marker at a joint."""
     own = {plain_name(name): name for name in reversed(static.names)}
@@ -128,52 +137,60 @@ def _cluster(walk: Markers, static: Markers, pair: str, side: str, outer: str) -
     several the one whose distances are the steadiest.
     """
     columns, there = _columns(walk), _columns(static)
+    own = plain_name(outer)
     far = Picker(walk).joints().get(f"{side}_{_FAR_END[pair]}")
-    if far is None or plain_name(outer) not in columns:
+    if far is None or own not in columns:
         return []
-    near = walk.positions[:, columns[plain_name(outer)]]
-    limit = RIGID_M / Picker(walk).metres_per_unit()
-    reach = LONGEST * float(np.nanmedian(np.linalg.norm(near - far, axis=1)))
-    steady = {}
-    for name in (columns.keys() & there.keys()) - _elsewhere(side):
-        track = walk.positions[:, columns[name]]
-        spread = [_spread(track, end) for end in (near, far)]
-        if max(spread) <= limit and all(
-            np.nanmedian(np.linalg.norm(track - end, axis=1)) <= reach for end in (near, far)
-        ):
-            steady[name] = sum(spread)
-    names = sorted(steady, key=lambda name: (steady[name], name))[:MOST]
-    apart = {
-        (one, other): _spread(walk.positions[:, columns[one]], walk.positions[:, columns[other]])
-        for one, other in combinations(names, 2)
+    metres = Picker(walk).metres_per_unit()
+    standing = _standing(static) * Picker(static).metres_per_unit()
+    tracks = {
+        name: metres * walk.positions[:, columns[name]] for name in columns.keys() & there.keys() - _strangers(side)
     }
-    best: tuple[str, ...] = ()
-    for count in range(len(names), FEWEST - 1, -1):
-        sets = [one for one in combinations(names, count) if all(apart[two] <= limit for two in combinations(one, 2))]
-        if sets:
-            best = min(sets, key=lambda one: sum(apart[two] for two in combinations(one, 2)))
-            break
-    return [(columns[name], there[name]) for name in best]
+    near, far = tracks[own], metres * far
+    reach = LONGEST * _usual(near, far)
+    steady = {
+        name: _spread(track, near) + _spread(track, far)
+        for name, track in tracks.items()
+        if max(_spread(track, end) for end in (near, far)) <= RIGID_M
+        and max(_usual(track, end) for end in (near, far)) <= reach
+    }
+    names = [name for name in sorted(steady, key=lambda name: (steady[name], name)) if name != own][:MOST]
+    apart = {}
+    for one, other in combinations([own, *names], 2):
+        moved = abs(
+            _usual(tracks[one], tracks[other]) - float(np.linalg.norm(standing[there[one]] - standing[there[other]]))
+        )
+        apart[one, other] = _spread(tracks[one], tracks[other]) if moved <= SAME_M else float("inf")
+    for count in range(len(names), FEWEST - 2, -1):
+        sets = [(own, *more) for more in combinations(names, count)]
+        rigid = [one for one in sets if all(apart[two] <= RIGID_M for two in combinations(one, 2))]
+        if rigid:
+            best = min(rigid, key=lambda one: sum(apart[two] for two in combinations(one, 2)))
+            return [(columns[name], there[name]) for name in best]
+    return []
 
 
 def _columns(markers: Markers) -> Mapping[str, int]:
     return {plain_name(name): column for column, name in reversed(list(enumerate(markers.names)))}
 
 
-def _elsewhere(side: str) -> set[str]:
-    """Names of markers that hardly change their distances to a segment's ends, and do not move with it.
+def _strangers(side: str) -> set[str]:
+    """Names of markers that are no part of a side's thigh or shank, but may keep their distance to both of its ends.
 
-    The foot's to knee and ankle; and the other hip lies on the axis about which this thigh swings.
+    A foot's to knee and ankle hardly change, and the other hip lies on the line about which this one bends.
     """
     table = marker_sets()
-    other = next(one for one in SIDES if one != side)
-    feet = [*table.joints["heel"], *table.joints["toe"], *table.pairs["foot"]]
-    return {
-        name.format(s=whose[0], side=whose)
-        for whose, options in ((side, feet), (other, table.joints["hip"]))
-        for option in options
-        for name in option
-    }
+    foot = [*table.joints["heel"], *table.joints["toe"], *table.pairs["foot"]]
+    pelvis = [option for options in table.pelvis.values() for option in options]
+    found = {name.format(s=side[0], side=side) for option in foot for name in option}
+    other = other_side(side)
+    for options in (*table.joints.values(), pelvis):
+        found |= {name.format(s=other[0], side=other) for option in options for name in option if "{s" in name}
+    return found | {name.format(s=side[0], side=side) for option in pelvis for name in option}
+
+
+def _usual(track: FloatArray, end: FloatArray) -> float:
+    return float(np.nanmedian(np.linalg.norm(track - end, axis=1)))
 
 
 def _spread(track: FloatArray, end: FloatArray) -> float:
@@ -182,45 +199,25 @@ def _spread(track: FloatArray, end: FloatArray) -> float:
     return float(seen.std()) if seen.size > 1 else float("inf")
 
 
-def _put_back(
-    inner: str, cluster: list[tuple[int, int]], walk: Markers, static: Markers, path: Path
-) -> FloatArray | None:
-    """(T, 3) of a marker of the static trial in the walk, in its unit; NaN where too few of its segment are seen."""
-    units = Picker(static).metres_per_unit() / Picker(walk).metres_per_unit()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a marker that is never seen
-        standing = np.nanmedian(static.positions, axis=0) * units
-    model = standing[[column for _, column in cluster]] if cluster else np.empty((0, 3))
-    place = standing[static.names.index(inner)]
-    known = np.isfinite(model).all(axis=1)
-    tracks = walk.positions[:, [column for column, _ in cluster]] if cluster else np.empty((len(walk.time_s), 0, 3))
-    track = np.full((len(walk.time_s), 3), np.nan)
-    misfits, off = [], []
-    least = LEAST_SPREAD_M / Picker(walk).metres_per_unit()
-    for frame, points in enumerate(tracks):
-        seen = known & np.isfinite(points).all(axis=1)
-        if seen.sum() < FEWEST or not np.isfinite(place).all() or _off_a_line(model[seen]) < least:
-            continue
-        middle, there = model[seen].mean(axis=0), points[seen].mean(axis=0)
-        turn, misfit = Rotation.align_vectors(points[seen] - there, model[seen] - middle)
-        misfits.append(misfit / np.sqrt(seen.sum()))
-        off.append(np.linalg.norm(points - there - turn.apply(model - middle), axis=1))
-        track[frame] = there + turn.apply(place - middle)
-    if not misfits:
+def _put_back(inner: str, cluster: list[tuple[int, int]], walk: Markers, static: Markers) -> FloatArray | None:
+    """(T, 3) of a marker of the static trial in the walk, in its unit; NaN where too few of its segment are seen.
+
+    None where that is always so.
+    """
+    if not cluster:
         return None
-    if (misfit := float(np.median(misfits)) * Picker(walk).metres_per_unit()) > SAME_M:
-        worst = walk.names[cluster[int(np.argmax([_median(one) for one in np.transpose(off)]))][0]]
-        why = (
-            f"the markers of {inner}'s segment lie {1000.0 * misfit:.0f} mm otherwise than in the walk, {worst} the "
-            "most: another person's, moved, or labelled wrongly in one of them"
-        )
-        raise GaitkeeperError("static-unusable", path=path, detail=why)
-    return track
-
-
-def _median(values: FloatArray) -> float:
-    seen = values[np.isfinite(values)]
-    return float(np.median(seen)) if seen.size else 0.0
+    metres = Picker(walk).metres_per_unit()
+    standing = _standing(static) * (Picker(static).metres_per_unit() / metres)
+    model, place = standing[[column for _, column in cluster]], standing[static.names.index(inner)]
+    known = np.isfinite(model).all(axis=1)
+    track = np.full((len(walk.time_s), 3), np.nan)
+    for frame, points in enumerate(walk.positions[:, [column for column, _ in cluster]]):
+        seen = known & np.isfinite(points).all(axis=1)
+        if seen.sum() >= FEWEST and _off_a_line(model[seen]) * metres >= LEAST_SPREAD_M:
+            middle, there = model[seen].mean(axis=0), points[seen].mean(axis=0)
+            turn, _ = Rotation.align_vectors(points[seen] - there, model[seen] - middle)
+            track[frame] = there + turn.apply(place - middle)
+    return track if np.isfinite(track).any() else None
 
 
 def _off_a_line(points: FloatArray) -> float:

@@ -2,8 +2,9 @@
 
 Columns: ``patient, path, label, age, sex, height_m, recorded_at`` in any order; ``consent`` may be there too (care,
 training, care+training or none), and what a file may not say of itself: ``rate_hz, picture_size, mapping,
-person_in_file, belt_m_s``; ``aid`` (what the person walked with) and further columns are kept as text. ``path`` (and
-``mapping``) is relative to the cohort's own folder. Comma, semicolon or tab; UTF-8 with or without byte-order mark.
+person_in_file, belt_m_s, static_trial``; ``aid`` (what the person walked with) and further columns are kept as text.
+``path`` (and ``mapping``, ``static_trial``) is relative to the cohort's own folder. Comma, semicolon or tab; UTF-8 with
+or without byte-order mark.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from gaitkeeper_shared.errors import GaitkeeperError
 
 COLUMNS: tuple[str, ...] = ("patient", "path", "label", "age", "sex", "height_m", "recorded_at")
 CONSENT = "consent"
-OPTIONS: tuple[str, ...] = ("rate_hz", "picture_size", "mapping", "person_in_file", "belt_m_s")
-"""What a row may say of its file, as the options of ``gaitkeeper analyze`` do; ``mapping`` is a path like ``path``."""
+OPTIONS: tuple[str, ...] = ("rate_hz", "picture_size", "mapping", "person_in_file", "belt_m_s", "static_trial")
+"""What a row may say of its file, as the options of ``gaitkeeper analyze`` do; ``mapping`` and ``static_trial`` are
+paths like ``path``."""
 AID = "aid"
 """What the person walked with, in a few words: kept with the walk, too, and for audits as every further column."""
 COHORT_NAME = "cohort.csv"
@@ -160,6 +162,7 @@ def _options(folder: Path, values: Mapping[str, str]) -> ReadOptions:
             person=given.get("person_in_file"),
             speed=_number(given.get("belt_m_s", ""), "belt_m_s"),
             aid=values.get(AID) or None,
+            static=folder / given["static_trial"] if "static_trial" in given else None,
         )
     except GaitkeeperError as error:
         raise ValueError(error.message.rstrip(".")) from error
