@@ -107,3 +107,9 @@ def test_a_static_trial_beside_points_of_a_picture_is_refused(tmp_path: Path) ->
     with pytest.raises(GaitkeeperError) as caught:
         read_walk(tmp_path / "flat.trc", ReadOptions(static=standing(tmp_path / "static.trc", ANNA)))
     assert caught.value.code == "option-does-not-apply"
+
+
+def test_a_walk_is_no_static_trial(tmp_path: Path) -> None:
+    write_markers(tmp_path / "other.trc", as_markers(ANNA, TIME_S))
+    with pytest.raises(GaitkeeperError, match="its markers move"):
+        with_static(as_markers(ANNA, TIME_S, without=INNER), tmp_path / "walk.trc", tmp_path / "other.trc")

@@ -36,6 +36,8 @@ LEAST_SPREAD_M = 0.015
 SAME_M = 0.02
 """By how much a distance within a segment may differ between both trials: beyond, a marker was moved between them, or
 is not the segment's. One of a thigh of the walks at hand was, by 54 mm."""
+STILL_M = 0.05
+"""Median distance of markers from their usual place, at most, of a person who stands; 1.4 mm in the trial at hand."""
 FEWEST = 3
 """Markers that tell how a segment stands."""
 _PARTLY = (
@@ -60,6 +62,7 @@ def with_static(
         return walk, ()
     one, _ = of_one_person(walk, path, person)
     static = _of_whom_walks(_read(static_path), one, static_path)
+    _check_still(static, static_path)
     own, whose = {plain_name(name) for name in one.names}, _columns(one)
     added: dict[str, FloatArray] = {}
     whole: set[tuple[str, str]] = set()
@@ -111,6 +114,17 @@ def _of_whom_walks(static: Markers, walk: Markers, path: Path) -> Markers:
         return of_one_person(static, path)[0]
     names = tuple(static.names[column] for column in columns)
     return replace(static, names=names, positions=static.positions[:, columns])
+
+
+def _check_still(static: Markers, path: Path) -> None:
+    """Raise for a trial in which the person moves: the middle of where a marker was is then no pose of anybody's."""
+    off = np.linalg.norm(static.positions - _standing(static), axis=2)
+    usual = off[np.isfinite(off)] * Picker(static).metres_per_unit()
+    if usual.size and float(np.median(usual)) > STILL_M:
+        why = (
+            f"its markers move: half of the time they are more than {100.0 * np.median(usual):.0f} cm from their place"
+        )
+        raise GaitkeeperError("static-unusable", path=path, detail=why)
 
 
 def _standing(static: Markers) -> FloatArray:
