@@ -49,8 +49,7 @@ def read_c3d(
 
     Raises ``static-unusable``, ``lab-file-unreadable``, ``lab-file-broken``, ``lab-points-missing``,
     ``lab-nothing-seen``, ``lab-points-unseen``, ``lab-unit-unknown``, ``lab-unit-contradiction``,
-    ``lab-sides-exchanged``, ``lab-feet-reversed``, ``lab-pair-exchanged``,
-    ``option-does-not-apply`` or ``person-unknown``.
+    ``lab-sides-exchanged``, ``lab-feet-reversed``, ``option-does-not-apply`` or ``person-unknown``.
     """
     file = read_c3d_file(path)
     markers = _markers(path, file)
@@ -61,8 +60,8 @@ def read_c3d(
     markers, remarks = with_static(markers, path, static, person)
     trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True, person=person)
     plates, notes = read_plates(file, frame)
-    segments = segments_of(markers, path, frame, trajectories, person)
-    notes = frame.notes + remarks + notes + _sideless(file)
+    segments, without = segments_of(markers, path, frame, trajectories, person)
+    notes = frame.notes + remarks + without + notes + _sideless(file)
     return LabWalk("c3d", trajectories, _events(file, markers), plates, notes, segments=segments)
 
 

@@ -36,8 +36,8 @@ def read_motive(
     """One CSV file of Motive. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
     markers, remarks = with_static(read_motive_markers(path), path, static, person)
     trajectories, frame = to_trajectories(markers, path, mapping, person=person)
-    segments = segments_of(markers, path, frame, trajectories, person)
-    return LabWalk("motive-csv", trajectories, notes=frame.notes + remarks, segments=segments)
+    segments, without = segments_of(markers, path, frame, trajectories, person)
+    return LabWalk("motive-csv", trajectories, notes=frame.notes + remarks + without, segments=segments)
 
 
 def looks_like_motive(first_line: str) -> bool:

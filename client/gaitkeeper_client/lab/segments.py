@@ -19,7 +19,6 @@ from gaitkeeper_client.lab.picker import Picker
 from gaitkeeper_client.lab.subjects import of_one_person
 from gaitkeeper_client.lab.walk import Markers, Segment
 from gaitkeeper_shared.arrays import FloatArray
-from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
@@ -27,19 +26,24 @@ _LONG = {"thigh": ("knee", "hip"), "shank": ("ankle", "knee")}
 """By segment: the joints from which and to which its long axis goes upwards."""
 _ACROSS = {"thigh": "knee", "shank": "ankle", "foot": "foot"}
 """By segment: the pair of markers across it."""
+_EXCHANGED = (
+    "The inner marker lies on the outer side ({where}): as if their names were exchanged. Angles in three planes that "
+    "need them are missing."
+)
 
 
 def segments_of(
     markers: Markers, path: Path, frame: LabFrame, tracks: JointTrajectories, person: str | None = None
-) -> dict[str, Segment]:
-    """The segments that one person's markers give, by name. ``tracks``: the joints made of the same markers.
+) -> tuple[dict[str, Segment], tuple[str, ...]]:
+    """The segments that one person's markers give, by name, and notes on those that were left out.
 
-    A name is ``pelvis``, or a side and ``thigh``, ``shank`` or ``foot``. Raises ``person-unknown``, and
-    ``lab-pair-exchanged`` where the names of an outer and an inner marker are.
+    A name is ``pelvis``, or a side and ``thigh``, ``shank`` or ``foot``. ``tracks``: the joints made of the same
+    markers. Raises ``person-unknown``.
     """
     one, _ = of_one_person(markers, path, person)
     picker = Picker(one)
     found: dict[str, Segment] = {}
+    exchanged: list[str] = []
     if (spines := picker.spines()) is not None:
         right, forward = (frame.directions(vector) for vector in spines)
         found["pelvis"] = Segment("right", right, "forward", forward)
@@ -49,11 +53,13 @@ def segments_of(
                 found[f"{side}_{part}"] = segment
             elif (outwards := picker.across(pair, side)) is not None:
                 across = frame.directions(outwards) * (1.0 if side == "right" else -1.0)
-                _check_across(across, tracks, path, f"{side} {pair}")
                 long = _long_axis(picker, frame, tracks, part, side)
-                if long is not None:
+                if _points_left(across, tracks):
+                    exchanged.append(f"{side} {pair}")
+                elif long is not None:
                     found[f"{side}_{part}"] = Segment("forward" if part == "foot" else "up", long, "right", across)
-    return {name: segment for name, segment in found.items() if _seen(segment)}
+    notes = (_EXCHANGED.format(where=", ".join(exchanged)),) if exchanged else ()
+    return {name: segment for name, segment in found.items() if _seen(segment)}, notes
 
 
 def _of_bone(picker: Picker, frame: LabFrame, part: str, side: str) -> Segment | None:
@@ -65,14 +71,12 @@ def _of_bone(picker: Picker, frame: LabFrame, part: str, side: str) -> Segment |
     return Segment("forward", forward, "up", up, rolls=part != "foot")
 
 
-def _check_across(across: FloatArray, tracks: JointTrajectories, path: Path, where: str) -> None:
-    """Raise where an axis to the right points to the left of the hips: the segment would stand the wrong way round."""
+def _points_left(across: FloatArray, tracks: JointTrajectories) -> bool:
+    """Whether an axis to the right points to the left of the hips: the segment would stand the wrong way round."""
     hips = tracks.positions[:, JOINT_INDEX["right_hip"]] - tracks.positions[:, JOINT_INDEX["left_hip"]]
     along = (across * hips).sum(axis=1)
     known = along[np.isfinite(along)]
-    if known.size and float(np.median(known)) < 0.0:
-        detail = f"the inner marker of the {where} lies on its outer side"
-        raise GaitkeeperError("lab-pair-exchanged", path=path, detail=detail)
+    return bool(known.size and float(np.median(known)) < 0.0)
 
 
 def _long_axis(picker: Picker, frame: LabFrame, tracks: JointTrajectories, part: str, side: str) -> FloatArray | None:

@@ -41,8 +41,8 @@ def read_trc(
         return flat_walk("trc", markers, path, mapping, person)
     markers, remarks = with_static(markers, path, static, person)
     trajectories, frame = to_trajectories(markers, path, mapping, person=person)
-    segments = segments_of(markers, path, frame, trajectories, person)
-    return LabWalk("trc", trajectories, notes=frame.notes + remarks, segments=segments)
+    segments, without = segments_of(markers, path, frame, trajectories, person)
+    return LabWalk("trc", trajectories, notes=frame.notes + remarks + without, segments=segments)
 
 
 def read_trc_markers(path: Path) -> Markers:
