@@ -116,7 +116,7 @@ def _head() -> str:
         f"one slow person's. Simulated: {len(SEEDS)} walkers of each disorder,\n{SECONDS:g} s. Silent: walks in which "
         "a method found nothing; ours refuses somebody who walks on the spot for less than about\n"
         f"{ON_THE_SPOT_S:g} s in view.\n\n"
-        "ours: what the analysis does with points of a picture (contact-1); zeni: its coordinate method alone. "
+        "ours: what the analysis does with points of a picture (contact-2); zeni: its coordinate method alone. "
         "gaitkit: its detectors,\ncalled directly with column, 0 and height, as its own reader of OpenPose gives them, "
         "gaps filled. `bike` is its current one,\n`bayesian_bis` the one before. IntellEvent learned from markers in "
         "space, and has a constant for its third coordinate here: it is\nnot made for this. None of gaitkit's takes "
