@@ -20,9 +20,8 @@ from gaitkeeper_client.lab.c3d_plates import read_plates
 from gaitkeeper_client.lab.event_names import event_of, lacks_side, without_doubles
 from gaitkeeper_client.lab.flat import flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
-from gaitkeeper_client.lab.joints import to_trajectories
-from gaitkeeper_client.lab.segments import segments_of
-from gaitkeeper_client.lab.static import check_no_static, with_static
+from gaitkeeper_client.lab.spatial import spatial_walk
+from gaitkeeper_client.lab.static import check_no_static
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import GaitEvent
@@ -57,12 +56,9 @@ def read_c3d(
         check_no_static(path, static)
         walk = flat_walk("c3d", markers, path, mapping, person)
         return replace(walk, events=_events(file, markers), notes=(*walk.notes, *_sideless(file)))
-    markers, remarks = with_static(markers, path, static, person)
-    trajectories, frame = to_trajectories(markers, path, mapping, right_handed=True, person=person)
+    walk, frame = spatial_walk("c3d", markers, path, mapping, person, static, right_handed=True)
     plates, notes = read_plates(file, frame)
-    segments, without = segments_of(markers, path, frame, trajectories, person)
-    notes = frame.notes + remarks + without + notes + _sideless(file)
-    return LabWalk("c3d", trajectories, _events(file, markers), plates, notes, segments=segments)
+    return replace(walk, events=_events(file, markers), plates=plates, notes=walk.notes + notes + _sideless(file))
 
 
 def read_c3d_markers(path: Path) -> Markers:
@@ -75,7 +71,7 @@ def read_c3d_angles(path: Path) -> dict[str, FloatArray]:
 
     On the clock of the markers, NaN for gaps; empty where the file holds none. Raises as :func:`read_c3d` does.
     """
-    markers = _markers(path, read_c3d_file(path))
+    markers = read_c3d_markers(path)
     found = {}
     for column, label in enumerate(markers.names):
         match = _ANGLE.fullmatch(label.split(":")[-1].lower())

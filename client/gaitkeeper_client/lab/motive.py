@@ -15,9 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gaitkeeper_client.lab.joints import to_trajectories
-from gaitkeeper_client.lab.segments import segments_of
-from gaitkeeper_client.lab.static import with_static
+from gaitkeeper_client.lab.spatial import spatial_walk
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_table
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 
@@ -34,10 +32,7 @@ def read_motive(
     static: Path | None = None,
 ) -> LabWalk:
     """One CSV file of Motive. Raises as :func:`gaitkeeper_client.lab.c3d.read_c3d` does."""
-    markers, remarks = with_static(read_motive_markers(path), path, static, person)
-    trajectories, frame = to_trajectories(markers, path, mapping, person=person)
-    segments, without = segments_of(markers, path, frame, trajectories, person)
-    return LabWalk("motive-csv", trajectories, notes=frame.notes + remarks + without, segments=segments)
+    return spatial_walk("motive-csv", read_motive_markers(path), path, mapping, person, static)[0]
 
 
 def looks_like_motive(first_line: str) -> bool:

@@ -16,9 +16,8 @@ import numpy as np
 
 from gaitkeeper_client.lab.flat import PIXEL, flat_walk, is_flat
 from gaitkeeper_client.lab.geometry import METRES_PER_UNIT
-from gaitkeeper_client.lab.joints import to_trajectories
-from gaitkeeper_client.lab.segments import segments_of
-from gaitkeeper_client.lab.static import check_no_static, with_static
+from gaitkeeper_client.lab.spatial import spatial_walk
+from gaitkeeper_client.lab.static import check_no_static
 from gaitkeeper_client.lab.text import broken, check_times, numbers, read_lines
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 from gaitkeeper_shared.arrays import FloatArray
@@ -39,10 +38,7 @@ def read_trc(
     if is_flat(markers):
         check_no_static(path, static)
         return flat_walk("trc", markers, path, mapping, person)
-    markers, remarks = with_static(markers, path, static, person)
-    trajectories, frame = to_trajectories(markers, path, mapping, person=person)
-    segments, without = segments_of(markers, path, frame, trajectories, person)
-    return LabWalk("trc", trajectories, notes=frame.notes + remarks + without, segments=segments)
+    return spatial_walk("trc", markers, path, mapping, person, static)[0]
 
 
 def read_trc_markers(path: Path) -> Markers:
