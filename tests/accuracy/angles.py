@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tests.accuracy.tables import DATA, table
 
 from gaitkeeper_client.gait.joint_coordinates import PLANES
-from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
+from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.validation.agreement import CurveAgreement
 from gaitkeeper_client.validation.validate import Said, Validation, validate_file
 from gaitkeeper_shared.errors import GaitkeeperError
@@ -17,7 +17,9 @@ from gaitkeeper_shared.kinematics import ANGLES
 from gaitkeeper_shared.skeleton import SIDES
 
 OWN = "angles of the file"
+PLUG_IN, OPENSIM = "Plug-in Gait (angles of the file)", "OpenSim (inverse kinematics)"
 STATIC = DATA / "opencap-subject4/MarkerData/static1.trc"
+CALIBRATED = Said(ReadOptions(static=STATIC))
 
 
 def planar(walks: Sequence[tuple[Path, str, Validation]]) -> str:
@@ -49,18 +51,21 @@ def _mean(rows: Sequence[dict[str, float | int | None]], key: str) -> str:
 
 def spatial(walks: Sequence[Path]) -> str:
     """Angles of segments with three axes, by model: Plug-in Gait's in the files, OpenSim's of OpenCap's walks."""
-    models: dict[str, list[Validation]] = {"Plug-in Gait (angles of the file)": [], "OpenSim (inverse kinematics)": []}
+    models: dict[str, list[Validation]] = {PLUG_IN: [], OPENSIM: []}
     for path in walks:
-        for own, one in _in_three_planes(path):
-            models["Plug-in Gait (angles of the file)" if own else "OpenSim (inverse kinematics)"].append(one)
+        model = path.parents[1] / "IK" / f"{path.stem}_ik.mot"
+        beside = model.exists()
+        try:
+            one = validate_file(path, model, said=CALIBRATED) if beside else validate_file(path)
+        except GaitkeeperError:
+            continue
+        models[OPENSIM if beside else PLUG_IN].append(one)
     rows = []
-    for model, done in models.items():
+    for title, done in models.items():
         for name in PLANES:
-            both = [found for one in done for side in SIDES if (found := one.planes.get(f"{name}_{side}"))]
-            if both:
-                rows.append(
-                    [model, name.replace("_", " "), str(sum(one_walk(one, name) for one in done)), *_cells(both)]
-                )
+            own = [[one.planes[key] for side in SIDES if (key := f"{name}_{side}") in one.planes] for one in done]
+            if both := [curve for curves in own for curve in curves]:
+                rows.append([title, name.replace("_", " "), str(sum(map(bool, own))), *_cells(both)])
     return (
         "## Joint angles in three planes\n\n"
         "Of walks whose markers give pelvis, thigh, shank and foot three axes. Plug-in Gait's files hold its own axes, "
@@ -70,24 +75,6 @@ def spatial(walks: Sequence[Path]) -> str:
         "mean square difference in degrees, mean over walks and sides; the\nsecond without the constant difference.\n\n"
         + table(("model", "angle", "walks", "all", "without offset"), rows)
     )
-
-
-def one_walk(one: Validation, name: str) -> bool:
-    """Whether a walk has the angle at all."""
-    return any(f"{name}_{side}" in one.planes for side in SIDES)
-
-
-def _in_three_planes(path: Path) -> Iterator[tuple[bool, Validation]]:
-    """What a walk's planes are held against: the file itself, or the model beside it."""
-    model = path.parents[1] / "IK" / f"{path.stem}_ik.mot"
-    own = not model.exists()
-    said = Said(NOTHING_SAID if own else ReadOptions(static=STATIC))
-    try:
-        one = validate_file(path, None if own else model, said=said)
-    except GaitkeeperError:
-        return
-    if one.planes:
-        yield own, one
 
 
 def _cells(both: Sequence[CurveAgreement]) -> list[str]:
