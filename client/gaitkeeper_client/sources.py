@@ -107,9 +107,7 @@ def _with_belt(analysis: Analysis, belt_m_s: float) -> Analysis:
 
 def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysis:
     from gaitkeeper_client.capture.container import sha256_of, sha256_of_folder
-    from gaitkeeper_client.gait.legs_seen import leg_alone
     from gaitkeeper_client.gait.pipeline import analyse, nobody
-    from gaitkeeper_client.lab.feet import feet_are_seen
 
     walk = _walk_of(path, reader, options)
     source: dict[str, Any] = {
@@ -126,8 +124,6 @@ def _analyse_points(path: Path, reader: Reader, options: ReadOptions) -> Analysi
     picture = _picture_of(walk.trajectories, options)
     if picture is not None:
         source |= {"width_px": picture.width, "height_px": picture.height}
-    if not feet_are_seen(walk) and leg_alone(walk.trajectories) is None:
-        return _without_feet(source)
     analysis = analyse(
         walk.trajectories, height_m=options.height_m, source=source, picture=picture, segments=walk.segments
     )
@@ -179,15 +175,6 @@ def _walk_of(path: Path, reader: Reader, options: ReadOptions) -> LabWalk | None
         if error.code != "pose-nobody":
             raise
         return None
-
-
-def _without_feet(source: dict[str, Any]) -> Analysis:
-    from gaitkeeper_client.gait.analysis import Analysis
-    from gaitkeeper_client.gait.parameters import all_refused
-    from gaitkeeper_client.gait.refusals import reason
-
-    why = reason("feet-missing")
-    return Analysis("refused", (why,), source, all_refused(why), (), (), {})
 
 
 def _analyse_forces(path: Path, reader: ForceReader) -> Analysis:
@@ -255,8 +242,6 @@ def _analyse_seen(
 
     if seen.trajectories is None:
         return nobody(source)
-    if not identity.has_feet:
-        return _without_feet(source)
     picture = Picture(info.width, info.height)
     return analyse(
         seen.trajectories,

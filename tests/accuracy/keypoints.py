@@ -12,7 +12,7 @@ from tests.accuracy.laboratory import PLATES, TREADMILL
 from tests.accuracy.seen import SIZE, seen_from_the_side
 from tests.accuracy.tables import DATA, cell, table
 from tests.accuracy.walks import ON_THE_SPOT_S, SEEDS, add, with_plates
-from tests.unit.events_fixtures import KINDS, SECONDS, on_a_belt, recorded
+from tests.unit.events_fixtures import KINDS, SECONDS, on_a_belt, recorded, without_feet
 
 from gaitkeeper_client.gait.events.zeni import Zeni
 from gaitkeeper_client.gait.pipeline import analyse
@@ -35,6 +35,7 @@ Method = Callable[[JointTrajectories], tuple[GaitEvent, ...]]
 OURS = "ours"
 METHODS: dict[str, Method] = {
     OURS: lambda seen: analyse(seen, source={}).events,
+    "ours, no feet": lambda seen: analyse(without_feet(seen), source={}).events,
     "zeni": lambda seen: analyse(seen, source={}, method=Zeni()).events,
     **{f"gaitkit {name}": partial(gaitkit_events, name) for name in DETECTORS},
 }
@@ -116,7 +117,8 @@ def _head() -> str:
         f"one slow person's. Simulated: {len(SEEDS)} walkers of each disorder,\n{SECONDS:g} s. Silent: walks in which "
         "a method found nothing; ours refuses somebody who walks on the spot for less than about\n"
         f"{ON_THE_SPOT_S:g} s in view.\n\n"
-        "ours: what the analysis does with points of a picture (contact-2); zeni: its coordinate method alone. "
+        "ours: what the analysis does with points of a picture (contact-2); no feet: with the same but heels and "
+        "tips\nof feet, as of COCO's skeletons (contact-of-ankles-1); zeni: the coordinate method alone. "
         "gaitkit: its detectors,\ncalled directly with column, 0 and height, as its own reader of OpenPose gives them, "
         "gaps filled. `bike` is its current one,\n`bayesian_bis` the one before. IntellEvent learned from markers in "
         "space, and has a constant for its third coordinate here: it is\nnot made for this. None of gaitkit's takes "

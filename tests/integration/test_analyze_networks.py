@@ -16,6 +16,9 @@ from tests.unit import onnx_fixtures as onnx
 
 from gaitkeeper_client.pose import weights
 from gaitkeeper_client.pose.skeletons import OF_NETWORKS
+from gaitkeeper_client.vault.home import SiteHome
+from gaitkeeper_client.vault.keys import unlock
+from gaitkeeper_client.vault.store import Vault
 from gaitkeeper_shared.simulation.camera import camera_for
 from gaitkeeper_shared.simulation.disorders import pattern_of
 from gaitkeeper_shared.simulation.patient import draw_patient
@@ -87,16 +90,18 @@ def test_a_network_of_the_site_measures_the_walk(tmp_path: Path) -> None:
     assert max(errors) < 1.5 / RATE
 
 
-def test_a_network_without_feet_is_refused_for_that(tmp_path: Path) -> None:
-    status, analysis, _ = analyse(tmp_path, "coco-17", "heatmap", 0.8)
-    assert status == 3
+def test_a_network_without_feet_measures_by_the_ankles(tmp_path: Path) -> None:
+    status, analysis, walk = analyse(tmp_path, "coco-17", "heatmap", 3.6)
+    assert status == 0, analysis["reasons"]
     assert analysis["source"]["skeleton"] == "coco-17"
-    assert [reason["code"] for reason in analysis["reasons"]] == ["feet-missing"]
+    assert analysis["quality"]["feet_seen"] is False
+    assert analysis["parameters"]["cadence"]["value"] == pytest.approx(walk_truth(walk).parameters.cadence, rel=0.02)
+    assert analysis["parameters"]["ankle_range_left"]["refused"]["code"] == "feet-missing"
 
 
 def test_ingest_takes_the_same_network(tmp_path: Path) -> None:
     """Without the option BlazePose would see the feet that this network does not deliver."""
-    dotted_walk(tmp_path / "walk.avi", "coco-17", 0.8)
+    dotted_walk(tmp_path / "walk.avi", "coco-17", 3.6)
     onnx.dot_network(tmp_path / "dots.onnx", len(OF_NETWORKS["coco-17"].points), "heatmap", (192, 256))
 
     def site(*words: str) -> subprocess.CompletedProcess[str]:
@@ -107,6 +112,13 @@ def test_ingest_takes_the_same_network(tmp_path: Path) -> None:
 
     assert site("init", "--name", "clinic").returncode == 0
     done = site("ingest", "walk.avi", "--patient", "P1", "--estimator", "dots.onnx", "--skeleton", "coco-17", "--json")
-    assert done.returncode == 3, done.stderr
-    (outcome,) = json.loads(done.stdout)["outcomes"]
-    assert [reason["code"] for reason in outcome["reasons"]] == ["feet-missing"]
+    assert done.returncode == 0, done.stderr
+    home = SiteHome(tmp_path / "home")
+    with Vault.open(home, unlock(home)) as vault:
+        (patient,) = vault.patients()
+        (stored,) = vault.recordings(patient.pseudonym)
+    assert stored.source["skeleton"] == "coco-17"
+    assert stored.quality["feet_seen"] is False
+    channels = dict(zip(stored.signals.names, stored.signals.values.T, strict=True))
+    assert np.isnan(channels["ankle_dorsiflexion_left"]).all()
+    assert np.isfinite(channels["knee_flexion_left"]).all()

@@ -15,9 +15,11 @@ from gaitkeeper_shared.recording import EventType, GaitEvent, JointTrajectories
 from gaitkeeper_shared.simulation.patient import Disorder, draw_patient
 from gaitkeeper_shared.simulation.truth import walk_truth
 from gaitkeeper_shared.simulation.walker import Walk
+from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
 SECONDS = 6.0
 KINDS: tuple[EventType, ...] = ("foot_strike", "foot_off")
+OF_FEET = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("heel", "toe")]
 
 
 @cache
@@ -47,6 +49,18 @@ def on_a_belt(walk: JointTrajectories) -> JointTrajectories:
     positions = walk.positions.copy()
     positions[..., :2] -= walk.time_s[:, None, None] * speed
     return JointTrajectories(walk.time_s, positions, walk.unit, walk.confidence)
+
+
+def without(walk: JointTrajectories, columns: list[int]) -> JointTrajectories:
+    """The walk in which these joints are never seen."""
+    positions, confidence = walk.positions.copy(), walk.confidence.copy()
+    positions[:, columns], confidence[:, columns] = np.nan, 0.0
+    return JointTrajectories(walk.time_s, positions, walk.unit, confidence)
+
+
+def without_feet(walk: JointTrajectories) -> JointTrajectories:
+    """The walk without heels and tips of the feet."""
+    return without(walk, OF_FEET)
 
 
 def with_a_turn(walk: JointTrajectories, degrees: float, radius_m: float) -> tuple[JointTrajectories, tuple[Span, ...]]:

@@ -303,15 +303,24 @@ def test_every_joint_has_a_name_in_the_suite() -> None:
     assert set(JOINTS) == set(JOINT_INDEX)
 
 
-def test_a_skeleton_without_feet_is_refused_for_that(tmp_path: Path) -> None:
-    for name, left_out in (("deeplabcut", ("heel", "toe")), ("bvh", ("nothing",))):  # the suite's BVH has no feet
+def test_a_skeleton_without_feet_is_measured_by_its_ankles(tmp_path: Path) -> None:
+    whole = analyse_file(KINDS["trc"][1](tmp_path / "whole.trc", TRUTH))
+    for name, left_out in (("deeplabcut", ("heel", "toe")), ("trc", ("heel", "toe")), ("bvh", ("nothing",))):
+        # The suite's BVH has no feet.
         file, write = KINDS[name]
         positions = TRUTH.positions.copy()
         for index, joint in enumerate(JOINTS):
             if joint.endswith(left_out):
                 positions[:, index] = np.nan
         path = write(tmp_path / file, JointTrajectories(TRUTH.time_s, positions, "m", TRUTH.confidence))
-        assert outcome(path) == "feet-missing"
+        analysis = analyse_file(path, options=options_for(path))
+        assert analysis.status == "analysed"
+        assert analysis.quality["feet_seen"] is False
+        told = [analysis.parameters["cadence"].value, whole.parameters["cadence"].value]
+        assert told[0] == pytest.approx(told[1], rel=0.01)
+        refused = analysis.parameters["ankle_range_left"].refused
+        assert refused is not None
+        assert refused.code == "feet-missing"
 
 
 @pytest.mark.parametrize("name", ["deeplabcut", "trc"])

@@ -10,10 +10,11 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from gaitkeeper_client.gait.clean import stretches
+from gaitkeeper_client.gait.feet import facing, leg_parts
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.kinematics import joint, leg_length, midpoint, sagittal_plane
 from gaitkeeper_shared.recording import JointTrajectories
-from gaitkeeper_shared.skeleton import SIDES
+from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
 
 LOWEST_SPEED = 0.2
 """Of a walker, in leg lengths per second: 0.17 m/s, slower than any patient who gets anywhere."""
@@ -77,7 +78,8 @@ def find_bouts(tracks: JointTrajectories) -> tuple[Bout, ...]:
     leg = leg_length(positions)
     if not np.isfinite(leg) or leg <= 0.0 or positions.shape[0] < 5:
         return ()
-    seen: BoolArray = np.all(np.isfinite(planar[:, _needed()]), axis=(1, 2))
+    needed = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in leg_parts(positions)]
+    seen: BoolArray = np.all(np.isfinite(planar[:, needed]), axis=(1, 2))
     velocity = _velocity(tracks, leg)
     bouts: list[Bout] = []
     travels = [] if _ground_moves(tracks, seen, velocity, leg) else _straight(velocity, seen, tracks.sample_rate_hz)
@@ -99,12 +101,11 @@ def turns(bouts: Sequence[Bout]) -> list[tuple[float, float]]:
 
 
 def walks_backwards(bout: Bout) -> bool:
-    """Whether the feet point against the way travelled, by more than 90 degrees.
+    """Whether the feet point, or the knees bend, against the way travelled, by more than 90 degrees.
 
-    Never of a walk on the spot, whose heading is where the feet point. False where no foot is seen.
+    Never of a walk on the spot, whose heading is where they point.
     """
-    feet = [joint(bout.points, f"{side}_toe") - joint(bout.points, f"{side}_heel") for side in SIDES]
-    ahead = np.concatenate(feet)[:, 0]
+    ahead = facing(bout.points)[:, 0]
     seen = ahead[np.isfinite(ahead)]
     return bool(seen.size) and float(seen.mean()) < 0.0
 
@@ -118,12 +119,6 @@ def _angle_deg(one: Bout, other: Bout) -> float:
 def _norm_xy(positions: FloatArray) -> FloatArray:
     distance: FloatArray = np.linalg.norm(positions[..., :2], axis=-1)
     return distance
-
-
-def _needed() -> list[int]:
-    from gaitkeeper_shared.skeleton import JOINT_INDEX
-
-    return [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("hip", "ankle", "heel", "toe")]
 
 
 def _velocity(tracks: JointTrajectories, leg: float) -> FloatArray:
@@ -246,8 +241,7 @@ def _on_the_spot(tracks: JointTrajectories, seen: BoolArray, leg: float) -> list
 
 
 def _facing(positions: FloatArray) -> float | tuple[float, float]:
-    feet = [joint(positions, f"{side}_toe") - joint(positions, f"{side}_heel") for side in SIDES]
-    ahead = np.nanmean(np.concatenate(feet), axis=0)
+    ahead = np.nanmean(facing(positions), axis=0)
     if positions.shape[2] == 2:
         return 1.0 if ahead[0] > 0 else -1.0
     return float(ahead[0]), float(ahead[1])

@@ -30,7 +30,7 @@ class Definition:
     ``needs``: ``times`` of events alone, positions in the plane of progression (``side``), or in ``space``. ``length``:
     needs a scale. ``fewest``: values needed. ``wide``: an interval that reaches farther from the value than this, in
     the parameter's unit, is marked as wide. ``limb``: of one leg or arm, or a comparison of both.
-    ``signed``: may be negative.
+    ``foot``: of the foot of one side itself, which ankles do not tell. ``signed``: may be negative.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Definition:
     fewest: int = 2
     wide: float = float("inf")
     limb: bool = False
+    foot: bool = False
     signed: bool = False
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.clean import LOWEST_CONFIDENCE
+from gaitkeeper_client.gait.feet import foot_is_seen
 from gaitkeeper_client.pose.tracking import LEAST_SIGHT_S
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint
@@ -19,11 +20,13 @@ UPRIGHT = 0.55
 walkers, 0.8 of a crouched one. On a seat 0.5 m high 0.0 (who is 1.95 m tall) to 0.38 (1.5 m); feet of smaller people
 hang there, or the seat is lower."""
 _SIDES: tuple[Side, ...] = ("left", "right")
-_PARTS = ("hip", "ankle", "heel", "toe")
 
 
 def leg_alone(tracks: JointTrajectories) -> Side | None:
-    """The side of the only leg that is seen from hip to toe for long enough; None where both are, or neither."""
+    """The side of the only leg that is seen for long enough; None where both are, or neither.
+
+    With its foot, where that is ever seen.
+    """
     if tracks.time_s.size < 2:
         return None
     seen = {side: _seconds(tracks, side) >= LEAST_SIGHT_S for side in _SIDES}
@@ -52,7 +55,8 @@ def sits(positions: FloatArray) -> bool:
 
 
 def _seconds(tracks: JointTrajectories, side: str) -> float:
-    columns = [JOINT_INDEX[f"{side}_{part}"] for part in _PARTS]
+    parts = ("hip", "ankle", "heel", "toe") if foot_is_seen(tracks.positions, side) else ("hip", "ankle")
+    columns = [JOINT_INDEX[f"{side}_{part}"] for part in parts]
     known = np.isfinite(tracks.positions[:, columns]).all(axis=(1, 2))
     sure = (tracks.confidence[:, columns] >= LOWEST_CONFIDENCE).all(axis=1)
     return float(np.count_nonzero(known & sure)) / tracks.sample_rate_hz

@@ -11,6 +11,7 @@ import numpy as np
 from gaitkeeper_client.gait.analysis import Parameter, Reason
 from gaitkeeper_client.gait.cautions import caution
 from gaitkeeper_client.gait.definitions import DEFINITIONS, Definition
+from gaitkeeper_client.gait.feet import foot_is_seen
 from gaitkeeper_client.gait.refusals import refused
 from gaitkeeper_client.gait.statistics import (
     Interval,
@@ -23,6 +24,7 @@ from gaitkeeper_client.gait.statistics import (
 )
 from gaitkeeper_client.gait.walk import Walk
 from gaitkeeper_client.language.texts import say, worded
+from gaitkeeper_shared.skeleton import SIDES
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,15 @@ def withheld(row: Definition, walks: Sequence[Walk]) -> Parameter | None:
     views = sorted({walk.view.name for walk in walks if not _fit(walk, row)})
     if views:
         return refused(row.unit, "view-unfit", what=row.title, view=", ".join(worded(view) for view in views))
+    if row.foot and not any(foot_is_seen(walk.bout.points, side) for walk in walks for side in _feet_of(row)):
+        return refused(row.unit, "feet-missing", what=row.title)
     if row.length and any(walk.metres is None for walk in walks):
         return refused(row.unit, "scale-unknown")
     return None
+
+
+def _feet_of(row: Definition) -> list[str]:
+    return [side for side in SIDES if row.name.endswith(side)]
 
 
 def _fit(walk: Walk, row: Definition) -> bool:

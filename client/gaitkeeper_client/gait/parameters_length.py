@@ -12,6 +12,7 @@ from scipy.signal import find_peaks
 from gaitkeeper_client.gait.analysis import Cycle, Parameter
 from gaitkeeper_client.gait.cautions import caution
 from gaitkeeper_client.gait.definitions import DEFINITIONS
+from gaitkeeper_client.gait.feet import feet_are_seen, place_of_foot
 from gaitkeeper_client.gait.measure import (
     BySide,
     Error,
@@ -24,7 +25,7 @@ from gaitkeeper_client.gait.measure import (
     withheld,
 )
 from gaitkeeper_client.gait.refusals import refused
-from gaitkeeper_client.gait.walk import Step, Walk, flat, forward_at, metres_of, placed
+from gaitkeeper_client.gait.walk import Step, Walk, flat, foot_at, metres_of, off_the_belt, pelvis_at, placed
 from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint
@@ -71,10 +72,13 @@ def _of_length(walks: Sequence[Walk], values: BySide, overlapping: bool = False,
 
 
 def step_length(step: Step) -> float:
-    """Way from the standing foot's heel to the striking foot's, in the points' unit."""
+    """Way from the standing foot's heel to the striking foot's, or from ankle to ankle, in the points' unit."""
     walk, end = step.walk, step.end
-    if walk.bout.constant_place:
-        return placed(walk, end.side, end.time_s) - forward_at(walk, f"{step.start.side}_heel", end.time_s)
+    if walk.bout.constant_place and not feet_are_seen(walk.bout.points):
+        # At the strike itself one foot is tilted up and the other rolls off, and their ankles are 5 % too near.
+        walk = off_the_belt(walk)
+    elif walk.bout.constant_place:
+        return placed(walk, end.side, end.time_s) - foot_at(walk, step.start.side, end.time_s)
     return placed(walk, end.side, end.time_s) - placed(walk, step.start.side, step.start.time_s)
 
 
@@ -99,7 +103,7 @@ def stride_length(walk: Walk, cycle: Cycle) -> float:
 
 def speed(walk: Walk, cycle: Cycle) -> float:
     """Way of the pelvis over a cycle over its duration, in the points' unit a second."""
-    return (forward_at(walk, "pelvis", cycle.end_s) - forward_at(walk, "pelvis", cycle.start_s)) / cycle.duration_s
+    return (pelvis_at(walk, cycle.end_s) - pelvis_at(walk, cycle.start_s)) / cycle.duration_s
 
 
 def _stride_length_m(walk: Walk, cycle: Cycle) -> float:
@@ -176,12 +180,12 @@ _STRIKE = "foot_strike"
 
 
 def _print(walk: Walk, side: str, strike_s: float) -> FloatArray:
-    """(2,) metres forward and to the left of the heel while the foot lies flat; NaN where it was not seen so."""
+    """(2,) metres forward and to the left of a foot while it lies flat; NaN where it was not seen so."""
     inside = flat(walk, strike_s)
     if walk.space is None or not inside.any():
         return np.full(2, np.nan)
-    heel: FloatArray = np.median(joint(walk.space, f"{side}_heel")[inside, :2], axis=0)
-    return heel
+    place: FloatArray = np.median(place_of_foot(walk.space, side)[inside, :2], axis=0)
+    return place
 
 
 def _clearance(walks: Sequence[Walk], side: str) -> Parameter:

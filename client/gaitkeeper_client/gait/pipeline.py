@@ -15,6 +15,7 @@ from gaitkeeper_client.gait.clean import LONGEST_FILL_S, CleanTracks, stretches
 from gaitkeeper_client.gait.cycles import find_cycles
 from gaitkeeper_client.gait.events.base import EventMethod
 from gaitkeeper_client.gait.events.choice import default_method, detect_all
+from gaitkeeper_client.gait.feet import feet_are_seen, leg_parts
 from gaitkeeper_client.gait.hidden_leg import with_whole_legs
 from gaitkeeper_client.gait.joint_coordinates import in_three_planes, smoothed
 from gaitkeeper_client.gait.legs_seen import leg_alone, legs_part, sits, upside_down
@@ -89,6 +90,8 @@ def analyse(
     )
     quality = describe(trajectories.sample_rate_hz, cleaned, walks) | describe_camera(camera, bouts)
     quality["event_method"] = chosen.name
+    if not feet_are_seen(positions):
+        quality["feet_seen"] = False
     if backwards:
         quality["walks_backwards"] = backwards
     whole = estimate_view(positions)
@@ -185,8 +188,9 @@ def _reasons(raw: JointTrajectories, cleaned: CleanTracks, walks: tuple[Walk, ..
 def _cut_up(cleaned: CleanTracks) -> float:
     """The longest gap in sight of legs and feet, in seconds; 0 where they are seen for as long as a walk lasts."""
     rate_hz = cleaned.tracks.sample_rate_hz
-    legs = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("hip", "ankle", "heel", "toe")]
-    seen = np.asarray(np.isfinite(cleaned.tracks.positions[:, legs]).all(axis=(1, 2)))
+    positions = cleaned.tracks.positions
+    legs = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in leg_parts(positions)]
+    seen = np.asarray(np.isfinite(positions[:, legs]).all(axis=(1, 2)))
     parts = stretches(seen)
     if any(stop - start >= SHORTEST_BOUT_S * rate_hz for start, stop in parts):
         return 0.0

@@ -11,9 +11,10 @@ import numpy as np
 from gaitkeeper_client.gait.analysis import CURVE_POINTS, Cycle
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.clean import cutoff_hz
+from gaitkeeper_client.gait.feet import feet_are_seen, place_of_foot
 from gaitkeeper_client.gait.view import View
 from gaitkeeper_shared.arrays import FloatArray
-from gaitkeeper_shared.kinematics import joint, midpoint
+from gaitkeeper_shared.kinematics import midpoint
 from gaitkeeper_shared.recording import GaitEvent, Side
 
 AT_REST = 0.2
@@ -55,6 +56,9 @@ IN_TURNS = replace(IN_IMAGES, range_deg=1.5, far_range_deg=3.0)
 """Of a network that sees every other picture in a mirror. With these, the intervals of 80 rendered walkers at 25 to 60
 frames a second held 157 of their 160 knees' ranges, and are a tenth (near) and a sixth (far) narrower than with those
 above, which held all."""
+OF_ANKLES_S = 0.02
+"""Of a foot off that is told from an ankle: mean errors of rendered walkers and of people on force plates differ by 15
+ms around biases of 5 ms to either side."""
 TURN_DEG = 45.0
 """By how much a knee's range of 60 degrees changes as a picture is stretched along the way to twice its width, at the
 small changes that count here: 13 % narrower, 65 degrees look like 59."""
@@ -131,8 +135,10 @@ class Walk:
         if not self.has_points:
             return OF_RAW_FORCES if self.raw_forces else OF_FORCES
         if self.space is not None:
-            return IN_SPACE
+            return IN_SPACE if feet_are_seen(self.bout.points) else replace(IN_SPACE, off_s=OF_ANKLES_S)
         own = IN_TURNS if self.takes_turns else IN_IMAGES
+        if not feet_are_seen(self.bout.points):
+            own = replace(own, off_s=OF_ANKLES_S)
         seen = self.view.perspective
         if seen is None:
             return own
@@ -205,11 +211,14 @@ def metres_of(walk: Walk) -> float:
     return math.nan if walk.metres is None else walk.metres
 
 
-def forward_at(walk: Walk, what: str, time_s: float) -> float:
-    """Forward position, in the points' unit, of a joint or of the mid-hip (``pelvis``), between samples."""
-    points = walk.bout.points
-    track = midpoint(points, "hip") if what == "pelvis" else joint(points, what)
-    return float(np.interp(time_s, walk.bout.time_s, track[:, 0]))
+def pelvis_at(walk: Walk, time_s: float) -> float:
+    """Forward position of the mid-hip, in the points' unit, between samples."""
+    return float(np.interp(time_s, walk.bout.time_s, midpoint(walk.bout.points, "hip")[:, 0]))
+
+
+def foot_at(walk: Walk, side: str, time_s: float) -> float:
+    """Forward position of a foot (:func:`~gaitkeeper_client.gait.feet.place_of_foot`), likewise."""
+    return float(np.interp(time_s, walk.bout.time_s, place_of_foot(walk.bout.points, side)[:, 0]))
 
 
 def flat(walk: Walk, strike_s: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -220,18 +229,34 @@ def flat(walk: Walk, strike_s: float) -> np.ndarray[tuple[int], np.dtype[np.bool
 
 
 def placed(walk: Walk, side: str, strike_s: float) -> float:
-    """Where a foot stands after a strike: its heel's median forward position while it is flat, in the points' unit.
+    """Where a foot stands after a strike: the median forward position of its heel, or its ankle, while it is flat.
 
-    Steadier than the heel at the instant of the strike, which still moves. On a treadmill the foot moves on at once.
-    NaN where the foot was not seen at rest.
+    In the points' unit. Steadier than at the instant of the strike, in which it still moves. On a treadmill the foot
+    moves on at once. NaN where the foot was not seen at rest.
     """
     if walk.bout.constant_place:
-        return forward_at(walk, f"{side}_heel", strike_s)
-    heel = joint(walk.bout.points, f"{side}_heel")[:, 0]
+        return foot_at(walk, side, strike_s)
+    foot = place_of_foot(walk.bout.points, side)[:, 0]
     inside = flat(walk, strike_s)
-    if not inside.any() or not float(np.ptp(heel[inside])) <= AT_REST * walk.bout.leg:
+    if not inside.any() or not float(np.ptp(foot[inside])) <= AT_REST * walk.bout.leg:
         return math.nan
-    return float(np.median(heel[inside]))
+    return float(np.median(foot[inside]))
+
+
+def off_the_belt(walk: Walk) -> Walk:
+    """A walk on the spot as it would be over ground: moved on as fast as the belt carries feet back that lie flat."""
+    points, time_s = walk.bout.points.copy(), walk.bout.time_s
+    back = []
+    for cycle in walk.cycles:
+        stance_s = 0.0 if cycle.foot_off_s is None else cycle.foot_off_s - cycle.start_s
+        # The heel rises in the second half of a stance.
+        low, high = FLAT_S[0], max(FLAT_S[1], 0.5 * stance_s)
+        inside = (time_s >= cycle.start_s + low) & (time_s <= cycle.start_s + high)
+        if np.count_nonzero(inside) > 1:
+            back.append(float(np.polyfit(time_s[inside], place_of_foot(points, cycle.side)[inside, 0], 1)[0]))
+    if back:
+        points[..., 0] -= float(np.median(back)) * (time_s - time_s[0])[:, None]
+    return replace(walk, bout=replace(walk.bout, points=points, constant_place=False))
 
 
 def over_cycle(walk: Walk, cycle: Cycle, values: FloatArray) -> FloatArray:

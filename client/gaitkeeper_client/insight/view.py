@@ -194,6 +194,8 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
         notes.append(say("view.few_cycles", cycles=cycles))
     if aid := _aid(analysis):
         notes.append(say("view.aid", aid=worded(aid)))
+    if quality.get("feet_seen") is False:
+        notes.append(say("view.ankles"))
     if _above(quality, "filled_share", 0.1):
         notes.append(say("view.filled", filled_share=quality["filled_share"]))
     if _above(quality, "swapped_share", 0.02):

@@ -40,12 +40,6 @@ def with_heels(walk: LabWalk) -> LabWalk:
     return replace(walk, trajectories=whole, notes=(*walk.notes, NOTE))
 
 
-def feet_are_seen(walk: LabWalk) -> bool:
-    """Whether heel and tip of both feet are seen at all: no contact can be found without them."""
-    needed = [JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("heel", "toe")]
-    return bool(np.isfinite(walk.trajectories.positions[:, needed]).all(axis=2).any(axis=0).all())
-
-
 def _heel(ankle: FloatArray, toe: FloatArray) -> FloatArray:
     """(T, D) heel from (T, D) ankle and tip of the foot, the last axis upwards; NaN where it cannot be told."""
     foot = toe - ankle

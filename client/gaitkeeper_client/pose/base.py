@@ -33,8 +33,6 @@ class EstimatorIdentity:
     name: str
     skeleton: str
     sha256: str
-    has_feet: bool = True
-    """Whether the skeleton has heels and toes."""
     body_share: float = 1.0
     """Trunk, thigh and shank as the network sees them, summed, over those of the body's height (Winter 2009)."""
     takes_turns: bool = False

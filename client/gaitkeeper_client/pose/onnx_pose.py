@@ -39,8 +39,7 @@ class OnnxPose:
     def identity(self) -> EstimatorIdentity:
         """The network's own name; the SHA-256 of its file."""
         skeleton = self._network.skeleton
-        feet = {"left_heel", "right_heel", "left_toe", "right_toe"} <= set(skeleton.joints)
-        return EstimatorIdentity(self._network.path.stem, skeleton.name, self._network.sha256, feet)
+        return EstimatorIdentity(self._network.path.stem, skeleton.name, self._network.sha256)
 
     def __enter__(self) -> OnnxPose:
         self._finder.__enter__()

@@ -11,6 +11,7 @@ from gaitkeeper_client.gait.events.consensus import Consensus
 from gaitkeeper_client.gait.events.contact import Contact
 from gaitkeeper_client.gait.events.intellevent import IntellEvent
 from gaitkeeper_client.gait.events.zeni import Zeni
+from gaitkeeper_client.gait.feet import feet_are_seen
 from gaitkeeper_shared.recording import GaitEvent, JointTrajectories
 
 LOWEST_RATE_HZ = 25.0
@@ -21,13 +22,19 @@ METHODS: Mapping[str, Callable[[JointTrajectories], EventMethod]] = {
     "intellevent": IntellEvent,
     "bike": Bike,
     "contact": lambda _: Contact(),
+    "ankles": lambda _: Contact.of_ankles(),
     "zeni": lambda _: Zeni(),
 }
 """By name; the first three need markers in space."""
 
 
 def default_method(tracks: JointTrajectories) -> EventMethod:
-    """The method for cleaned tracks: :class:`Consensus` for a laboratory's, the moments of contact for a picture's."""
+    """The method for cleaned tracks: :class:`Consensus` for a laboratory's, the moments of contact for a picture's.
+
+    Where no feet are seen, those of the ankles.
+    """
+    if not feet_are_seen(tracks.positions):
+        return Contact.of_ankles()
     # Rates come from time stamps, which are rounded.
     if tracks.dimensions == 3 and tracks.sample_rate_hz >= LOWEST_RATE_HZ - 0.05:
         return Consensus(tracks)

@@ -2,7 +2,8 @@
 
 Zeni, Richards & Higginson 2008, doi:10.1016/j.gaitpost.2007.07.007: a foot strikes about when its heel is farthest
 ahead of the pelvis and comes off about when its toe is farthest behind. Robust, because both are the extremes of a
-large motion; early or late by a few hundredths of a second, depending on the walk.
+large motion; early or late by a few hundredths of a second, depending on the walk. Where a recording shows no feet, the
+ankle stands in for both.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from gaitkeeper_shared.recording import EventType, GaitEvent, Side
 from gaitkeeper_shared.skeleton import JOINT_INDEX
 
 _SIDES: tuple[Side, Side] = ("left", "right")
+Ends = tuple[str, str]
+HEEL_AND_TOE: Ends = ("heel", "toe")
+ANKLES: Ends = ("ankle", "ankle")
 
 PROMINENCE = 0.12
 """In leg lengths: a shuffling step is about 0.3 long, keypoint noise about 0.02."""
@@ -30,24 +34,27 @@ CLEAR = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Zeni:
-    """The coordinate method."""
+    """The coordinate method. ``ends``: which points of a foot tell its strikes and its offs."""
 
     name: str = "zeni-2008"
+    ends: Ends = HEEL_AND_TOE
 
     def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
         """Events of one straight walk."""
-        return enforce_order(_events(bout, peaks))
+        return enforce_order(_events(bout, peaks, self.ends))
 
 
-def events_at_the_ends(bout: Bout) -> list[GaitEvent]:
+def events_at_the_ends(bout: Bout, ends: Ends) -> list[GaitEvent]:
     """Events so near to a walk's ends that only one flank of their extreme is seen: to be confirmed by other means."""
-    return _events(bout, peaks_at_the_ends)
+    return _events(bout, peaks_at_the_ends, ends)
 
 
-def _events(bout: Bout, find: Callable[[FloatArray, FloatArray, float, float], list[Peak]]) -> list[GaitEvent]:
+def _events(
+    bout: Bout, find: Callable[[FloatArray, FloatArray, float, float], list[Peak]], ends: Ends
+) -> list[GaitEvent]:
     apart = _apart_s(bout)
     pelvis = midpoint(bout.points, "hip")[:, 0]
-    kinds: tuple[tuple[str, float, EventType], ...] = (("heel", 1.0, "foot_strike"), ("toe", -1.0, "foot_off"))
+    kinds: tuple[tuple[str, float, EventType], ...] = ((ends[0], 1.0, "foot_strike"), (ends[1], -1.0, "foot_off"))
     found: list[GaitEvent] = []
     for side in _SIDES:
         for what, sign, kind in kinds:
