@@ -117,7 +117,7 @@ def _head() -> str:
         f"one slow person's. Simulated: {len(SEEDS)} walkers of each disorder,\n{SECONDS:g} s. Silent: walks in which "
         "a method found nothing; ours refuses somebody who walks on the spot for less than about\n"
         f"{ON_THE_SPOT_S:g} s in view.\n\n"
-        "ours: what the analysis does with points of a picture (contact-2); no feet: with the same but heels and "
+        "ours: what the analysis does with points of a picture (contact-3); no feet: with the same but heels and "
         "tips\nof feet, as of COCO's skeletons (contact-of-ankles-1); zeni: the coordinate method alone. "
         "gaitkit: its detectors,\ncalled directly with column, 0 and height, as its own reader of OpenPose gives them, "
         "gaps filled. `bike` is its current one,\n`bayesian_bis` the one before. IntellEvent learned from markers in "

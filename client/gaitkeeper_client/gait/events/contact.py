@@ -1,124 +1,137 @@
-"""Events where a foot comes to rest on the ground and where it leaves its place again.
+"""Events where a foot comes to rest on the ground and where it leaves its place again, told by several signs.
 
-A foot that bears weight does not move. The coordinate method (:mod:`zeni`) says about when each event is; near it, the
-moment is taken at which the heel's forward speed has fallen below a share of the walking speed (foot strike), or the
-toe's has risen above one (foot off), between samples. The idea is that of O'Connor et al. 2007,
-doi:10.1016/j.gaitpost.2006.05.016, with the threshold tied to the walker's own speed. What is left of the smoothing's
-and the threshold's delay is a constant and taken off: the middle between that of simulated walkers seen through the
-pose network, and that of people on force plates whose markers were projected into a picture. By it strikes of the
-simulated come 3 ms late and offs 9, and of the people (the big toe's marker as the tip of the foot) both 5 to 6 ms
-early: a heel is braked before it bears 20 N, and a tip of the foot that has begun to move still does, which no
-simulated one does.
+The coordinate method (:mod:`zeni`) says which events there are and about when; the time of each is the mean of what all
+its signs (:mod:`signs`) say. A foot that bears weight does not move: heel and ankle are braked at a strike, and the tip
+of the foot begins to move at an off. Shortly after that, foot and shank are tilted forward the farthest, whether
+somebody walks fast or slowly; heel and ankle leave their places before it, and the earlier the slower the walk is.
 
-Where a recording shows no feet the ankles are watched, with constants of their own (:data:`OF_ANKLES`), found in the
-same way. An ankle is braked as its heel is, and strikes are found as well; it leaves its place while the foot still
-rolls over its ball, and long before the off of who walks slowly. So a third sign is used for it: the shank is tilted
-forward the farthest shortly after the foot has left the ground, slow or fast.
+What a sign is late by is taken off: the middle between simulated walkers seen through the pose network, and people on
+force plates whose markers were projected into a picture (the big toe's marker as the tip of the foot). They differ by
+up to 10 ms for a strike and 30 for an off: a foot is braked before it bears 20 N and moves while it still does, which
+no simulated one does.
+
+Where a recording shows no feet, the signs of ankle and shank are left. Strikes are told by them as well, offs less.
 
 Needs a foot that is at rest in the picture: over ground and with a camera that stands still. Of somebody who walks in
-one place the feet rest on a belt: its speed, that of the foot which goes back the faster, is added first. Where neither
-helps, the coordinate method's time stands, corrected by a constant of its own.
+one place the feet rest on a belt: its speed, that of the foot which goes back the faster, is added first. Where a sign
+fails, the others stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gaitkeeper_client.gait.bouts import Bout
-from gaitkeeper_client.gait.events.base import Peak, crossings, peaks
-from gaitkeeper_client.gait.events.order import SHORTEST_SWING_S, enforce_order
+from gaitkeeper_client.gait.events.order import enforce_order
+from gaitkeeper_client.gait.events.signs import (
+    Sign,
+    farthest_ahead,
+    farthest_behind,
+    faster_than,
+    slower_than,
+    tilted_most,
+)
 from gaitkeeper_client.gait.events.zeni import ANKLES, HEEL_AND_TOE, Ends, Zeni, events_at_the_ends
+from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint, midpoint
-from gaitkeeper_shared.recording import GaitEvent
+from gaitkeeper_shared.recording import EventType, GaitEvent
 from gaitkeeper_shared.skeleton import SIDES
 
 SEARCH_S = 0.16
-"""How far the moment of contact may be from the coordinate method's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Which points of a foot tell its moments of contact, and how.
-
-    ``strike_share``, ``off_share``: of the walking speed; see the module. ``strike_s``, ``off_s``: constant errors of
-    this method, in seconds, late positive; ``zeni_strike_s``, ``zeni_off_s``: of the coordinate method on the same
-    walkers and people; ``shank_off_s``: of the shank's farthest tilt as a foot off, None where that is not used. All
-    are taken off.
-    """
-
-    ends: Ends
-    strike_share: float
-    off_share: float
-    strike_s: float
-    off_s: float
-    zeni_strike_s: float
-    zeni_off_s: float
-    shank_off_s: float | None = None
-
-
-OF_FEET = Moments(HEEL_AND_TOE, 0.5, 0.7, -0.009, 0.006, -0.037, 0.019)
-OF_ANKLES = Moments(ANKLES, 0.7, 1.3, -0.018, 0.008, -0.041, -0.022, 0.072)
+"""How far what a sign says may be from what the coordinate method says."""
+OWN = 2.0
+"""Weight of what is seen of that end of the foot which comes down first, or leaves last."""
+OF_HEEL = Sign(farthest_ahead("heel"), -0.039, OWN), Sign(slower_than("heel", 0.5), -0.01, OWN)
+OF_TIP = Sign(farthest_behind("toe"), 0.019, OWN), Sign(faster_than("toe", 0.7), 0.005, OWN)
+BRAKED_ANKLE = Sign(farthest_ahead("ankle"), -0.039), Sign(slower_than("ankle", 0.7), -0.018)
+LEAVING_ANKLE = Sign(farthest_behind("ankle"), -0.023), Sign(faster_than("ankle", 1.3), 0.008)
+TILTED_SHANK = Sign(tilted_most("knee", "ankle"), 0.073)
+TILTED_FOOT = Sign(tilted_most("heel", "toe"), 0.05)
+Signs = Mapping[EventType, Sequence[Sign]]
+"""Of each kind of event. The first is the coordinate method's own, the second a foot that is seen to stop or to go."""
+Said = Mapping[tuple[str, EventType], Sequence[FloatArray]]
+"""By side and kind of event: what each sign says, (N,) times."""
+OF_FEET: Signs = {
+    "foot_strike": (*OF_HEEL, *BRAKED_ANKLE),
+    "foot_off": (*OF_TIP, LEAVING_ANKLE[0], TILTED_SHANK, TILTED_FOOT),
+}
+OF_ANKLES: Signs = {"foot_strike": BRAKED_ANKLE, "foot_off": (*LEAVING_ANKLE, TILTED_SHANK)}
 EDGE_S = 0.03
 """Smoothing has no neighbours at a walk's ends; an event this near to them is as likely an artefact."""
 ALONE = 0.7
 """What the confidence of an event is worth that the coordinate method alone saw."""
-TILT_DEG = 10.0
-"""Prominence of the shank's tilt: it goes to and fro over 60 degrees, over 30 of who shuffles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """The coordinate method, sharpened by the moments of contact."""
+    """``ends``: what of a foot the coordinate method looks at; the first of ``signs`` are its own."""
 
-    name: str = "contact-2"
-    moments: Moments = OF_FEET
+    name: str = "contact-3"
+    ends: Ends = HEEL_AND_TOE
 
     @classmethod
     def of_ankles(cls) -> Contact:
         """For recordings that show no feet."""
-        return cls("contact-of-ankles-1", OF_ANKLES)
+        return cls("contact-of-ankles-1", ANKLES)
+
+    @property
+    def signs(self) -> Signs:
+        """Those of the points that are looked at."""
+        return OF_ANKLES if self.ends == ANKLES else OF_FEET
 
     def detect(self, bout: Bout) -> tuple[GaitEvent, ...]:
         """Events of one straight walk."""
         if bout.constant_place:
             bout = _over_ground(bout)
-        speed, by = _walking_speed(bout), self.moments
+        said = self._said(bout)
+        sure_of = Zeni(ends=self.ends).detect(bout)
         found = []
-        sure_of = Zeni(ends=by.ends).detect(bout)
-        for event in (*sure_of, *_confirmed(bout, events_at_the_ends(bout, by.ends), sure_of, speed, by)):
-            times = self._times(bout, event, speed)
-            time_s = float(np.mean(times))
-            sure = 1.0 - min(0.5, float(np.ptp(times)) / SEARCH_S) if len(times) > 1 else ALONE
+        for event in (*sure_of, *self._confirmed(events_at_the_ends(bout, self.ends), sure_of, said)):
+            times, weights = _times(event, self.signs[event.type], said[event.side, event.type])
+            time_s = float(np.average(times, weights=weights))
+            sure = 1.0 - min(0.5, 2.0 * float(np.std(times)) / SEARCH_S) if len(times) > 1 else ALONE
             if bout.time_s[0] + EDGE_S <= time_s <= bout.time_s[-1] - EDGE_S:
                 found.append(replace(event, time_s=time_s, confidence=event.confidence * sure))
         return enforce_order(found)
 
-    def _times(self, bout: Bout, event: GaitEvent, speed: float) -> list[float]:
-        """What the coordinate method says, and what else does: errors of other kinds, worth the same."""
-        by, strike = self.moments, event.type == "foot_strike"
-        times = [event.time_s - (by.zeni_strike_s if strike else by.zeni_off_s)]
-        contact = _contact(bout, event, speed, by)
-        if contact is not None:
-            times.append(contact - (by.strike_s if strike else by.off_s))
-        if not strike and by.shank_off_s is not None:
-            tilted = [peak.time_s - by.shank_off_s for peak in _farthest_tilts(bout, event.side)]
-            times += [time_s for time_s in tilted if abs(time_s - times[0]) <= SEARCH_S][:1]
-        return times
+    def _said(self, bout: Bout) -> Said:
+        speed = _walking_speed(bout)
+        return {
+            (side, kind): [sign.times(bout, side, speed) for sign in signs]
+            for side in SIDES
+            for kind, signs in self.signs.items()
+        }
+
+    def _confirmed(self, ends: Sequence[GaitEvent], known: Sequence[GaitEvent], said: Said) -> list[GaitEvent]:
+        """Events at the walk's ends at which a foot is seen to come to rest or to leave its place, and are new."""
+        return [
+            event
+            for event in ends
+            if _nearest(said[event.side, event.type][1], _corrected(event, self.signs[event.type])) is not None
+            and all(abs(other.time_s - event.time_s) > SEARCH_S for other in known if _same_kind(other, event))
+        ]
 
 
-def _confirmed(
-    bout: Bout, ends: Sequence[GaitEvent], known: Sequence[GaitEvent], speed: float, by: Moments
-) -> list[GaitEvent]:
-    """Events at the walk's ends at which a foot is seen to come to rest or to leave its place, and which are new."""
-    return [
-        event
-        for event in ends
-        if _contact(bout, event, speed, by) is not None
-        and all(abs(other.time_s - event.time_s) > SEARCH_S for other in known if _same_kind(other, event))
-    ]
+def _corrected(event: GaitEvent, signs: Sequence[Sign]) -> float:
+    return event.time_s - signs[0].late_s
+
+
+def _times(event: GaitEvent, signs: Sequence[Sign], said: Sequence[FloatArray]) -> tuple[list[float], list[float]]:
+    """Times and weights of what the coordinate method says, and of every other sign that has a moment near it."""
+    first = _corrected(event, signs)
+    near = [first, *(_nearest(times, first) for times in said[1:])]
+    pairs = [(time_s, sign.weight) for time_s, sign in zip(near, signs, strict=True) if time_s is not None]
+    return [time_s for time_s, _ in pairs], [weight for _, weight in pairs]
+
+
+def _nearest(times: FloatArray, time_s: float) -> float | None:
+    if not times.size:
+        return None
+    nearest = float(times[np.argmin(np.abs(times - time_s))])
+    return nearest if abs(nearest - time_s) <= SEARCH_S else None
 
 
 def _same_kind(one: GaitEvent, other: GaitEvent) -> bool:
@@ -137,20 +150,3 @@ def _over_ground(bout: Bout) -> Bout:
 def _walking_speed(bout: Bout) -> float:
     pelvis = midpoint(bout.points, "hip")[:, 0]
     return float(np.polyfit(bout.time_s, pelvis, 1)[0])
-
-
-def _contact(bout: Bout, event: GaitEvent, speed: float, by: Moments) -> float | None:
-    strike = event.type == "foot_strike"
-    track = joint(bout.points, f"{event.side}_{by.ends[0 if strike else 1]}")[:, 0]
-    forward = np.gradient(track, bout.time_s)
-    level = (by.strike_share if strike else by.off_share) * speed
-    times = crossings(bout.time_s, forward - level, falling=strike)
-    near = [t for t in times if abs(t - event.time_s) <= SEARCH_S]
-    return min(near, key=lambda t: abs(t - event.time_s)) if near else None
-
-
-def _farthest_tilts(bout: Bout, side: str) -> list[Peak]:
-    """When a shank is tilted forward the farthest, its knee ahead of its ankle."""
-    shank = joint(bout.points, f"{side}_knee") - joint(bout.points, f"{side}_ankle")
-    tilt = np.degrees(np.arctan2(shank[:, 0], shank[:, 1]))
-    return peaks(bout.time_s, tilt, TILT_DEG, SHORTEST_SWING_S) if np.isfinite(tilt).all() else []

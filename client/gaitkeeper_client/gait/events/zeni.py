@@ -52,7 +52,7 @@ def events_at_the_ends(bout: Bout, ends: Ends) -> list[GaitEvent]:
 def _events(
     bout: Bout, find: Callable[[FloatArray, FloatArray, float, float], list[Peak]], ends: Ends
 ) -> list[GaitEvent]:
-    apart = _apart_s(bout)
+    apart = apart_s(bout)
     pelvis = midpoint(bout.points, "hip")[:, 0]
     kinds: tuple[tuple[str, float, EventType], ...] = ((ends[0], 1.0, "foot_strike"), (ends[1], -1.0, "foot_off"))
     found: list[GaitEvent] = []
@@ -66,7 +66,7 @@ def _events(
     return found
 
 
-def _apart_s(bout: Bout) -> float:
+def apart_s(bout: Bout) -> float:
     """Half a stride: two events of one kind and foot are farther apart."""
     ahead = (joint(bout.points, "left_ankle") - joint(bout.points, "right_ankle"))[:, 0]
     period = stride_period_s(bout.time_s, ahead)
