@@ -8,13 +8,14 @@ from tests.accuracy.seen import seen_from_the_side
 from tests.unit.events_fixtures import OF_FEET, agreement, on_a_belt, recorded, walker, without, without_feet
 
 from gaitkeeper_client.gait.analysis import Analysis
+from gaitkeeper_client.gait.bouts import find_bouts
+from gaitkeeper_client.gait.clean import clean
 from gaitkeeper_client.gait.definitions import DEFINITIONS
-from gaitkeeper_client.gait.feet import facing, feet_are_seen, foot_is_seen, leg_parts, place_of_foot
+from gaitkeeper_client.gait.feet import facing, feet_are_seen, foot_is_seen, leg_parts
 from gaitkeeper_client.gait.legs_seen import leg_alone
 from gaitkeeper_client.gait.pipeline import analyse
 from gaitkeeper_client.insight.context import PatientContext
 from gaitkeeper_client.insight.view import report_view
-from gaitkeeper_shared.kinematics import joint
 from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.simulation.patient import DISORDERS, Disorder
 from gaitkeeper_shared.simulation.truth import walk_truth
@@ -35,15 +36,19 @@ def test_feet_are_seen_where_heels_and_tips_of_both_ever_are() -> None:
     walk = in_a_picture().positions
     assert feet_are_seen(walk)
     assert leg_parts(walk) == ("hip", "ankle", "heel", "toe")
-    assert place_of_foot(walk, "left") == pytest.approx(joint(walk, "left_heel"), nan_ok=True)
     toeless = walk.copy()
     toeless[:, JOINT_INDEX["right_toe"]] = np.nan
     assert (feet_are_seen(toeless), foot_is_seen(toeless, "left"), foot_is_seen(toeless, "right")) == (
         False, True, False,
     )  # fmt: skip
     assert leg_parts(toeless) == ("hip", "ankle")
-    for side in SIDES:  # both feet by the same method
-        assert place_of_foot(toeless, side) == pytest.approx(joint(toeless, f"{side}_ankle"), nan_ok=True)
+
+
+def test_both_feet_stand_where_heels_or_where_ankles_are() -> None:
+    walk = in_a_picture()
+    for seen, expected in ((walk, "heel"), (without(walk, [JOINT_INDEX["right_toe"]]), "ankle")):
+        (bout,) = find_bouts(clean(seen).tracks)
+        assert [bout.foot(side) for side in SIDES] == [f"{side}_{expected}" for side in SIDES]
 
 
 @pytest.mark.parametrize("disorder", DISORDERS)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from gaitkeeper_client.gait.clean import stretches
-from gaitkeeper_client.gait.feet import facing, leg_parts
+from gaitkeeper_client.gait.feet import facing, feet_are_seen, leg_parts
 from gaitkeeper_shared.arrays import BoolArray, FloatArray
 from gaitkeeper_shared.kinematics import joint, leg_length, midpoint, sagittal_plane
 from gaitkeeper_shared.recording import JointTrajectories
@@ -45,6 +45,7 @@ class Bout:
     """A straight walk. ``points``: (T, J, 2) forward/up of samples ``start`` to ``stop`` of the cleaned tracks.
 
     ``heading``: as in :func:`~gaitkeeper_shared.kinematics.sagittal_plane`. ``constant_place``: walks on the spot.
+    ``feet``: whether the recording shows any; else ankles stand in for them.
     """
 
     start: int
@@ -55,11 +56,16 @@ class Bout:
     heading: float | tuple[float, float]
     constant_place: bool
     leg: float
+    feet: bool = True
 
     @property
     def rate_hz(self) -> float:
         """Samples per second."""
         return float(1.0 / np.median(np.diff(self.time_s)))
+
+    def foot(self, side: str) -> str:
+        """The point that tells where a foot stands: its heel, or its ankle. From foot to foot it is as far."""
+        return f"{side}_heel" if self.feet else f"{side}_ankle"
 
     @property
     def duration_s(self) -> float:
@@ -256,6 +262,5 @@ def _bout(
     leg: float,
 ) -> Bout:
     points = sagittal_plane(tracks.positions[start:stop], heading)
-    return Bout(
-        start, stop, tracks.time_s[start:stop], points, tracks.confidence[start:stop], heading, constant_place, leg
-    )
+    time_s, confidence = tracks.time_s[start:stop], tracks.confidence[start:stop]
+    return Bout(start, stop, time_s, points, confidence, heading, constant_place, leg, feet_are_seen(tracks.positions))

@@ -29,11 +29,6 @@ def leg_parts(points: FloatArray) -> tuple[str, ...]:
     return ("hip", "ankle", "heel", "toe") if feet_are_seen(points) else ("hip", "ankle")
 
 
-def place_of_foot(points: FloatArray, side: str) -> FloatArray:
-    """(T, D) the heel of one foot; the ankle where no feet are seen: from foot to foot it is as far."""
-    return joint(points, f"{side}_heel" if feet_are_seen(points) else f"{side}_ankle")
-
-
 def facing(points: FloatArray) -> FloatArray:
     """(2 T, D) where both feet point, or, where none are seen, how far both knees are off the line of their leg.
 

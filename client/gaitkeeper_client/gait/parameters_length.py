@@ -12,7 +12,6 @@ from scipy.signal import find_peaks
 from gaitkeeper_client.gait.analysis import Cycle, Parameter
 from gaitkeeper_client.gait.cautions import caution
 from gaitkeeper_client.gait.definitions import DEFINITIONS
-from gaitkeeper_client.gait.feet import feet_are_seen, place_of_foot
 from gaitkeeper_client.gait.measure import (
     BySide,
     Error,
@@ -25,7 +24,7 @@ from gaitkeeper_client.gait.measure import (
     withheld,
 )
 from gaitkeeper_client.gait.refusals import refused
-from gaitkeeper_client.gait.walk import Step, Walk, flat, foot_at, metres_of, off_the_belt, pelvis_at, placed
+from gaitkeeper_client.gait.walk import Step, Walk, flat, foot_at, metres_of, pelvis_at, placed
 from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint
@@ -74,10 +73,7 @@ def _of_length(walks: Sequence[Walk], values: BySide, overlapping: bool = False,
 def step_length(step: Step) -> float:
     """Way from the standing foot's heel to the striking foot's, or from ankle to ankle, in the points' unit."""
     walk, end = step.walk, step.end
-    if walk.bout.constant_place and not feet_are_seen(walk.bout.points):
-        # At the strike itself one foot is tilted up and the other rolls off, and their ankles are 5 % too near.
-        walk = off_the_belt(walk)
-    elif walk.bout.constant_place:
+    if walk.bout.constant_place and walk.bout.feet:
         return placed(walk, end.side, end.time_s) - foot_at(walk, step.start.side, end.time_s)
     return placed(walk, end.side, end.time_s) - placed(walk, step.start.side, step.start.time_s)
 
@@ -184,7 +180,7 @@ def _print(walk: Walk, side: str, strike_s: float) -> FloatArray:
     inside = flat(walk, strike_s)
     if walk.space is None or not inside.any():
         return np.full(2, np.nan)
-    place: FloatArray = np.median(place_of_foot(walk.space, side)[inside, :2], axis=0)
+    place: FloatArray = np.median(joint(walk.space, walk.bout.foot(side))[inside, :2], axis=0)
     return place
 
 

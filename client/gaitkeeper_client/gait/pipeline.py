@@ -28,7 +28,7 @@ from gaitkeeper_client.gait.refusals import FEWEST_CYCLES, LOWEST_RATE_HZ, reaso
 from gaitkeeper_client.gait.scale import metres_per_unit
 from gaitkeeper_client.gait.squaring import set_square, views_of
 from gaitkeeper_client.gait.view import View, comes_nearer, estimate_view
-from gaitkeeper_client.gait.walk import in_space
+from gaitkeeper_client.gait.walk import belt_speed, in_space
 from gaitkeeper_client.lab.walk import Segment
 from gaitkeeper_client.language.texts import say, worded
 from gaitkeeper_client.pose.camera import CameraMotion
@@ -134,14 +134,16 @@ def _goes_backwards(bout: Bout, cleaned: CleanTracks) -> bool:
 
 def _walk(bout: Bout, view: View, cleaned: CleanTracks, found: Sequence[GaitEvent], metres: float | None) -> Walk:
     events = tuple(event for event in found if _counts(event, bout))
+    cycles = find_cycles(with_whole_legs(bout, view), events)
     return Walk(
         bout,
         events,
-        find_cycles(with_whole_legs(bout, view), events),
+        cycles,
         view,
         metres,
         in_space(cleaned.tracks.positions[bout.start : bout.stop], bout.heading),
         cleaned.noise,
+        belt=belt_speed(bout, cycles) if bout.constant_place and not bout.feet else 0.0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -11,10 +12,9 @@ import numpy as np
 from gaitkeeper_client.gait.analysis import CURVE_POINTS, Cycle
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.clean import cutoff_hz
-from gaitkeeper_client.gait.feet import feet_are_seen, place_of_foot
 from gaitkeeper_client.gait.view import View
 from gaitkeeper_shared.arrays import FloatArray
-from gaitkeeper_shared.kinematics import midpoint
+from gaitkeeper_shared.kinematics import joint, midpoint
 from gaitkeeper_shared.recording import GaitEvent, Side
 
 AT_REST = 0.2
@@ -77,6 +77,7 @@ class Walk:
     distance between measured and smoothed coordinates, in the points' unit: what the keypoints' noise shows of itself.
     ``raw_forces``: whether its contacts come of forces that are not calibrated.
     ``takes_turns``: whether that is mostly the difference of two readings, which change at every sample.
+    ``belt``: how fast the belt moves back, in the points' unit a second; 0 over ground, and where heels are seen.
     ``left_out``: (foot, start, end) of strides that are turns or missteps; a step in one of them is no step.
     """
 
@@ -90,6 +91,7 @@ class Walk:
     left_out: tuple[tuple[Side, float, float], ...] = ()
     raw_forces: bool = False
     takes_turns: bool = False
+    belt: float = 0.0
 
     @property
     def has_points(self) -> bool:
@@ -135,9 +137,9 @@ class Walk:
         if not self.has_points:
             return OF_RAW_FORCES if self.raw_forces else OF_FORCES
         if self.space is not None:
-            return IN_SPACE if feet_are_seen(self.bout.points) else replace(IN_SPACE, off_s=OF_ANKLES_S)
+            return IN_SPACE if self.bout.feet else replace(IN_SPACE, off_s=OF_ANKLES_S)
         own = IN_TURNS if self.takes_turns else IN_IMAGES
-        if not feet_are_seen(self.bout.points):
+        if not self.bout.feet:
             own = replace(own, off_s=OF_ANKLES_S)
         seen = self.view.perspective
         if seen is None:
@@ -217,8 +219,8 @@ def pelvis_at(walk: Walk, time_s: float) -> float:
 
 
 def foot_at(walk: Walk, side: str, time_s: float) -> float:
-    """Forward position of a foot (:func:`~gaitkeeper_client.gait.feet.place_of_foot`), likewise."""
-    return float(np.interp(time_s, walk.bout.time_s, place_of_foot(walk.bout.points, side)[:, 0]))
+    """Forward position of a foot (:meth:`~gaitkeeper_client.gait.bouts.Bout.foot`), likewise."""
+    return float(np.interp(time_s, walk.bout.time_s, joint(walk.bout.points, walk.bout.foot(side))[:, 0]))
 
 
 def flat(walk: Walk, strike_s: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -232,31 +234,31 @@ def placed(walk: Walk, side: str, strike_s: float) -> float:
     """Where a foot stands after a strike: the median forward position of its heel, or its ankle, while it is flat.
 
     In the points' unit. Steadier than at the instant of the strike, in which it still moves. On a treadmill the foot
-    moves on at once. NaN where the foot was not seen at rest.
+    moves on at once, and its heel at that instant is taken; an ankle's place is the one on the belt, since at that
+    instant one foot is tilted up and the other rolls off, and their ankles are 7 % too near. NaN where the foot was not
+    seen at rest.
     """
-    if walk.bout.constant_place:
+    if walk.bout.constant_place and walk.bout.feet:
         return foot_at(walk, side, strike_s)
-    foot = place_of_foot(walk.bout.points, side)[:, 0]
+    foot = joint(walk.bout.points, walk.bout.foot(side))[:, 0] + walk.belt * walk.bout.time_s
     inside = flat(walk, strike_s)
     if not inside.any() or not float(np.ptp(foot[inside])) <= AT_REST * walk.bout.leg:
         return math.nan
     return float(np.median(foot[inside]))
 
 
-def off_the_belt(walk: Walk) -> Walk:
-    """A walk on the spot as it would be over ground: moved on as fast as the belt carries feet back that lie flat."""
-    points, time_s = walk.bout.points.copy(), walk.bout.time_s
+def belt_speed(bout: Bout, cycles: Sequence[Cycle]) -> float:
+    """How fast feet that lie flat are carried back, in the points' unit a second; 0 where no foot was seen to."""
     back = []
-    for cycle in walk.cycles:
+    for cycle in cycles:
         stance_s = 0.0 if cycle.foot_off_s is None else cycle.foot_off_s - cycle.start_s
         # The heel rises in the second half of a stance.
         low, high = FLAT_S[0], max(FLAT_S[1], 0.5 * stance_s)
-        inside = (time_s >= cycle.start_s + low) & (time_s <= cycle.start_s + high)
+        inside = (bout.time_s >= cycle.start_s + low) & (bout.time_s <= cycle.start_s + high)
         if np.count_nonzero(inside) > 1:
-            back.append(float(np.polyfit(time_s[inside], place_of_foot(points, cycle.side)[inside, 0], 1)[0]))
-    if back:
-        points[..., 0] -= float(np.median(back)) * (time_s - time_s[0])[:, None]
-    return replace(walk, bout=replace(walk.bout, points=points, constant_place=False))
+            foot = joint(bout.points, bout.foot(cycle.side))[inside, 0]
+            back.append(-float(np.polyfit(bout.time_s[inside], foot, 1)[0]))
+    return float(np.median(back)) if back else 0.0
 
 
 def over_cycle(walk: Walk, cycle: Cycle, values: FloatArray) -> FloatArray:
