@@ -1,4 +1,4 @@
-"""Whether a recording shows feet, and what stands in for them where it shows ankles alone.
+"""Whether a recording shows feet, and what stands in for them where it shows hardly more than ankles.
 
 Many skeletons end at the ankle (COCO's 17 points, and most networks that were trained on it). An ankle is braked and
 swings as its heel does, so that contacts can be told from it; what the foot itself does cannot.
@@ -10,13 +10,17 @@ import numpy as np
 
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.kinematics import joint
-from gaitkeeper_shared.skeleton import JOINT_INDEX, SIDES
+from gaitkeeper_shared.skeleton import SIDES
+
+LEAST_SEEN = 0.5
+"""Of the samples that show an ankle. Who is followed by the feet is followed no farther than they are seen."""
 
 
 def foot_is_seen(points: FloatArray, side: str) -> bool:
-    """Whether heel and tip of a foot are ever seen in (T, J, D) points."""
-    both = points[:, [JOINT_INDEX[f"{side}_{part}"] for part in ("heel", "toe")]]
-    return bool(np.isfinite(both).all(axis=2).any(axis=0).all())
+    """Whether (T, J, D) points show heel and tip of a foot, in at least half of where they show its ankle."""
+    ankle, heel, tip = (np.isfinite(joint(points, f"{side}_{part}")).all(axis=1) for part in ("ankle", "heel", "toe"))
+    foot = np.count_nonzero(heel & tip)
+    return bool(foot > 0 and foot >= LEAST_SEEN * np.count_nonzero(ankle))
 
 
 def feet_are_seen(points: FloatArray) -> bool:

@@ -51,7 +51,9 @@ RULES: dict[str, str] = {
     ),
     "speed-unknown": "norms are matched by speed, and the walk's speed is not known",
     "scale-unknown": "lengths in pixels have no scale",
-    "feet-missing": "the parameter is of a foot whose heel or tip is never seen",
+    "feet-missing": (
+        "the parameter is of a foot whose heel or tip is never seen, or in less than half of where its ankle is"
+    ),
     "positions-needed": "the parameter needs positions of the body, and the recording holds forces or times alone",
     "moving-camera": (
         "the camera moves during a walk by more than 2 % of the picture's width, or zooms by more than 3 %"
