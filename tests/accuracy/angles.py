@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tests.accuracy.tables import DATA, table
 
-from gaitkeeper_client.gait.joint_coordinates import PLANES
+from gaitkeeper_client.gait.planes import PLANES
 from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.validation.agreement import CurveAgreement
 from gaitkeeper_client.validation.validate import Said, Validation, validate_file

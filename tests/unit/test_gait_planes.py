@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from gaitkeeper_client.cli.analyze import app
 from gaitkeeper_client.exchange.tables import tables_of
 from gaitkeeper_client.gait.analysis import analysis_of
-from gaitkeeper_client.gait.joint_coordinates import PLANES, axes_of, three_planes
+from gaitkeeper_client.gait.joint_coordinates import axes_of, three_planes
+from gaitkeeper_client.gait.planes import PLANES
 from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.picker import marker_sets
 from gaitkeeper_client.lab.readers import read_walk

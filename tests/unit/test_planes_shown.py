@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gaitkeeper_client.gait import planes
 from gaitkeeper_client.insight.charts.curves import SideCurve, curve_chart
 from gaitkeeper_client.insight.pdf_report import render_report_pdf
 from gaitkeeper_client.insight.wording import PLANES
@@ -57,6 +59,12 @@ def test_the_page_of_a_validation_names_the_angles_and_their_signs() -> None:
     assert "hip_adduction" not in text
     assert "Positive: flexion" in text
     assert "of the arithmetic, and none of a measurement" in text
+
+
+def test_every_angle_has_its_words_and_they_need_no_scipy() -> None:
+    assert tuple(PLANES) == planes.PLANES
+    code = "import sys; from gaitkeeper_client.insight import wording; assert 'scipy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_each_angle_says_what_upwards_and_downwards_mean() -> None:

@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 from gaitkeeper_client.gait.analysis import CURVE_POINTS, Cycle
 from gaitkeeper_client.gait.bouts import Bout
 from gaitkeeper_client.gait.clean import cutoff_hz, low_pass, resampled
+from gaitkeeper_client.gait.planes import BY_JOINT, PELVIS
 from gaitkeeper_client.lab.walk import Segment
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.recording import Side
@@ -29,16 +30,13 @@ from gaitkeeper_shared.skeleton import SIDES
 
 Order = Literal["YXZ", "ZXY"]
 _AXES = ("forward", "up", "right")
-_PELVIS = ("pelvis_tilt", "pelvis_obliquity", "pelvis_rotation")
 _INVERSION = "ankle_inversion"
-_JOINTS: Mapping[str, tuple[str, str, tuple[str, str, str], float]] = {
-    "hip": ("pelvis", "thigh", ("hip_flexion", "hip_adduction", "hip_rotation"), 1.0),
-    "knee": ("thigh", "shank", ("knee_flexion", "knee_adduction", "knee_rotation"), -1.0),
-    "ankle": ("shank", "foot", ("ankle_dorsiflexion", _INVERSION, "ankle_rotation"), 1.0),
+_JOINTS: Mapping[str, tuple[str, str, float]] = {
+    "hip": ("pelvis", "thigh", 1.0),
+    "knee": ("thigh", "shank", -1.0),
+    "ankle": ("shank", "foot", 1.0),
 }
-"""By joint: the upper and the lower segment, its angles, and the sign of flexion about the axis to the right."""
-PLANES: tuple[str, ...] = (*_PELVIS, *(name for _, _, names, _ in _JOINTS.values() for name in names))
-"""All angles; each exists once per side: ``hip_adduction_left``."""
+"""By joint: the upper and the lower segment, and the sign of flexion about the axis to the right."""
 
 
 def smoothed(
@@ -65,7 +63,7 @@ def axes_of(segment: Segment) -> FloatArray:
 
 
 def three_planes(segments: Mapping[str, Segment], heading: tuple[float, float]) -> dict[str, FloatArray]:
-    """(T,) degrees of every angle of :data:`PLANES` that the segments give, with the side behind its name.
+    """(T,) degrees of every angle of :data:`.planes.PLANES` that the segments give, with the side behind its name.
 
     ``heading``: horizontal direction of travel (x, y), of any length but zero.
     """
@@ -75,14 +73,15 @@ def three_planes(segments: Mapping[str, Segment], heading: tuple[float, float]) 
         inwards = 1.0 if side == "right" else -1.0
         if "pelvis" in axes:
             rotation, roll, pitch = _angles("YXZ", _walk(heading), axes["pelvis"])
-            for name, angle in zip(_PELVIS, (-pitch, -inwards * roll, inwards * rotation), strict=True):
+            for name, angle in zip(PELVIS, (-pitch, -inwards * roll, inwards * rotation), strict=True):
                 found[f"{name}_{side}"] = angle
-        for upper, lower, names, bends in _JOINTS.values():
+        for joint, (upper, lower, bends) in _JOINTS.items():
             above = axes.get(upper, axes.get(f"{side}_{upper}"))
             below = axes.get(f"{side}_{lower}")
             if above is not None and below is not None:
                 flexion, adduction, rotation = _angles("ZXY", above, below)
-                for name, angle in zip(names, (bends * flexion, inwards * adduction, inwards * rotation), strict=True):
+                turns = (bends * flexion, inwards * adduction, inwards * rotation)
+                for name, angle in zip(BY_JOINT[joint], turns, strict=True):
                     if name != _INVERSION or segments[f"{side}_{lower}"].rolls:
                         found[f"{name}_{side}"] = angle
     return found

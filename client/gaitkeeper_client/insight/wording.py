@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from gaitkeeper_client.gait.planes import PLANES as _PLANES
 from gaitkeeper_client.language.texts import say, say_all, worded
 from gaitkeeper_shared.skeleton import SIDES
 
@@ -156,14 +157,7 @@ ANGLES: dict[str, tuple[str, tuple[str, str]]] = {
 """By angle: the joint's name, and what positive and negative are called."""
 
 PLANES: dict[str, tuple[str, tuple[str, str]]] = {
-    name: (say(f"planes.{name}"), (say(f"planes.{name}_up"), say(f"planes.{name}_down")))
-    for joint, names in (
-        ("pelvis", ("tilt", "obliquity", "rotation")),
-        ("hip", ("flexion", "adduction", "rotation")),
-        ("knee", ("flexion", "adduction", "rotation")),
-        ("ankle", ("dorsiflexion", "inversion", "rotation")),
-    )
-    for name in (f"{joint}_{movement}" for movement in names)
+    name: (say(f"planes.{name}"), (say(f"planes.{name}_up"), say(f"planes.{name}_down"))) for name in _PLANES
 }
 """The same for angles in three planes."""
 

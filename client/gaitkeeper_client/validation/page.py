@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from gaitkeeper_client.gait.joint_coordinates import PLANES
+from gaitkeeper_client.gait.planes import PLANES
 from gaitkeeper_client.validation.agreement import CurveAgreement
 from gaitkeeper_client.validation.charts import curves_chart, differences_chart
 from gaitkeeper_client.validation.sources import TRUTH

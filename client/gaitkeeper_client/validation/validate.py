@@ -173,7 +173,8 @@ def _angles(analysis: Analysis, points: JointTrajectories | None, truth: Referen
 def _planes(analysis: Analysis, walk: LabWalk | None, truth: Reference) -> dict[str, CurveAgreement]:
     """Angles in three planes against the laboratory's of the same name."""
     from gaitkeeper_client.gait.bouts import find_bouts
-    from gaitkeeper_client.gait.joint_coordinates import PLANES, during, smoothed, three_planes
+    from gaitkeeper_client.gait.joint_coordinates import during, smoothed, three_planes
+    from gaitkeeper_client.gait.planes import PLANES
 
     if truth.angle_time_s is None or walk is None or not walk.segments:
         return {}
