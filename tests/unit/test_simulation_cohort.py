@@ -45,6 +45,14 @@ def test_the_whole_walk_is_in_view_and_goes_the_right_way(walk: Walk, view: View
     assert depth[:, JOINT_INDEX[f"{near}_shoulder"]].mean() < depth[:, JOINT_INDEX[f"{far}_shoulder"]].mean()
 
 
+@pytest.mark.parametrize("unknown", [np.nan, np.inf])
+def test_no_camera_is_looked_for_that_shows_what_is_not_known(walk: Walk, unknown: float) -> None:
+    positions = walk.positions(np.linspace(0.0, 2.5, 30))
+    positions[7, JOINT_INDEX["left_wrist"]] = unknown
+    with pytest.raises(ValueError, match="all known"):
+        camera_for(positions, SMALL, "side", "left_to_right")
+
+
 def test_keypoints_are_noisy_as_asked_and_repeatable(walk: Walk) -> None:
     camera = camera_for(walk.positions(np.linspace(0.0, 2.5, 30)), SMALL, "side", "left_to_right")
     exact, _ = camera.project(walk.positions(np.arange(int(2.5 * 50) + 1) / 50.0))

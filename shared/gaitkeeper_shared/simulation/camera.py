@@ -44,9 +44,14 @@ class Camera:
 
 
 def camera_for(positions: FloatArray, size: tuple[int, int], view: View, direction: Direction) -> Camera:
-    """A level camera that keeps all of (T, J, 3) ``positions`` in an image of ``size`` (width, height)."""
+    """A level camera that keeps all of (T, J, 3) ``positions`` in an image of ``size`` (width, height).
+
+    Positions that are not known are a ``ValueError``: no camera shows them, however far back it stands.
+    """
+    if not np.isfinite(positions).all():
+        raise ValueError("a camera needs positions that are all known, and some are not finite")
     width, height = size
-    middle = 0.5 * (np.nanmin(positions[:, :, 0]) + np.nanmax(positions[:, :, 0]))
+    middle = 0.5 * (np.min(positions[:, :, 0]) + np.max(positions[:, :, 0]))
     # Standing at the walker's right, one sees them go from left to right.
     side = -1.0 if direction == "left_to_right" else 1.0
     angle = np.radians(OBLIQUE_DEG) if view == "oblique" else 0.0
@@ -54,7 +59,7 @@ def camera_for(positions: FloatArray, size: tuple[int, int], view: View, directi
     forward = -away
     right = np.array([forward[1], -forward[0], 0.0])
     focal = 0.5 * width / np.tan(np.radians(0.5 * FIELD_OF_VIEW_DEG))
-    head_to_foot = float(np.nanmax(positions[:, :, 2])) + 0.1
+    head_to_foot = float(np.max(positions[:, :, 2])) + 0.1
     distance = head_to_foot / _TALLEST_SHARE * focal / height
     corners = _body_corners(positions)
     while True:
