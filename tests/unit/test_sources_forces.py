@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from gaitkeeper_client.gait.forces import TEMPORAL, analyse_forces
+from gaitkeeper_client.insight.view import PatientContext, report_view
 from gaitkeeper_client.lab.contacts import load_share
 from gaitkeeper_client.lab.footforce import FORCE_CHANNELS, FootForces
 from gaitkeeper_client.lab.options import ReadOptions
@@ -124,6 +125,19 @@ def test_a_turn_is_left_out_and_said() -> None:
     analysis = analyse_forces(longer, source={})
     assert analysis.quality["strides_left_out"] >= 1
     assert analysis.parameters["stride_time_cv"].value == pytest.approx(0.0, abs=0.2)
+
+
+@pytest.mark.parametrize(("lost", "share", "cautions"), [(0.0, "100%", 0), (0.25, "75%", 1)])
+def test_the_report_speaks_of_forces_and_not_of_a_person_in_view(lost: float, share: str, cautions: int) -> None:
+    forces = series(100.0)
+    force = forces.force.copy()
+    force[: round(lost * len(force)), 1] = np.nan  # of one foot: what is known of the other tells no step
+    view = report_view(analyse_forces(changed(forces, force), source={}), None, PatientContext("p"))
+    shown = {fact.title: fact.text for fact in view.quality}
+    assert f"the force under both feet known in {share} of it" in view.recording
+    assert shown["Samples in which the force under both feet is known"] == share
+    assert len([note for note in view.cautions if "The force under both feet is known" in note]) == cautions
+    assert "track" not in " ".join((view.recording, *view.cautions, *shown))
 
 
 @pytest.mark.parametrize("pause_s", [0.15, 0.3, 0.4])

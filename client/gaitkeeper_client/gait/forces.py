@@ -154,11 +154,10 @@ def _without_turns(walk: Walk, kept: Sequence[Cycle]) -> Walk:
 
 
 def _quality(forces: FootForces, left_out: int) -> dict[str, Any]:
-    known = np.isfinite(forces.loads()).mean(axis=0)
     return {
         "sample_rate_hz": float(1.0 / np.median(np.diff(forces.time_s))),
         "duration_s": float(forces.time_s[-1] - forces.time_s[0]),
-        "tracked_share": float(known.min()),
+        "forces_known_share": float(np.isfinite(forces.loads()).all(axis=1).mean()),
         "strides_left_out": left_out,
         "event_method": FORCE_METHOD,
     }

@@ -128,6 +128,8 @@ def _recording(analysis: Analysis, cautions: int) -> str:
         parts.append(say("recording.view", view=worded(view)))
     if isinstance(tracked := quality.get("tracked_share"), float):
         parts.append(say("recording.tracked", share=tracked))
+    if isinstance(known := quality.get("forces_known_share"), float):
+        parts.append(say("recording.forces_known", share=known))
     care = say("recording.care", count=cautions) if cautions else say("recording.nothing")
     return say("recording.line", parts=", ".join(parts), care=care)
 
@@ -209,6 +211,9 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
     tracked = quality.get("tracked_share")
     if isinstance(tracked, float) and tracked < 0.9:
         notes.append(say("view.tracked", tracked=tracked))
+    known = quality.get("forces_known_share")
+    if isinstance(known, float) and known < 0.9:
+        notes.append(say("view.forces_known", known=known))
     azimuth = quality.get("view_azimuth_deg")
     if isinstance(azimuth, float) and abs(azimuth) > 20 and _angles_as_seen(analysis):
         notes.append(say("view.oblique", azimuth=abs(azimuth)))

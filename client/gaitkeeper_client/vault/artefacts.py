@@ -26,6 +26,7 @@ NUMBERS = (
     "sample_rate_hz",
     "duration_s",
     "tracked_share",
+    "forces_known_share",
     "filled_share",
     "longest_gap_s",
     "swapped_share",
