@@ -176,6 +176,22 @@ def test_a_walk_with_one_cycle_and_unknown_joints_is_reported() -> None:
     assert not any("nan" in (value or "") for _, attributes in page.elements for value in attributes.values())
 
 
+def test_a_curve_of_one_cycle_is_called_so_and_no_mean() -> None:
+    analysis = walk_analysis()
+    left, right = ([cycle for cycle in analysis.cycles if cycle.side == side] for side in ("left", "right"))
+    lost = dataclasses.replace(right[1], curves={**right[1].curves, "knee_flexion_right": np.full(101, np.nan)})
+    for cycles, said, unsaid in (
+        ([left[0], *right], ("left, one cycle", "right, mean ± SD", "left, one cycle: largest"), "left, mean"),
+        ([right[0], lost], ("left, no cycle", "right, mean ± SD, or one cycle where there is no band"), "left, mean"),
+        ([*left, *right], ("left, mean ± SD", "right, mean ± SD"), "one cycle:"),
+    ):
+        short = dataclasses.replace(analysis, cycles=tuple(cycles))
+        page = re.sub(r"\s+", " ", render_report(short))
+        assert [text for text in said if text not in page] == []
+        assert unsaid not in page
+        assert " 1 cycles" not in page
+
+
 def test_the_same_analysis_gives_the_same_page() -> None:
     now = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     first, second = (render_report(walk_analysis(), planted_findings(), now=now) for _ in range(2))

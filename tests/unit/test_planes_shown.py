@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from insight_fixtures import walk_analysis
 
 from gaitkeeper_client.gait import planes
+from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.insight.charts.curves import SideCurve, curve_chart
 from gaitkeeper_client.insight.pdf_report import render_report_pdf
 from gaitkeeper_client.insight.wording import PLANES
@@ -80,13 +83,25 @@ def test_each_angle_says_what_upwards_and_downwards_mean() -> None:
     assert {said[f"{joint}_rotation"] for joint in ("hip", "knee", "ankle")} == {("inwards", "outwards")}
 
 
-def test_the_paper_has_them_too(tmp_path: Path) -> None:
+def paper(folder: Path, analysis: Analysis) -> str:
+    """The words of the report's pages."""
     if shutil.which("pdftotext") is None:
         pytest.skip("pdftotext (Debian package poppler-utils) is not installed: the pages' words are not read")
-    analysis = analyse_file(need(DATA / "c3d/biomechzoo-children/HC002D/Straight/HC002D06.c3d"))
-    (tmp_path / "report.pdf").write_bytes(render_report_pdf(analysis))
-    command = ["pdftotext", "-layout", str(tmp_path / "report.pdf"), "-"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    (folder / "report.pdf").write_bytes(render_report_pdf(analysis))
+    command = ["pdftotext", "-layout", str(folder / "report.pdf"), "-"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def test_on_paper_too_a_curve_of_one_cycle_is_no_mean(tmp_path: Path) -> None:
+    analysis = walk_analysis()
+    left = [cycle for cycle in analysis.cycles if cycle.side == "left"]
+    right = next(cycle for cycle in analysis.cycles if cycle.side == "right")
+    text = paper(tmp_path, dataclasses.replace(analysis, cycles=(*left, right)))
+    assert "Solid: left, mean ± SD; dashed: right, one cycle." in text
+
+
+def test_the_paper_has_them_too(tmp_path: Path) -> None:
+    text = paper(tmp_path, analyse_file(need(DATA / "c3d/biomechzoo-children/HC002D/Straight/HC002D06.c3d")))
     assert "Joint angles in three planes" in text
     assert "Ankle, rotation" in text
     assert "Ankle, inversion" not in text  # the foot of Plug-in Gait is a line

@@ -118,7 +118,7 @@ def _angles(sheet: Sheet, view: ReportView, words: Texts) -> None:
     if not view.angles:
         return
     sheet.heading(words("pdf.angles"))
-    sheet.paragraph(words("pdf.angles_legend"), "note")
+    sheet.paragraph(words("pdf.angles_legend", **view.legend), "note")
     sheet.charts([(angle.title, str(angle.chart)) for angle in view.angles], columns=3)
     sheet.heading(words("report.departures"), 3)
     sheet.bullets(view.deviations)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.gait.analysis import Analysis
 from gaitkeeper_client.gait.deviation import variable_scores
-from gaitkeeper_client.insight.charts.curves import curve_chart
+from gaitkeeper_client.insight.charts.curves import SideCurve, curve_chart
 from gaitkeeper_client.insight.charts.profile import profile_chart
 from gaitkeeper_client.insight.charts.walk import stick_figures, timeline_chart
 from gaitkeeper_client.insight.context import PatientContext
@@ -19,13 +19,14 @@ from gaitkeeper_client.insight.cycle_figures import dimensionless_speed, key_fra
 from gaitkeeper_client.insight.departures import departures, judged, told_unjudged
 from gaitkeeper_client.insight.findings import Findings
 from gaitkeeper_client.insight.findings_view import FindingsView, findings_view
-from gaitkeeper_client.insight.norms import CURVES_FROM, curve_origin, norm_curve, speed_band
+from gaitkeeper_client.insight.norms import CURVES_FROM, NormCurve, curve_origin, norm_curve, speed_band
 from gaitkeeper_client.insight.parameter_view import Headline, ParametersView, headline, parameters_view
 from gaitkeeper_client.insight.standing import DRAFT, Standing, StandingView, standing_view
 from gaitkeeper_client.insight.summary import in_short
-from gaitkeeper_client.insight.wording import ANGLES, PLANES, fact, title_of
+from gaitkeeper_client.insight.wording import ANGLES, PLANES, fact, side_name, title_of
 from gaitkeeper_client.language.texts import Texts, say, texts, worded
 from gaitkeeper_shared import __version__
+from gaitkeeper_shared.skeleton import SIDES
 
 __all__ = ["PatientContext", "ReportView", "report_view"]
 
@@ -40,10 +41,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class AngleView:
-    """One joint's chart."""
+    """One joint's chart. ``cycles``: of each side that has a curve in it, how many cycles that is the mean of."""
 
     title: str
     chart: Markup
+    cycles: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class ReportView:
     aid: str
     angles: tuple[AngleView, ...]
     planes: tuple[AngleView, ...]
+    legend: Mapping[str, str]
     profile: Markup | None
     deviations: tuple[str, ...]
     undeparted: tuple[str, ...]
@@ -89,6 +92,7 @@ def report_view(
     band = speed_band(speed)
     frames = key_frames(analysis.recording.trajectories, analysis.cycles) if analysis.recording else ()
     cautions = _cautions(analysis)
+    angles, planes = _angles(analysis, band), _planes(analysis)
     created = (now or datetime.now(UTC)).astimezone(UTC)
     return ReportView(
         patient=patient,
@@ -104,8 +108,9 @@ def report_view(
         cautions=cautions,
         parameters=parameters_view(analysis.parameters, patient, _aid(analysis)),
         aid=_aid(analysis),
-        angles=_angles(analysis, band),
-        planes=_planes(analysis),
+        angles=angles,
+        planes=planes,
+        legend={side: _legend(side, angles + planes) for side in SIDES},
         profile=_profile(analysis, band) if speed is not None else None,
         deviations=tuple(one.told for one in departures(analysis)),
         undeparted=_undeparted(analysis),
@@ -241,17 +246,36 @@ def _angles(analysis: Analysis, band: str) -> tuple[AngleView, ...]:
     views = []
     for angle, (title, directions) in ANGLES.items():
         if sides := side_curves(analysis.cycles, angle):
-            views.append(AngleView(title, curve_chart(title, directions, sides, norm_curve(angle, band))))
+            views.append(_angle_view(title, directions, sides, norm_curve(angle, band)))
     return tuple(views)
 
 
 def _planes(analysis: Analysis) -> tuple[AngleView, ...]:
     cycles = [replace(cycle, curves=cycle.planes) for cycle in analysis.cycles]
     return tuple(
-        AngleView(title, curve_chart(title, directions, sides, None))
+        _angle_view(title, directions, sides, None)
         for angle, (title, directions) in PLANES.items()
         if (sides := side_curves(cycles, angle))
     )
+
+
+def _angle_view(
+    title: str, directions: tuple[str, str], sides: Mapping[str, SideCurve], norm: NormCurve | None
+) -> AngleView:
+    chart = curve_chart(title, directions, sides, norm)
+    return AngleView(title, chart, {side: curve.n for side, curve in sides.items()})
+
+
+def _legend(side: str, charts: Sequence[AngleView]) -> str:
+    """What a side's curves are: a curve of one cycle is no mean and has no spread."""
+    counts = [chart.cycles[side] for chart in charts if side in chart.cycles]
+    if not counts:
+        kind = "none"
+    elif max(counts) == 1:
+        kind = "one"
+    else:
+        kind = "some_one" if min(counts) == 1 else "mean"
+    return say(f"curves.{kind}", side=side_name(side))
 
 
 def _timeline(analysis: Analysis) -> Markup | None:

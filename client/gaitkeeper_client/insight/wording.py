@@ -225,6 +225,11 @@ def span(low: str, high: str) -> str:
     return say("facts_words.range", low=low, high=high)
 
 
+def count_of_cycles(count: int) -> str:
+    """How many cycles a curve is of."""
+    return say("curves.count_one") if count == 1 else say("curves.count", n=count)
+
+
 def channel_name(channel: str) -> str:
     """A feature channel in words, without its side."""
     for side in SIDES:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
 from gaitkeeper_client.insight.norms import NormCurve
-from gaitkeeper_client.insight.wording import number, side_name
+from gaitkeeper_client.insight.wording import count_of_cycles, number, side_name
 from gaitkeeper_client.language.texts import say
 from gaitkeeper_shared.arrays import FloatArray
 
@@ -92,7 +92,7 @@ def _describe(title: str, sides: Mapping[str, SideCurve]) -> str:
             say(
                 "charts.curve",
                 side=side_name(side),
-                n=curve.n,
+                cycles=count_of_cycles(curve.n),
                 mean=curve.mean[top],
                 top=top,
                 mean_2=curve.mean[bottom],

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from gaitkeeper_client.gait.deviation import VariableScore
 from gaitkeeper_client.insight.charts.svg import Axis, Canvas
-from gaitkeeper_client.insight.wording import ANGLES, number, side_name
+from gaitkeeper_client.insight.wording import ANGLES, count_of_cycles, number, side_name
 from gaitkeeper_client.language.texts import say
 
 WIDTH, BAR, GAP, TOP = 520.0, 17.0, 16.0, 10.0
@@ -52,7 +52,7 @@ def _bar(canvas: Canvas, x: Axis, top: float, score: VariableScore) -> None:
         total=number(found.total, 1),
         offset=number(found.offset, 1),
         shape=number(found.shape, 1),
-        n=score.n,
+        cycles=count_of_cycles(score.n),
     )
     canvas.text(LEFT - 8.0, middle + 4.0, name, "label", "end")
     width = x(found.total) - x(0.0)
