@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,10 @@ from lab_fixtures import (
     WIDTH_PX,
     markers_of,
     walk,
+    write_bvh,
     write_c3d,
+    write_dlc,
+    write_landmarks,
     write_motive,
     write_trc,
     y_up,
@@ -26,6 +32,7 @@ from gaitkeeper_client.lab.c3d_file import read_c3d_file
 from gaitkeeper_client.lab.mot import read_mot
 from gaitkeeper_client.lab.motive import read_motive, read_motive_markers
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
+from gaitkeeper_client.lab.plate_table import read_plate_table
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.lab.trc import read_trc
 from gaitkeeper_client.sources import analyse_file
@@ -83,10 +90,47 @@ def test_a_marker_that_was_not_seen_in_the_words_of_every_library(tmp_path: Path
     assert np.flatnonzero(~seen).tolist() == [14]
 
 
-def test_decimal_commas_are_named_in_tabs_and_read_behind_semicolons(tmp_path: Path) -> None:
-    path = rewritten(write_trc(tmp_path / "walk.trc", TRUTH), "0.01000", "0,01000")
-    with pytest.raises(GaitkeeperError, match="decimal comma"):
-        read_trc(path)
+MOT = "walk\ninDegrees=yes\nendheader\ntime\tknee_angle_l\n0\t-5.5\n0.1\t-60.5\n"
+FORCES = "[Force Data]\nSampleRate=600.00\nNumberOfSamples=2\n# FX1 FY1 FZ1 X1 Y1 Z1\n1 0.5 2 3 4 5\n2 0 2 3 4 5\n"
+
+
+@pytest.mark.parametrize(
+    ("write", "read", "line"),
+    [
+        (write_trc, read_trc, 7),
+        (write_bvh, read_walk, 109),
+        (write_motive, read_walk, 8),
+        (write_dlc, partial(read_walk, options=RATE), 4),
+        (write_landmarks, partial(read_walk, options=ReadOptions(size_px=SIZED.size_px)), 2),
+        (lambda path, _: path.write_text(MOT), read_mot, 5),
+        (lambda path, _: path.write_text(FORCES), read_plate_table, 2),
+        (lambda path, _: path.write_text(FORCES.replace("600.00", "600")), read_plate_table, 5),
+    ],
+)
+def test_decimal_commas_are_named_with_what_to_do(
+    tmp_path: Path, write: Callable[[Path, JointTrajectories], object], read: Callable[[Path], object], line: int
+) -> None:
+    suffix = {write_trc: ".trc", write_bvh: ".bvh"}.get(write, ".csv")
+    path = tmp_path / f"walk{suffix}"
+    write(path, TRUTH)
+    read(path)
+    path.write_text(re.sub(r"(\d)\.(\d)", r"\1,\2", path.read_text()))
+    with pytest.raises(GaitkeeperError) as caught:
+        read(path)
+    assert (caught.value.code, caught.value.values["line"]) == ("lab-decimal-comma", line)
+    assert "decimal points" in caught.value.remedy
+
+
+@pytest.mark.parametrize("write", [write_dlc, write_landmarks])
+def test_a_row_that_is_merely_too_long_is_not_laid_to_decimal_commas(
+    tmp_path: Path, write: Callable[[Path, JointTrajectories], Path]
+) -> None:
+    path = write(tmp_path / "walk.csv", TRUTH)
+    path.write_text(path.read_text().rstrip() + ",1,2,3\n")
+    assert code(path, SIZED) == "lab-file-broken"
+
+
+def test_decimal_commas_are_read_behind_semicolons(tmp_path: Path) -> None:
     path = write_motive(tmp_path / "walk.csv", TRUTH)
     whole = knee(read_motive(path).trajectories)
     path.write_text(path.read_text().replace(",", ";").replace(".", ","))

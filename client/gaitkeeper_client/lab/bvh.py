@@ -21,7 +21,7 @@ from typing import NoReturn
 import numpy as np
 
 from gaitkeeper_client.lab.geometry import check_upright, heel_in_foot_frame, metres_per_unit, vertical_axis, z_up
-from gaitkeeper_client.lab.text import read_lines
+from gaitkeeper_client.lab.text import broken, numbers, read_lines
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
 from gaitkeeper_shared.recording import JointTrajectories
@@ -87,19 +87,19 @@ class _Pose:
 def read_bvh(path: Path, mapping: Mapping[str, tuple[str, ...]] | None = None) -> JointTrajectories:
     """Joint positions in metres, z up, of one BVH file. ``mapping``: our joint to the file's own.
 
-    Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-unit-unknown``, ``lab-tilted``,
+    Raises ``lab-file-unreadable``, ``lab-file-broken``, ``lab-decimal-comma``, ``lab-unit-unknown``, ``lab-tilted``,
     ``lab-points-missing`` or ``pose-mapping-wrong``.
     """
     lines = read_lines(path, _FORMAT)
     begin = next((number for number, line in enumerate(lines) if line.strip()), 0)
     start = next((number for number, line in enumerate(lines) if line.strip().upper() == "MOTION"), None)
     if not lines or lines[begin].strip().upper() != "HIERARCHY":
-        _broken(path, "it does not begin with HIERARCHY")
+        broken(path, _FORMAT, "it does not begin with HIERARCHY")
     if start is None:
-        _broken(path, "it has no MOTION section")
+        broken(path, _FORMAT, "it has no MOTION section")
     joints = _Hierarchy(path, lines[:start], begin + 1).read()
     if _people(joints) > 1:
-        _broken(path, "it holds several skeletons (ROOT); export each person alone")
+        broken(path, _FORMAT, "it holds several skeletons (ROOT); export each person alone")
     frame_time, values = _read_motion(path, lines, start + 1, _columns(joints))
     return _trajectories(path, joints, frame_time, values, mapping or {})
 
@@ -169,16 +169,13 @@ class _Hierarchy:
 
     def _number(self) -> float:
         word = self._next()
-        try:
-            value = float(str(word))
-        except ValueError:
-            value = math.nan
+        value = numbers([str(word)], self._path, _FORMAT, self._line)[0]
         if not math.isfinite(value):
             self._fail(f"{word!r} is not a number")
         return value
 
     def _fail(self, detail: str) -> NoReturn:
-        _broken(self._path, f"line {self._line}: {detail}")
+        broken(self._path, _FORMAT, f"line {self._line}: {detail}")
 
 
 def _words(line: str) -> list[str]:
@@ -200,28 +197,26 @@ def _read_motion(path: Path, lines: list[str], start: int, columns: int) -> tupl
     """Frame time in seconds and (T, columns) channel values."""
     header = [line.split(":", 1) for line in lines[start : start + 2]]
     if [item[0].strip() for item in header] != ["Frames", "Frame Time"] or any(len(item) != 2 for item in header):
-        _broken(path, "'Frames:' and 'Frame Time:' are expected after MOTION")
+        broken(path, _FORMAT, "'Frames:' and 'Frame Time:' are expected after MOTION")
     try:
-        frames, frame_time = int(header[0][1]), float(header[1][1])
+        frames = int(header[0][1])
     except ValueError:
-        _broken(path, "'Frames:' or 'Frame Time:' is not followed by a number")
+        broken(path, _FORMAT, "'Frames:' is not followed by a number")
+    frame_time = numbers([header[1][1]], path, _FORMAT, start + 2)[0]
     if frames < 2 or not 1e-4 <= frame_time <= 1.0:
-        _broken(path, f"{frames} frames of {frame_time:g} s are not a recording")
+        broken(path, _FORMAT, f"{frames} frames of {frame_time:g} s are not a recording")
     rows = [(number, line) for number, line in enumerate(lines[start + 2 :], start=start + 3) if line.strip()]
     if len(rows) != frames:
-        _broken(path, f"it announces {frames} frames and holds {len(rows)}")
+        broken(path, _FORMAT, f"it announces {frames} frames and holds {len(rows)}")
     values = np.empty((frames, columns))
     for row, (number, line) in enumerate(rows):
         words = line.split()
         if len(words) != columns:
-            _broken(path, f"line {number}: {len(words)} values where the joints have {columns} channels")
-        try:
-            values[row] = [float(word) for word in words]
-        except ValueError:
-            _broken(path, f"line {number}: not a number")
+            broken(path, _FORMAT, f"line {number}: {len(words)} values where the joints have {columns} channels")
+        values[row] = numbers(words, path, _FORMAT, number)
     if not np.isfinite(values).all() or float(np.abs(values).max(initial=0.0)) > 1e6:
         row = int(np.flatnonzero(~(np.abs(values) <= 1e6).all(axis=1))[0])
-        _broken(path, f"line {rows[row][0]}: a value is not finite, or beyond all measure")
+        broken(path, _FORMAT, f"line {rows[row][0]}: a value is not finite, or beyond all measure")
     return frame_time, values
 
 
@@ -362,7 +357,3 @@ def _rest_offset(joints: list[_Joint], start: int, end: int) -> FloatArray:
         total = total + joints[node].offset
         node = joints[node].parent
     return total
-
-
-def _broken(path: Path, detail: str) -> NoReturn:
-    raise GaitkeeperError("lab-file-broken", path=path, format=_FORMAT, detail=detail)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.spatial import spatial_walk
-from gaitkeeper_client.lab.text import broken, check_times, numbers, read_table
+from gaitkeeper_client.lab.text import broken, check_times, check_whole, numbers, read_table
 from gaitkeeper_client.lab.walk import LabWalk, Markers
 
 _FORMAT = "Motive CSV"
@@ -62,6 +62,7 @@ def read_motive_markers(path: Path) -> Markers:
     for row, (number, cells) in enumerate(rows):
         if row == len(rows) - 1 and len(cells) <= max(places):
             broken(path, _FORMAT, f"line {number} ends in the middle")
+        check_whole(cells, len(table[start]), path, _FORMAT, number)
         # Other columns are none of ours: a time code is no number.
         used = [cells[place] if place < len(cells) else "" for place in (1, *places)]
         time_s[row], *values[row] = numbers(used, path, _FORMAT, number)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +31,18 @@ def looks_like_plate_table(path: Path, first_line: str) -> bool:
 
 
 def read_plate_table(path: Path) -> tuple[FloatArray, tuple[GroundForce, ...]]:
-    """(T,) seconds from the first sample, and every plate. Raises ``lab-file-unreadable`` or ``lab-file-broken``."""
+    """(T,) seconds from the first sample, and every plate. Raises ``lab-file-unreadable``, ``lab-file-broken``
+    or ``lab-decimal-comma``."""
     lines = read_lines(path, _FORMAT)
     if not lines or lines[0].strip() != _BEGINS:
         broken(path, _FORMAT, f"it does not begin with {_BEGINS}")
     at = next((number for number, line in enumerate(lines) if line.startswith("#")), None)
     if at is None:
         broken(path, _FORMAT, "no line names the columns")
-    header = dict(line.split("=", 1) for line in lines[1:at] if "=" in line)
+    header = {line.partition("=")[0]: number for number, line in enumerate(lines[:at]) if "=" in line}
     names = lines[at].lstrip("#").split()
     rows = [(number, line.split()) for number, line in enumerate(lines[at + 1 :], start=at + 2) if line.strip()]
-    rate_hz, announced = _number(path, header, "SampleRate"), _number(path, header, "NumberOfSamples")
+    rate_hz, announced = (_number(path, lines, header.get(key), key) for key in ("SampleRate", "NumberOfSamples"))
     if len(rows) < 2 or announced != len(rows):
         broken(path, _FORMAT, f"it announces {announced:.0f} samples and holds {len(rows)}")
     for number, cells in rows:
@@ -60,11 +62,9 @@ def read_plate_table(path: Path) -> tuple[FloatArray, tuple[GroundForce, ...]]:
     return np.arange(len(rows)) / rate_hz, tuple(plates)
 
 
-def _number(path: Path, header: dict[str, str], key: str) -> float:
-    try:
-        value = float(header[key])
-    except (KeyError, ValueError):
-        value = math.nan
+def _number(path: Path, lines: Sequence[str], at: int | None, key: str) -> float:
+    """The number behind ``key=``, which stands in line ``at`` from 0."""
+    value = math.nan if at is None else numbers([lines[at].partition("=")[2]], path, _FORMAT, at + 1)[0]
     if not (math.isfinite(value) and value > 0.0):
         broken(path, _FORMAT, f"its header does not say {key}")
     return value

@@ -23,6 +23,8 @@ _NOT_A_NUMBER = re.compile(r"[+-]?1\.#(?:QNAN|SNAN|IND|INF)0*", re.IGNORECASE)
 """What older C libraries on Windows print for NaN and infinity."""
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 _SEPARATORS = (",", ";", "\t")
+_MOST_TOO_MANY = 1.25
+"""Times the columns: a row with more cells is not merely one with something behind. Not every number has decimals."""
 
 
 def read_lines(path: Path, format_name: str) -> list[str]:
@@ -95,19 +97,36 @@ def broken(path: Path, format_name: str, detail: str) -> NoReturn:
 
 
 def numbers(cells: Sequence[str], path: Path, format_name: str, line: int) -> list[float]:
-    """One number per cell, NaN for an empty one or one that says so; else ``lab-file-broken`` with the line."""
+    """One number per cell, NaN for an empty one or one that says so.
+
+    Else ``lab-decimal-comma`` or ``lab-file-broken``, with the line.
+    """
     values = []
     for cell in cells:
         word = cell.strip()
         try:
             value = float(word) if word else math.nan
         except ValueError:
+            if _DECIMAL_COMMA.fullmatch(word):
+                _decimal_commas(path, format_name, line, word)
             if not _NOT_A_NUMBER.fullmatch(word):
-                comma = ", with a decimal comma" if _DECIMAL_COMMA.fullmatch(word) else ""
-                broken(path, format_name, f"line {line}: {word[:40]!r} is not a number{comma}")
+                broken(path, format_name, f"line {line}: {word[:40]!r} is not a number")
             value = math.nan
         values.append(math.nan if math.isinf(value) else value)
     return values
+
+
+def check_whole(cells: Sequence[str], columns: int, path: Path, format_name: str, line: int) -> None:
+    """Raise ``lab-decimal-comma`` for a row of :func:`read_table` whose numbers their own commas cut in two.
+
+    Such a row has far more cells than there are columns, and no decimal point in any.
+    """
+    if len(cells) > _MOST_TOO_MANY * columns and not any("." in cell for cell in cells):
+        _decimal_commas(path, format_name, line, ",".join(cells))
+
+
+def _decimal_commas(path: Path, format_name: str, line: int, text: str) -> NoReturn:
+    raise GaitkeeperError("lab-decimal-comma", path=path, format=format_name, line=line, text=text[:40])
 
 
 def check_times(time_s: FloatArray, path: Path, format_name: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.options import ReadOptions
-from gaitkeeper_client.lab.text import broken, numbers, read_table, separator_of
+from gaitkeeper_client.lab.text import broken, check_whole, numbers, read_table, separator_of
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.readers.tables import KeypointTable, frame_grid, said_or_sure, walk_of_table
 from gaitkeeper_shared.arrays import FloatArray
@@ -71,6 +71,7 @@ def _read_csv(path: Path) -> tuple[list[Column], FloatArray, list[float] | None]
     body = [(number, row) for number, row in enumerate(rows[len(head) :], start=len(head) + 1) if any(row)]
     values = np.empty((len(body), width))
     for at, (number, row) in enumerate(body):
+        check_whole(row, width + 1, path, _FORMAT, number)
         if len(row) != width + 1:
             broken(path, _FORMAT, f"line {number}: {len(row) - 1} values in {width} columns")
         values[at] = numbers(row[1:], path, _FORMAT, number)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.options import ReadOptions
-from gaitkeeper_client.lab.text import broken, check_times, numbers, read_table, separator_of
+from gaitkeeper_client.lab.text import broken, check_times, check_whole, numbers, read_table, separator_of
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.readers.landmark_columns import Columns, columns_of, named
 from gaitkeeper_client.pose.readers.skeletons import joints_of
@@ -74,6 +74,7 @@ def _rows(path: Path, table: Sequence[Sequence[str]], columns: Columns) -> list[
     for line, cells in enumerate(table[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
+        check_whole(cells, len(table[0]), path, _FORMAT, line)
         if len(cells) != len(table[0]):
             broken(path, _FORMAT, f"line {line}: {len(cells)} values in {len(table[0])} columns")
         # Only what is used has to be a number: such tables carry file names and the like along.
