@@ -66,8 +66,8 @@ def check_source(path: Path, options: ReadOptions, estimator: EstimatorChoice | 
     """What reads a recording, None for a video; before anything is read of it.
 
     Raises ``height-unusable``, ``video-not-found``, ``video-unreadable``, ``video-empty``, ``lab-file-empty``,
-    ``source-unknown``, ``source-folder``, ``source-packed``, ``source-plates-alone``, ``option-does-not-apply`` or
-    ``pose-network-no-video``.
+    ``source-unknown``, ``source-folder``, ``source-frame``, ``source-packed``, ``source-plates-alone``,
+    ``option-does-not-apply`` or ``pose-network-no-video``.
     """
     from gaitkeeper_client.capture.container import check_exists, check_there
     from gaitkeeper_client.lab.options import TAKEN_BY_VIDEO, check_apply

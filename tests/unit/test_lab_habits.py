@@ -46,12 +46,17 @@ RATE = ReadOptions(rate_hz=RATE_HZ)
 SIZED = replace(RATE, size_px=(WIDTH_PX, HEIGHT_PX))
 
 
-def code(path: Path, options: ReadOptions = NOTHING_SAID) -> str:
-    """The code of what is wrong with a file, from the door inwards."""
+def refusal(path: Path, options: ReadOptions = NOTHING_SAID) -> GaitkeeperError:
+    """What is wrong with a file, from the door inwards."""
     with pytest.raises(GaitkeeperError) as caught:
         analyse_file(path, options=options)
     assert caught.value.exit_status in (2, 3)
-    return caught.value.code
+    return caught.value
+
+
+def code(path: Path, options: ReadOptions = NOTHING_SAID) -> str:
+    """The code of that."""
+    return refusal(path, options).code
 
 
 def knee(trajectories: JointTrajectories, side: str = "left") -> FloatArray:
@@ -128,6 +133,29 @@ def test_a_row_that_is_merely_too_long_is_not_laid_to_decimal_commas(
     path = write(tmp_path / "walk.csv", TRUTH)
     path.write_text(path.read_text().rstrip() + ",1,2,3\n")
     assert code(path, SIZED) == "lab-file-broken"
+
+
+def test_tabs_that_became_spaces_are_named(tmp_path: Path) -> None:
+    path = write_trc(tmp_path / "walk.trc", TRUTH)
+    path.write_text(path.read_text().replace("\t", "    "))
+    with pytest.raises(GaitkeeperError, match="separated by tabs"):
+        read_trc(path)
+
+
+def test_a_c3d_that_ends_in_its_header_is_one_that_was_cut_off(tmp_path: Path) -> None:
+    path = write_c3d(tmp_path / "walk.c3d", TRUTH)
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(GaitkeeperError, match="ends after 600 bytes"):
+        read_c3d(path)
+
+
+@pytest.mark.parametrize("order", [(3, 2, 4, 5), (5, 4, 3, 2), (3, 4, 2, 5)])
+def test_motive_s_rows_of_names_in_another_order_are_refused(tmp_path: Path, order: tuple[int, ...]) -> None:
+    path = write_motive(tmp_path / "walk.csv", TRUTH)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], *(lines[row] for row in order), *lines[6:]]) + "\n")
+    with pytest.raises(GaitkeeperError, match="order: type, name"):
+        read_motive(path)
 
 
 def test_decimal_commas_are_read_behind_semicolons(tmp_path: Path) -> None:
@@ -336,11 +364,15 @@ def test_a_gap_in_the_pelvis_does_not_cost_the_height(tmp_path: Path) -> None:
     assert "proportions for a height of 1." in read_walk(path).notes[0]
 
 
-def test_angles_of_one_leg_are_named(tmp_path: Path) -> None:
+def test_angles_that_are_missing_or_never_known_are_named(tmp_path: Path) -> None:
     path = tmp_path / "ik.mot"
     path.write_text("ik\nendheader\ntime hip_flexion_r knee_angle_r\n0 1 2\n0.1 3 40\n")
     with pytest.raises(GaitkeeperError, match="hip_flexion_l, knee_angle_l"):
         read_walk(path)
+    names = "hip_flexion_l hip_flexion_r knee_angle_l knee_angle_r"
+    path.write_text(f"ik\nendheader\ntime {names}\n0 1 2 3 nan\n0.1 3 4 5 -1.#IND\n")
+    with pytest.raises(GaitkeeperError, match=r"without: knee_angle_r\."):
+        read_walk(path, ReadOptions(height_m=1.7))
 
 
 # BVH

@@ -21,7 +21,7 @@ from lab_fixtures import (
     write_landmarks,
     write_openpose,
 )
-from test_lab_habits import RATE, SIZED, TRUTH, code, rewritten
+from test_lab_habits import RATE, SIZED, TRUTH, code, refusal, rewritten
 
 from gaitkeeper_client.lab.options import NOTHING_SAID, ReadOptions
 from gaitkeeper_client.lab.readers import read_walk
@@ -215,6 +215,21 @@ def test_what_is_no_file_at_all(tmp_path: Path) -> None:
     (tmp_path / "folder.c3d").mkdir()
     said = {path: code(path) for path in (pipe, loop, tmp_path / "folder.c3d", tmp_path / ("n" * 300 + ".c3d"))}
     assert list(said.values()) == ["not-a-video", "video-unreadable", "source-folder", "video-unreadable"]
+
+
+def test_what_is_wrong_with_keypoints_is_told_by_what_to_do(tmp_path: Path, openpose: Path) -> None:
+    folder = copied(openpose, tmp_path / "frames")
+    files = sorted(folder.iterdir())
+    assert code(files[3]) == "source-frame"
+    files[3].write_text(files[3].read_text()[:100])
+    assert "taken out of the folder, its frame is a gap" in refusal(folder, RATE).message
+    files[3].unlink()
+    assert analyse_file(folder, options=SIZED).source["notes"]
+    files[4].rename(folder / "again_000000000004_keypoints.json")
+    assert "2 videos (again, walk); give each a folder of its own" in refusal(folder, RATE).message
+    with h5py.File(tmp_path / "sleap.h5", "w") as file:
+        file["tracks"] = np.zeros(3)
+    assert "no table as DeepLabCut writes it, but tracks" in refusal(tmp_path / "sleap.h5", RATE).message
 
 
 @pytest.mark.parametrize("name", ["walk.c3d.gz", "walk.c3d", "walk.csv", "walk.mp4", "walk.zip"])

@@ -134,8 +134,10 @@ def read_c3d_file(path: Path) -> C3dFile:
         content = path.read_bytes()
     except OSError as error:
         raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror) from error
-    if len(content) < 2 * BLOCK or content[1] != 0x50 or content[0] < 2:
+    if len(content) < 2 or content[1] != 0x50 or content[0] < 2:
         broken_c3d(path, "it does not begin with a C3D header")
+    if len(content) < 2 * BLOCK:
+        broken_c3d(path, f"it ends after {len(content)} bytes, within its header")
     block = (content[0] - 1) * BLOCK
     processor = content[block + 3] if block + 4 <= len(content) else 0
     if processor not in _ORDERS:

@@ -48,11 +48,11 @@ def is_coordinates(names: tuple[str, ...]) -> bool:
 def walk_of_coordinates(table: MotionTable, path: Path, kind: str, height_m: float | None) -> LabWalk:
     """A walk from joint angles, in metres, z up, one sample for each row.
 
-    Raises ``lab-points-missing`` for a table without the legs' angles and ``lab-height-needed`` where neither the
-    options nor the pelvis' height tell how long the legs are.
+    Raises ``lab-points-missing`` for a table without the legs' angles, or that never knows one of them, and
+    ``lab-height-needed`` where neither the options nor the pelvis' height tell how long the legs are.
     """
     angles = _columns(table)
-    missing = [name for name in _NEEDED if name not in angles]
+    missing = [name for name in _NEEDED if name not in angles or not np.isfinite(angles[name]).any()]
     if missing:
         raise GaitkeeperError("lab-points-missing", path=path, missing=", ".join(missing))
     shape = _body(angles, table.time_s.size)
@@ -78,7 +78,9 @@ def _columns(table: MotionTable) -> dict[str, FloatArray]:
             found.setdefault(name, table.values[:, number] * (1.0 if name in _LENGTHS else factor))
     for side in ("l", "r"):
         knee = found.get(f"knee_angle_{side}")
-        if knee is not None and np.nanmedian(knee) < 0.0:  # models before 2016 bend the knee backwards
+        if (
+            knee is not None and np.isfinite(knee).any() and np.nanmedian(knee) < 0.0
+        ):  # models before 2016 bend the knee backwards
             found[f"knee_angle_{side}"] = -knee
     return found
 

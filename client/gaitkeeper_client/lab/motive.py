@@ -22,6 +22,7 @@ from gaitkeeper_client.lab.walk import LabWalk, Markers
 _FORMAT = "Motive CSV"
 _UNITS = {"meters": 1.0, "centimeters": 0.01, "millimeters": 0.001, "inches": 0.0254}
 _BONE = "bone"
+_ORDER = "the rows above Frame are not in Motive's order: type, name, ID, (parent), quantity"
 _TYPES = ("marker", _BONE, "bone marker", "rigid body", "rigid body marker")
 
 
@@ -91,13 +92,20 @@ def _columns(path: Path, table: Sequence[Sequence[str]], start: int) -> list[_Co
     quantities = next((row for row in reversed(head) if "Position" in row), None)
     if kinds is None or quantities is None:
         broken(path, _FORMAT, "the rows above Frame do not say what the columns are")
-    titles = head[head.index(kinds) + 1]
+    below = head.index(kinds) + 1
+    if below >= head.index(quantities):
+        broken(path, _FORMAT, _ORDER)
+    titles = head[below]
     axes = table[start]
     found: dict[tuple[str, bool], dict[str, int]] = {}
-    for column in range(2, min(len(axes), len(quantities), len(titles), len(kinds))):
-        if quantities[column].strip() == "Position" and axes[column].strip() in ("X", "Y", "Z"):
-            point = titles[column].strip(), kinds[column].strip().lower() == _BONE
-            found.setdefault(point, {}).setdefault(axes[column].strip(), column)
+    places = [
+        column
+        for column in range(2, min(len(axes), len(quantities), len(titles), len(kinds)))
+        if quantities[column].strip() == "Position" and axes[column].strip() in ("X", "Y", "Z")
+    ]
+    for column in places:
+        point = titles[column].strip(), kinds[column].strip().lower() == _BONE
+        found.setdefault(point, {}).setdefault(axes[column].strip(), column)
     whole = [
         _Column(name, is_bone, (place["X"], place["Y"], place["Z"]))
         for (name, is_bone), place in found.items()
@@ -106,4 +114,6 @@ def _columns(path: Path, table: Sequence[Sequence[str]], start: int) -> list[_Co
     bones = {column.name for column in whole if column.is_bone}
     if not whole:
         broken(path, _FORMAT, "it holds no positions")
+    if len(whole) == 1 and len(places) > 3:  # all are called the same: that row holds no names
+        broken(path, _FORMAT, _ORDER)
     return [column for column in whole if column.is_bone or column.name not in bones]

@@ -67,11 +67,14 @@ def read_walk(path: Path, options: ReadOptions | None = None) -> LabWalk:
 def check_kind(path: Path) -> None:
     """What no reader knows and is not even meant to be a video.
 
-    Raises ``source-folder``, ``source-packed``, ``source-plates-alone``, or ``source-unknown`` for a table.
+    Raises ``source-folder``, ``source-packed``, ``source-frame``, ``source-plates-alone``, or ``source-unknown`` for a
+    table.
     """
     if path.is_dir():
         raise GaitkeeperError("source-folder", path=path)
     check_packed(path)
+    if _is_frame(path):
+        raise GaitkeeperError("source-frame", path=path, folder=path.parent)
     if looks_like_plate_table(path, _first_line(path)):
         beside = path.with_suffix(".trc")
         raise GaitkeeperError("source-plates-alone", path=path, markers=beside if beside.exists() else "MARKERS.trc")
@@ -162,6 +165,12 @@ def _is_openpose(path: Path, _: str) -> bool:
     from gaitkeeper_client.pose.readers.openpose import keypoint_files
 
     return bool(keypoint_files(path))
+
+
+def _is_frame(path: Path) -> bool:
+    from gaitkeeper_client.pose.readers.openpose import is_frame
+
+    return is_frame(path)
 
 
 def _deeplabcut(path: Path, options: ReadOptions) -> LabWalk:

@@ -46,6 +46,8 @@ def read_trc_markers(path: Path) -> Markers:
     lines = read_lines(path, _FORMAT)
     if not lines or not lines[0].startswith("PathFileType") or len(lines) < 6:
         broken(path, _FORMAT, "it does not begin with the five lines of a TRC header")
+    if "\t" not in lines[3]:
+        broken(path, _FORMAT, "line 4 has no tab, and its columns are separated by tabs alone")
     header = dict(zip(lines[1].split(), lines[2].split(), strict=False))
     frames, unit = _count(path, header, "NumFrames"), header.get("Units", "").lower()
     columns = [name.strip() for name in lines[3].split("\t")]

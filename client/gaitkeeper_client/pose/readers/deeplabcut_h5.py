@@ -31,7 +31,8 @@ def read_columns(path: Path) -> tuple[list[Column], FloatArray, list[float] | No
         with h5py.File(path, "r") as file:
             group = next((item for item in file.values() if isinstance(item, h5py.Group)), None)
             if group is None:
-                broken(path, _FORMAT, "it holds no table")
+                names = ", ".join(sorted(file)[:4]) or "nothing"
+                broken(path, _FORMAT, f"it holds no table as DeepLabCut writes it, but {names}")
             labels, blocks = _table_blocks(group) if "table" in group else _fixed_blocks(group)
             frames = _frames(group["table"]["index"] if "table" in group else group.get("axis1"), len(blocks))
     except GaitkeeperError:

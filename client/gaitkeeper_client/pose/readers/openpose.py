@@ -41,8 +41,9 @@ def read_openpose(folder: Path, options: ReadOptions) -> LabWalk:
     if options.rate_hz is None:
         raise GaitkeeperError("pose-rate-needed", path=folder)
     files = keypoint_files(folder)
-    if len({name for name, _ in files}) > 1:
-        broken(folder, _FORMAT, "it holds the frames of several videos")
+    if len(videos := sorted({name for name, _ in files})) > 1:
+        names = ", ".join(name or "without a name" for name in videos[:4])
+        broken(folder, _FORMAT, f"it holds the frames of {len(videos)} videos ({names}); give each a folder of its own")
     numbers = [number for _, number in files]
     if not numbers:
         broken(folder, _FORMAT, "it holds no *_keypoints.json")
@@ -64,6 +65,11 @@ def read_openpose(folder: Path, options: ReadOptions) -> LabWalk:
     return LabWalk("openpose", followed.trajectories, notes=notes + followed.notes)
 
 
+def is_frame(path: Path) -> bool:
+    """Whether a file is called as OpenPose calls that of one frame."""
+    return _FILE.fullmatch(path.name) is not None
+
+
 def keypoint_files(folder: Path) -> dict[tuple[str, int], Path]:
     """Files of the folder by the video's name and the frame's number."""
     try:
@@ -83,7 +89,7 @@ def _people(path: Path) -> list[FloatArray]:
     except OSError as error:
         raise GaitkeeperError("lab-file-unreadable", path=path, detail=error.strerror) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        detail = "it is not the JSON of one frame's people"
+        detail = "it is not the JSON of one frame's people; taken out of the folder, its frame is a gap"
         raise GaitkeeperError("lab-file-broken", path=path, format=_FORMAT, detail=detail) from error
     for row in rows:
         if row.ndim != 1 or row.size % 3 or (row.size and row.size // 3 not in BY_LENGTH):
