@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from gaitkeeper_client.gait.joint_coordinates import three_planes
 from gaitkeeper_client.lab.options import ReadOptions
 from gaitkeeper_client.lab.readers import read_walk
 from gaitkeeper_client.lab.static import with_static
+from gaitkeeper_client.lab.trc import read_trc_markers
 from gaitkeeper_shared.errors import GaitkeeperError
 
+OPENCAP = Path(os.environ.get("GAITKEEPER_DATA", Path(__file__).parents[3] / "shared/data")) / (
+    "opencap-subject4/MarkerData"
+)
 TRACKS = walk(2.0)
 TIME_S = TRACKS.time_s
 ASIDE = np.array([0.0, 2.0, 0.0])
@@ -107,6 +112,37 @@ def test_a_static_trial_beside_points_of_a_picture_is_refused(tmp_path: Path) ->
     with pytest.raises(GaitkeeperError) as caught:
         read_walk(tmp_path / "flat.trc", ReadOptions(static=standing(tmp_path / "static.trc", ANNA)))
     assert caught.value.code == "option-does-not-apply"
+
+
+@pytest.mark.parametrize(("taller", "said"), [(0.95, "5 % shorter"), (1.05, "5 % longer"), (1.1, "10 % longer")])
+def test_who_is_taller_than_the_walker_does_not_stand_for_them(tmp_path: Path, taller: float, said: str) -> None:
+    static = standing(tmp_path / "static.trc", {name: taller * track for name, track in ANNA.items()})
+    with pytest.raises(GaitkeeperError, match=rf"distances are {said} than those in walk\.trc") as caught:
+        with_static(as_markers(ANNA, TIME_S, without=INNER), tmp_path / "walk.trc", static)
+    assert caught.value.code == "static-unusable"
+
+
+@pytest.mark.parametrize("name", ["walking1", "walkingTI2", "walkingTS3"])
+def test_a_persons_own_trial_is_taken_and_one_of_a_taller_is_not(tmp_path: Path, name: str) -> None:
+    if not OPENCAP.exists():
+        pytest.skip(f"opencap-subject4 is absent: GAITKEEPER_DATA is {OPENCAP.parents[1]}")
+    walked, still = (read_trc_markers(OPENCAP / f"{one}.trc") for one in (name, "static1"))
+    found, notes = with_static(walked, OPENCAP / f"{name}.trc", OPENCAP / "static1.trc")
+    assert (len(found.names) - len(walked.names), notes) == (4, ())
+    write_markers(tmp_path / "static.trc", replace(still, positions=1.05 * still.positions))
+    with pytest.raises(GaitkeeperError, match="5 % longer"):
+        with_static(walked, OPENCAP / f"{name}.trc", tmp_path / "static.trc")
+
+
+@pytest.mark.parametrize("taller", [0.985, 1.015])
+def test_skin_that_moves_and_markers_that_were_moved_make_nobody_taller(tmp_path: Path, taller: float) -> None:
+    still = {name: taller * track for name, track in ANNA.items()}
+    for name in ("LThigh0", "RShank0"):
+        still[name] = still[name] + np.array([0.0, 0.06, 0.0])
+    found, _ = with_static(
+        as_markers(ANNA, TIME_S, without=INNER), tmp_path / "walk.trc", standing(tmp_path / "static.trc", still)
+    )
+    assert "RKneeMedial" in found.names
 
 
 def test_a_walk_is_no_static_trial(tmp_path: Path) -> None:
