@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from gaitkeeper_client.pose.skeletons import BLAZEPOSE_33
 from gaitkeeper_client.sources import analyse_file, check_source
 from gaitkeeper_shared.arrays import FloatArray
 from gaitkeeper_shared.errors import GaitkeeperError
+from gaitkeeper_shared.recording import JointTrajectories
 from gaitkeeper_shared.skeleton import JOINT_INDEX, JOINTS
 
 # OpenPose
@@ -161,6 +163,24 @@ def test_landmarks_under_every_habit_of_naming(tmp_path: Path, pattern: str, sep
     expected = pixels(TRUTH)[..., 0]
     found = read_walk(path, SIZED).trajectories.positions[..., 0]
     np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("write", [write_dlc, write_landmarks])
+def test_tables_whose_words_stand_in_quotation_marks_as_r_writes_them(
+    tmp_path: Path, write: Callable[[Path, JointTrajectories], Path]
+) -> None:
+    path, options = (
+        write(tmp_path / "walk.csv", TRUTH),
+        RATE if write is write_dlc else ReadOptions(size_px=SIZED.size_px),
+    )
+    plain = read_walk(path, options).trajectories.positions
+    text = path.read_text()
+    path.write_text(re.sub(r"[a-zA-Z_]\w*", r'"\g<0>"', text))
+    np.testing.assert_array_equal(read_walk(path, options).trajectories.positions, plain)
+    path.write_text("\n" + text)
+    assert "its first line is empty" in refusal(path, options).message
+    path.write_text(text.rstrip() + ',"\n')
+    assert "its quotation marks" in refusal(path, options).message
 
 
 @pytest.mark.parametrize("first", ["timestamp", "timestamp_ms", "time"])

@@ -75,17 +75,24 @@ def separator_of(first_line: str) -> str:
     return max(_SEPARATORS, key=first_line.count)
 
 
+def cells_of(first_line: str) -> list[str]:
+    """The cells of a table's first line, without the quotation marks that R and others put around them."""
+    return next(csv.reader([first_line], delimiter=separator_of(first_line)), [])
+
+
 def read_table(path: Path, format_name: str) -> list[list[str]]:
     """The cells of a comma-separated file, or of one that semicolons or tabs separate, which may have decimal commas.
 
     Raises ``lab-file-unreadable`` or ``lab-file-broken``.
     """
     lines = read_lines(path, format_name)
+    if lines and not lines[0].strip():
+        broken(path, format_name, "its first line is empty")
     separator = separator_of(lines[0]) if lines else ","
     try:
         rows = list(csv.reader(lines, strict=True, delimiter=separator))
     except csv.Error as error:
-        broken(path, format_name, str(error))
+        broken(path, format_name, f"its quotation marks do not open and close as they should ({error})")
     if separator == ",":
         return rows
     return [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]

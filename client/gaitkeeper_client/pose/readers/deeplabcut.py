@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.options import ReadOptions
-from gaitkeeper_client.lab.text import broken, check_whole, numbers, read_table, separator_of
+from gaitkeeper_client.lab.text import broken, cells_of, check_whole, numbers, read_table
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.readers.tables import KeypointTable, frame_grid, said_or_sure, walk_of_table
 from gaitkeeper_shared.arrays import FloatArray
@@ -54,7 +54,7 @@ def read_deeplabcut(path: Path, options: ReadOptions) -> LabWalk:
 
 def looks_like_deeplabcut(first_line: str) -> bool:
     """Whether a CSV file's first line is that of DeepLabCut."""
-    return first_line.split(separator_of(first_line))[0].strip() == "scorer"
+    return [cell.strip() for cell in cells_of(first_line)[:1]] == ["scorer"]
 
 
 def _read_csv(path: Path) -> tuple[list[Column], FloatArray, list[float] | None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gaitkeeper_client.lab.options import ReadOptions
-from gaitkeeper_client.lab.text import broken, check_times, check_whole, numbers, read_table, separator_of
+from gaitkeeper_client.lab.text import broken, cells_of, check_times, check_whole, numbers, read_table
 from gaitkeeper_client.lab.walk import LabWalk
 from gaitkeeper_client.pose.readers.landmark_columns import Columns, columns_of, named
 from gaitkeeper_client.pose.readers.skeletons import joints_of
@@ -41,7 +41,7 @@ class _Row:
 
 def looks_like_landmarks(first_line: str) -> bool:
     """Whether a CSV file's first line names landmarks' columns."""
-    return columns_of(first_line.split(separator_of(first_line))) is not None
+    return columns_of(cells_of(first_line)) is not None
 
 
 def read_landmarks(path: Path, options: ReadOptions) -> LabWalk:
