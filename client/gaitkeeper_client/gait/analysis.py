@@ -14,9 +14,9 @@ from gaitkeeper_shared.recording import GaitEvent, Recording, Side
 from gaitkeeper_shared.typed_json import from_json
 
 ANALYSIS_SCHEMA = "gaitkeeper.analysis/1"
-SCHEMA_MINOR = 2
+SCHEMA_MINOR = 3
 """Counts the fields added within version 1: 1 added ``minor`` itself and a parameter's ``notes``, 2 a
-cycle's ``planes``."""
+cycle's ``planes``, 3 the quality's ``feet_seen`` and ``forces_known_share``."""
 CURVE_POINTS = 101
 """Curves run over 0..100 % of the cycle."""
 
