@@ -152,9 +152,9 @@ def test_markers_out_of_sight_for_half_a_second_are_put_back_by_their_neighbours
 def test_a_walk_that_is_never_seen_for_long_is_not_said_to_be_no_walk() -> None:
     tracks = walk().trajectories(100.0)
     positions = tracks.positions.copy()
-    feet = [JOINT_INDEX[f"left_{part}"] for part in ("heel", "toe")]
+    foot = [JOINT_INDEX[f"left_{part}"] for part in ("ankle", "heel", "toe")]
     for start in range(30, len(positions), 80):
-        positions[start : start + 40, feet] = np.nan
+        positions[start : start + 40, foot] = np.nan
     analysis = analyse(JointTrajectories(tracks.time_s, positions, "m", tracks.confidence), source={})
     assert [one.code for one in analysis.reasons] == ["too-few-cycles"]
     assert "0.4" in analysis.reasons[0].message

@@ -201,30 +201,36 @@ def _cautions(analysis: Analysis) -> tuple[str, ...]:
         notes.append(say("view.few_cycles", cycles=cycles))
     if aid := _aid(analysis):
         notes.append(say("view.aid", aid=worded(aid)))
-    if quality.get("feet_seen") is False:
-        notes.append(say("view.ankles"))
-    if _above(quality, "filled_share", 0.1):
-        notes.append(say("view.filled", filled_share=quality["filled_share"]))
-    if _above(quality, "swapped_share", 0.02):
-        notes.append(say("view.swapped"))
+    notes += _of_what_was_seen(quality)
     if switches := analysis.source.get("identity_switches_s"):
         notes.append(say("view.switched", when=_moments(switches)))
     elif passed := analysis.source.get("encounters_s"):
         notes.append(say("view.passed", when=_moments(passed)))
     if returns := analysis.source.get("returns_s"):
         notes.append(say("view.returned", when=_moments(returns)))
-    tracked = quality.get("tracked_share")
-    if isinstance(tracked, float) and tracked < 0.9:
-        notes.append(say("view.tracked", tracked=tracked))
-    known = quality.get("forces_known_share")
-    if isinstance(known, float) and known < 0.9:
-        notes.append(say("view.forces_known", known=known))
     azimuth = quality.get("view_azimuth_deg")
     if isinstance(azimuth, float) and abs(azimuth) > 20 and _angles_as_seen(analysis):
         notes.append(say("view.oblique", azimuth=abs(azimuth)))
     if analysis.recording is not None and analysis.recording.trajectories.dimensions == 2:
         notes.append(say("view.plane"))
     return tuple(notes)
+
+
+def _of_what_was_seen(quality: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if quality.get("feet_seen") is False:
+        notes.append(say("view.ankles"))
+    if _above(quality, "filled_share", 0.1):
+        notes.append(say("view.filled", filled_share=quality["filled_share"]))
+    if _above(quality, "swapped_share", 0.02):
+        notes.append(say("view.swapped"))
+    tracked = quality.get("tracked_share")
+    if isinstance(tracked, float) and tracked < 0.9:
+        notes.append(say("view.tracked", tracked=tracked))
+    known = quality.get("forces_known_share")
+    if isinstance(known, float) and known < 0.9:
+        notes.append(say("view.forces_known", known=known))
+    return notes
 
 
 def _angles_as_seen(analysis: Analysis) -> bool:
