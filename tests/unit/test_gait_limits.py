@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.accuracy.seen import seen_from_the_side
+from tests.unit.events_fixtures import on_a_belt, recorded
 
 from gaitkeeper_client.gait.analysis import Parameter
 from gaitkeeper_client.gait.events.base import stride_period_s
@@ -158,6 +160,17 @@ def test_a_walk_that_is_never_seen_for_long_is_not_said_to_be_no_walk() -> None:
     analysis = analyse(JointTrajectories(tracks.time_s, positions, "m", tracks.confidence), source={})
     assert [one.code for one in analysis.reasons] == ["too-few-cycles"]
     assert "0.4" in analysis.reasons[0].message
+
+
+@pytest.mark.parametrize("rate_hz", [25.0, 30.0, 60.0])
+@pytest.mark.parametrize("in_sight_s", [1.5, 1.58, 1.65, 1.8])
+def test_a_stride_on_a_belt_is_one_however_long_the_recording_goes_on(in_sight_s: float, rate_hz: float) -> None:
+    whole = on_a_belt(recorded("healthy", noise_m=0.0)[0])
+    walk = JointTrajectories(whole.time_s, whole.positions.copy(), whole.unit, whole.confidence)
+    walk.positions[np.abs(walk.time_s - 3.0) > 0.5 * in_sight_s] = np.nan
+    analysis = analyse(seen_from_the_side(walk, rate_hz, 1), source={})
+    assert "not-walking" not in [one.code for one in analysis.reasons]
+    assert analysis.events
 
 
 def test_who_nearly_stops_with_every_step_walks_on() -> None:

@@ -34,7 +34,7 @@ STANDING_FOOT = 0.3
 """Of the pelvis' speed, that of a foot which stands on what moves: no way travelled can be told there."""
 SHORTEST_ON_THE_SPOT_S = 2.0 * SHORTEST_BOUT_S
 STEPS_ON_THE_SPOT = 3
-"""By which somebody who stays in his place is known to walk; one step, in a recording that is shorter than that: of a
+"""By which somebody who stays in his place is known to walk; one step, where he is in sight for less than that: of a
 single stride, as cut out by a laboratory, it shows one or two."""
 STEP_SPREAD = 0.25
 """Ankles at least this far apart, in leg lengths, at each step of somebody who walks on the spot."""
@@ -230,7 +230,8 @@ def _heading(positions: FloatArray, start: int, stop: int) -> float | tuple[floa
 def _on_the_spot(tracks: JointTrajectories, seen: BoolArray, leg: float) -> list[Bout]:
     """A walk that stays in its place (treadmill): known by ankles that pass each other again and again."""
     bouts = []
-    duration_s = float(tracks.time_s[-1] - tracks.time_s[0])
+    when = tracks.time_s[seen]
+    duration_s = float(when[-1] - when[0]) if when.size else 0.0
     short = duration_s < SHORTEST_ON_THE_SPOT_S
     shortest, fewest = (SHARE_OF_SHORT * duration_s, 1) if short else (SHORTEST_ON_THE_SPOT_S, STEPS_ON_THE_SPOT)
     for start, stop in stretches(seen):
